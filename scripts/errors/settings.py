@@ -1,0 +1,56 @@
+"""Troubles with the environment and the call: exit 2, every problem of one reading together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.errors.base import ExitCode, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SettingsError(ProjectError):
+    """One or more variables hold what they may not."""
+
+    kind = "settings"
+    exit_code = ExitCode.USAGE
+
+    @classmethod
+    def of_problems(cls, problems: Sequence[tuple[str, str, str]]) -> SettingsError:
+        """Report all problems at once.
+
+        Args:
+            problems: (variable, expected, found); a secret's value is never passed in as found.
+        """
+        count = len(problems)
+        return cls(
+            "one setting is wrong" if count == 1 else f"{count} settings are wrong",
+            facts=[(name, f"expected {expected}, found {found}") for name, expected, found in problems],
+            help="correct them in the environment or in infra/docker/.env; infra/docker/.env.example explains each",
+        )
+
+
+class UsageError(ProjectError):
+    """The command was called with something it does not know."""
+
+    kind = "usage"
+    exit_code = ExitCode.USAGE
+
+    @classmethod
+    def unknown_selection(cls, unknown: Sequence[str], known: Sequence[str]) -> UsageError:
+        """`--only` named what does not exist."""
+        return cls(
+            "no gate of that name",
+            facts=[("found", ", ".join(unknown)), ("expected", "one of " + ", ".join(known))],
+            help="`invoke gates` lists them all",
+        )
+
+    @classmethod
+    def empty_selection(cls) -> UsageError:
+        """`--only` with nothing in it."""
+        return cls(
+            "the selection is empty",
+            facts=[("expected", "at least one gate"), ("found", "none")],
+            help="leave --only out to run every gate",
+        )

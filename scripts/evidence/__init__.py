@@ -1,0 +1,1 @@
+"""What a run leaves behind: one statement a gate, written before anything runs and settled afterwards."""

@@ -1,0 +1,1 @@
+"""Static rules on parsed SQL, one file a rule; squawk beside them as a second opinion."""

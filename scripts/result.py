@@ -1,0 +1,94 @@
+"""What a gate found: checks, and the outcome computed from them.
+
+Owns: the seven outcomes, and the only place where one is decided.
+Promises: nothing checked never reads as passed: no checks, or nothing examined, is an ERROR.
+Never: accepts an outcome from a caller; there is no way to hand one in except "it did not run" and "it broke".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from scripts.digest import Json
+
+
+class Outcome(StrEnum):
+    """Only PASS is a pass."""
+
+    PASS = "PASS"  # noqa: S105 - an outcome, not a password
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+    SKIPPED = "SKIPPED"
+    NOT_RUN = "NOT_RUN"
+    ABORTED = "ABORTED"
+    WAIVED = "WAIVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question with its expected and its observed answer; it holds when the two are equal.
+
+    `expected` and `observed` are JSON values (no floats), never row data. `where` names the object, file or file:line:column.
+    """
+
+    id: str
+    expected: Json
+    observed: Json
+    where: str = ""
+    help: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether observed equals expected, type included (True is not 1)."""
+        return type(self.expected) is type(self.observed) and self.expected == self.observed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one gate.
+
+    `checks` in the order asked. `error` is a sentence when the gate could not finish; `aborted` when it was interrupted.
+    `details` holds the gate's own evidence fields (contract names), JSON values only.
+    `examined` counts the objects or rows looked at; zero is an ERROR.
+    """
+
+    gate: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    checks: tuple[Check, ...] = ()
+    examined: int = 0
+    error: str = ""
+    aborted: bool = False
+    not_run_because: str = ""
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that do not hold."""
+        return tuple(check for check in self.checks if not check.holds)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Decide, worst first."""
+        if self.aborted:
+            return Outcome.ABORTED
+        if self.error:
+            return Outcome.ERROR
+        if self.started_at is None:
+            return Outcome.NOT_RUN
+        if self.failures:
+            return Outcome.FAIL
+        if not self.checks or self.examined <= 0:
+            return Outcome.ERROR
+        return Outcome.PASS
+
+    @property
+    def passed(self) -> bool:
+        """Whether the outcome is the one that counts."""
+        return self.outcome is Outcome.PASS

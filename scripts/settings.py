@@ -1,0 +1,209 @@
+"""The environment and `infra/docker/.env`, read once, strictly, all problems together.
+
+Owns: every variable the product reads, its default and its form.
+Promises: the environment wins over the file; an unknown value is an error, never a default; no secret appears in `repr`.
+Never: opens a connection, or is imported for a value: a `Settings` is handed down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from scripts.errors.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ServerKind = Literal["auto", "docker", "embedded", "external"]
+ROOT = Path(__file__).resolve().parent.parent
+ENV_FILE = ROOT / "infra" / "docker" / ".env"
+
+# Switches of the predecessor that made a check disappear. Their mere presence stops a run: nothing here may be skipped,
+# and a log that says "passed" must not have been made under one of them.
+BYPASS_VARIABLES = (
+    "SKIP_VALIDATION",
+    "SKIP_GATES",
+    "CI_BYPASS",
+    "DEBUG_OVERRIDE",
+    "FORCE_PASS",
+    "SKIP_CI_DB_PARITY_PROBE",
+)
+_TRUE, _FALSE = "1", "0"
+_ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a run is told from outside.
+
+    Times end in their unit. `database_url` is a libpq URL and may hold a password, so it stays out of `repr`.
+    """
+
+    fresh_db: bool = True
+    server: ServerKind = "auto"
+    database_url: str | None = field(default=None, repr=False)
+    pg_image: str = "postgres:18"
+    pg_bindir: Path | None = None
+    postgres_db: str = "symphony"
+    keep_db: bool = False
+    migrations_dir: Path = ROOT / "schema" / "migrations"
+    evidence_dir: Path = ROOT / "evidence"
+    run_id: str | None = None
+    base_ref: str = "origin/main"
+    lock_timeout_ms: int = 2_000
+    lock_attempts: int = 10
+    statement_timeout_ms: int = 300_000
+    index_timeout_ms: int = 3_600_000
+    runner_lock_timeout_ms: int = 60_000
+    server_start_timeout_ms: int = 60_000
+    ci: bool = False
+    color: bool = True
+
+
+def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = ENV_FILE) -> Settings:
+    """Read and check every variable.
+
+    Args:
+        environ: the environment; the process's own when None.
+        env_file: `NAME=value` lines that the environment overrides; may be absent.
+
+    Raises:
+        SettingsError: names every variable that holds what it may not, the problems of the file included.
+    """
+    reader = _Reader(_merged(os.environ if environ is None else environ, env_file))
+    for name in BYPASS_VARIABLES:
+        if reader.values.get(name) not in (None, "", _FALSE):
+            reader.problem(name, "to be unset: no check can be bypassed", repr(reader.values[name]))
+    default = Settings()
+    fresh_db = reader.switch("FRESH_DB", default=default.fresh_db)
+    server = reader.choice("SERVER", ("auto", "docker", "embedded", "external"), default=default.server)
+    url = reader.values.get("DATABASE_URL") or None
+    if url is not None and not url.startswith(("postgresql://", "postgres://")):
+        reader.problem("DATABASE_URL", "a postgresql:// URL", "something else (not shown: it may hold a password)")
+    if not fresh_db and url is None:
+        reader.problem("DATABASE_URL", "the database to use, since FRESH_DB=0", "nothing")
+    if not fresh_db and server in ("docker", "embedded"):
+        reader.problem("SERVER", "auto or external, since FRESH_DB=0 uses DATABASE_URL", repr(server))
+    if server == "external" and url is None and fresh_db:
+        reader.problem("DATABASE_URL", "the server to use, since SERVER=external", "nothing")
+    settings = Settings(
+        fresh_db=fresh_db,
+        server=cast("ServerKind", server),
+        database_url=url,
+        pg_image=reader.values.get("PG_IMAGE") or default.pg_image,
+        pg_bindir=reader.folder("PG_BINDIR"),
+        postgres_db=reader.matching("POSTGRES_DB", re.compile(r"[a-z_][a-z0-9_]{0,62}"), "a lower-case name")
+        or default.postgres_db,
+        keep_db=reader.switch("KEEP_DB", default=reader.switch("KEEP_TEMP_DB", default=default.keep_db)),
+        migrations_dir=reader.folder("MIGRATIONS_DIR") or default.migrations_dir,
+        evidence_dir=Path(reader.values["EVIDENCE_ROOT"]).absolute()
+        if reader.values.get("EVIDENCE_ROOT")
+        else default.evidence_dir,
+        run_id=reader.matching("PRE_CI_RUN_ID", _RUN_ID, "letters, digits, dot, dash, underscore; at most 80"),
+        base_ref=reader.matching("BASE_REF", re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a git ref")
+        or default.base_ref,
+        lock_timeout_ms=reader.milliseconds("LOCK_TIMEOUT_MS", default=default.lock_timeout_ms),
+        lock_attempts=reader.count("LOCK_ATTEMPTS", default=default.lock_attempts),
+        statement_timeout_ms=reader.milliseconds("STATEMENT_TIMEOUT_MS", default=default.statement_timeout_ms),
+        index_timeout_ms=reader.milliseconds("INDEX_TIMEOUT_MS", default=default.index_timeout_ms),
+        runner_lock_timeout_ms=reader.milliseconds("RUNNER_LOCK_TIMEOUT_MS", default=default.runner_lock_timeout_ms),
+        server_start_timeout_ms=reader.milliseconds("SERVER_START_TIMEOUT_MS", default=default.server_start_timeout_ms),
+        ci=reader.values.get("CI", "") not in ("", _FALSE, "false"),
+        color=not reader.values.get("NO_COLOR"),
+    )
+    reader.require_no_problem()
+    return settings
+
+
+def _merged(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
+    values: dict[str, str] = {}
+    problems: list[tuple[str, str, str]] = []
+    try:
+        text = env_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError.of_problems([(env_file.name, "a readable UTF-8 file", type(exc).__name__)]) from exc
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _ENV_LINE.fullmatch(line)
+        if match is None:
+            # The line is not shown: it may be half a password.
+            problems.append((f"{env_file.name}:{number}", "NAME=value", "a line of another form"))
+            continue
+        value = match[2].strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[match[1]] = value
+    if problems:
+        raise SettingsError.of_problems(problems)
+    return values | dict(environ)
+
+
+class _Reader:
+    """The merged variables, and the problems met while reading them."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+        self._problems: list[tuple[str, str, str]] = []
+
+    def problem(self, name: str, expected: str, found: str) -> None:
+        self._problems.append((name, expected, found))
+
+    def require_no_problem(self) -> None:
+        if self._problems:
+            raise SettingsError.of_problems(self._problems)
+
+    def switch(self, name: str, *, default: bool) -> bool:
+        value = self.values.get(name)
+        if not value:
+            return default
+        if value not in (_TRUE, _FALSE):
+            self.problem(name, "0 or 1", repr(value))
+        return value == _TRUE
+
+    def choice(self, name: str, allowed: tuple[str, ...], *, default: str) -> str:
+        value = self.values.get(name) or default
+        if value not in allowed:
+            self.problem(name, " | ".join(allowed), repr(value))
+        return value
+
+    def matching(self, name: str, pattern: re.Pattern[str], expected: str) -> str | None:
+        value = self.values.get(name)
+        if not value:
+            return None
+        if pattern.fullmatch(value) is None:
+            self.problem(name, expected, repr(value))
+        return value
+
+    def folder(self, name: str) -> Path | None:
+        value = self.values.get(name)
+        if not value:
+            return None
+        path = Path(value).absolute()
+        if not path.is_dir():
+            self.problem(name, "a folder that exists", repr(value))
+        return path
+
+    def milliseconds(self, name: str, *, default: int) -> int:
+        return self._number(name, default=default, low=1, high=86_400_000, unit="milliseconds")
+
+    def count(self, name: str, *, default: int) -> int:
+        return self._number(name, default=default, low=1, high=1_000, unit="tries")
+
+    def _number(self, name: str, *, default: int, low: int, high: int, unit: str) -> int:
+        value = self.values.get(name)
+        if not value:
+            return default
+        # isascii: int() and isdigit() also take digits of other scripts.
+        if not (value.isascii() and value.isdigit()) or len(value) > 12 or not low <= int(value) <= high:  # noqa: PLR2004
+            self.problem(name, f"{low}–{high} {unit}", repr(value))
+            return default
+        return int(value)
