@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, TypeAlias
 
-Json: TypeAlias = "None | bool | int | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
 
 def sha256_hex(data: bytes) -> str:
@@ -21,7 +21,7 @@ def sha256_hex(data: bytes) -> str:
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes.
 
-    Follows RFC 8785 for the values we use: no floats, and 64-bit numbers as strings (an integer of 2^53 or more raises).
+    Follows RFC 8785 for the values we use: no floats, and 64-bit numbers as strings (2^53 or more raises).
 
     Raises:
         ValueError: a float, or an integer that a JSON reader might round.

