@@ -168,6 +168,7 @@ class _Reader:
             return default
         if value not in (_TRUE, _FALSE):
             self.problem(name, "0 or 1", repr(value))
+            return default  # one mistake is one problem, not two
         return value == _TRUE
 
     def choice(self, name: str, allowed: tuple[str, ...], *, default: str) -> str:

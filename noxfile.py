@@ -1,0 +1,62 @@
+"""Sessions: the same gates and checks that CI runs, each in its own locked environment. Plain `nox` runs what CI runs.
+
+Never imports `scripts`: Nox lives outside the environments it makes.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2026.4"
+nox.options.error_on_missing_interpreters = True
+nox.options.error_on_external_run = True
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests", "verify"]
+
+RUN = "requirements.txt"
+DEV = "requirements-dev.txt"
+CODE = ("scripts", "tests", "tasks.py", "noxfile.py")
+# A run that is told to end stops its server first; Nox's own 0.3 s would cut that short.
+STOP_SECONDS = 15.0
+
+
+def _install(session: nox.Session, requirements: str) -> None:
+    session.install("--quiet", "--require-hashes", "-r", requirements)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Every gate of `invoke pre-ci`, on a fresh PostgreSQL 18."""
+    _install(session, RUN)
+    session.run("invoke", "pre-ci", *session.posargs, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole test suite but the tests that need a Docker engine (those: `nox -s tests-docker`)."""
+    _install(session, DEV)
+    arguments = session.posargs or ["-n", "auto", "-m", "not docker"]
+    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
+@nox.session(name="tests-docker", default=False)
+def tests_docker(session: nox.Session) -> None:
+    """The tests that need a Docker engine; they fail where there is none."""
+    _install(session, DEV)
+    arguments = session.posargs or ["-m", "docker"]
+    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting and lint of the Python code (the SQL's lints are gates of `verify`)."""
+    _install(session, DEV)
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("ruff", "check", *CODE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types over the product, its tests and its task files."""
+    _install(session, DEV)
+    session.run("mypy")
