@@ -1,0 +1,54 @@
+"""What every test shares: the fixtures' index, reproducible property tests, and golden files.
+
+Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session's own), `fix_database` (throw-away databases on it).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE / "golden"
+pytest_plugins = [name for name in ("fix_server", "fix_database") if (HERE / f"{name}.py").exists()]
+
+# The same examples in every run: a red run is red again when it is repeated. No deadline: the machines are shared.
+settings.register_profile(
+    "project", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` rewrites the golden files instead of comparing with them."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files with what the tests produce"
+    )
+
+
+class Golden:
+    """Compare text with the golden file of a name, or rewrite it when asked."""
+
+    def __init__(self, *, update: bool) -> None:
+        self._update = update
+
+    def require_equal(self, name: str, text: str) -> None:
+        """Fail unless `text` is what tests/golden/<name> holds.
+
+        Args:
+            name: a file name below tests/golden, with its ending.
+            text: what the product printed.
+        """
+        path = GOLDEN / name
+        if self._update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text, f"{name} differs; if that is meant, run with --update-golden"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden files, compared; changed only by --update-golden."""
+    return Golden(update=bool(request.config.getoption("--update-golden")))
