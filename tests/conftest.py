@@ -1,6 +1,6 @@
 """What every test shares: the fixtures' index, reproducible property tests, and golden files.
 
-Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session's own), `fix_database` (throw-away databases on it).
+Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), `fix_database` (databases on it).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Golden:
     def __init__(self, *, update: bool) -> None:
         self._update = update
 
-    def require_equal(self, name: str, text: str) -> None:
-        """Fail unless `text` is what tests/golden/<name> holds.
+    def require_equal(self, name: str | Path, text: str) -> None:
+        """Fail unless `text` is what the golden file holds.
 
         Args:
-            name: a file name below tests/golden, with its ending.
+            name: a file name below tests/golden, with its ending; or the path of a generated document elsewhere.
             text: what the product printed.
         """
         path = GOLDEN / name

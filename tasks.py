@@ -1,0 +1,75 @@
+"""The verbs. Each hands over to `scripts.console`, imported only when a verb runs: `invoke --list` stays quick."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
+JSON = {"json": "print JSON on stdout"}
+
+
+def _run(command: str, **options: object) -> None:
+    from scripts.console import main
+
+    main(command, **options)
+
+
+@task(name="pre-ci", help=JSON)
+def pre_ci(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
+    """Prove this commit: lints, fresh PostgreSQL 18, migrations, verifiers, evidence."""
+    _run("pre-ci", json=json)
+
+
+@task(help=ONLY, iterable=["only"])
+def verify(_: Context, only: list[str], json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Run the database's gates (on a fresh database, or on DATABASE_URL with FRESH_DB=0)."""
+    _run("verify", only=only, json=json)
+
+
+@task(help=ONLY, iterable=["only"])
+def lint(_: Context, only: list[str], json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Run the gates that need no server."""
+    _run("lint", only=only, json=json)
+
+
+@task(help=JSON)
+def migrate(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Apply what is pending, in order, one runner at a time."""
+    _run("migrate", json=json)
+
+
+@task(help=JSON)
+def status(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Say what is applied and what is pending."""
+    _run("status", json=json)
+
+
+@task(help=JSON)
+def plan(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Say what `migrate` would run; nothing is run."""
+    _run("plan", json=json)
+
+
+@task(help=JSON)
+def gates(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """List the gates in their order."""
+    _run("gates", json=json)
+
+
+@task(name="update")
+def catalog_update(_: Context) -> None:
+    """Rewrite schema/catalog.txt from a fresh database with every migration applied."""
+    _run("catalog.update")
+
+
+@task(name="update")
+def sums_update(_: Context) -> None:
+    """Add the files that schema/migrations.sum does not list yet; a listed file's sum never changes."""
+    _run("sums.update")
+
+
+namespace = Collection(pre_ci, verify, lint, migrate, status, plan, gates)
+namespace.add_collection(Collection("catalog", catalog_update))
+namespace.add_collection(Collection("sums", sums_update))
