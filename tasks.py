@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.collection import Collection
-from invoke.context import Context
 from invoke.tasks import task
+
+if TYPE_CHECKING:
+    from invoke.context import Context
 
 ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
 JSON = {"json": "print JSON on stdout"}

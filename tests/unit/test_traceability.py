@@ -1,4 +1,4 @@
-"""Every acceptance criterion, and every defect of the predecessor that cost money or a guarantee, has a test that proves it.
+"""Every acceptance criterion, and every defect of kind A or B of the predecessor, has a test that proves it.
 
 docs/traceability.md is made from the tests' own docstrings: a test that proves a thing says so by its number.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from conftest import Golden
+if TYPE_CHECKING:
+    from conftest import Golden
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "traceability.md"
@@ -18,7 +20,7 @@ CRITERIA = {
     "AC1": "a new tenant cannot be inserted without its payer",
     "AC2": "new ingress, pending and attempt rows always carry a correlation id; the caller's is kept",
     "AC3": "a new proof always carries tenant and payer, derived from its attestation, or is refused",
-    "AC4": "every change is a forward-only migration that passes lints and tests; 0026 in a transaction, 0027 outside one",
+    "AC4": "every change is a forward-only migration that passes lints and tests; 0026 in a transaction, 0027 not",
     "AC5": "a payer's key is unique, and required for new rows",
     "AC6": "nothing is backfilled, no row is rewritten, and everything that worked on an old row still works",
 }
@@ -82,7 +84,8 @@ def render(found: dict[str, list[str]]) -> str:
     lines = [
         "# What proves what",
         "",
-        "Made from the tests' docstrings; `nox -s tests -- tests/unit/test_traceability.py --update-golden` makes it anew.",
+        "Made from the tests' docstrings; to make it anew:",
+        "`nox -s tests -- tests/unit/test_traceability.py --update-golden`",
         "",
         "## Acceptance criteria",
         "",
@@ -92,7 +95,8 @@ def render(found: dict[str, list[str]]) -> str:
         "",
         "## Defects of the predecessor",
         "",
-        "Kind A: wrong money movement, a security hole, or a gate that cannot fail. Kind B: a guarantee claimed but not given.",
+        "Kind A: wrong money movement, a security hole, or a gate that cannot fail.",
+        "Kind B: a guarantee claimed but not given.",
         "",
         "| defect | kind | what was wrong there | proved right here by |",
         "|---|---|---|---|",
