@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # Shorter ones occur by chance; the passwords this project makes are far longer.
 _LENGTH_MIN = 6
+_NESTING_MAX = 8
+# A run of \\uXXXX is undone as a whole: two of them may be the halves of one character.
+_ESCAPES = re.compile(r'(?:\\u[0-9a-fA-F]{4})+|\\["\\/bfnrt]')
 
 
 def collect_secrets(dsns: Iterable[str | None]) -> tuple[str, ...]:
@@ -53,19 +57,28 @@ def require_no_secret(data: bytes, secrets: Iterable[str], *, where: str) -> Non
     Raises:
         SecretInEvidenceError: one was found; the message does not show it.
     """
-    for secret in secrets:
-        if any(spelling in data for spelling in _spellings(secret)):
-            raise SecretInEvidenceError.found(where)
+    wanted = {spelling for secret in secrets for spelling in _spellings(secret)}
+    if wanted and any(spelling in text for text in _readings(data) for spelling in wanted):
+        raise SecretInEvidenceError.found(where)
 
 
-def _spellings(secret: str) -> Iterator[bytes]:
+def _spellings(secret: str) -> Iterator[str]:
     raw = secret.encode("utf-8", "surrogatepass")
-    yield raw
-    yield json.dumps(secret)[1:-1].encode()
-    yield json.dumps(secret, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
-    # A JSON text inside a JSON string, which is how a nested log line arrives.
-    yield json.dumps(json.dumps(secret)[1:-1])[1:-1].encode()
-    yield quote(raw, safe="").encode()
-    yield quote_plus(raw).encode()
-    yield base64.b64encode(raw)
-    yield raw.hex().encode()
+    yield secret
+    yield repr(secret)[1:-1]
+    yield quote(raw, safe="")
+    yield quote_plus(raw)
+    yield base64.b64encode(raw).decode()
+    yield base64.urlsafe_b64encode(raw).decode()
+    yield raw.hex()
+
+
+def _readings(data: bytes) -> Iterator[str]:
+    """The text as it stands, and with its JSON escapes undone once, twice, …: a log line may be JSON in JSON."""
+    text = data.decode("utf-8", "replace")
+    for _ in range(_NESTING_MAX):
+        yield text
+        plain = _ESCAPES.sub(lambda found: str(json.loads(f'"{found[0]}"')), text)
+        if plain == text:
+            return
+        text = plain
