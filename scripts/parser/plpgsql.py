@@ -1,0 +1,401 @@
+"""PL/pgSQL cut into its statements, by tokens of PostgreSQL's own scanner.
+
+Owns: where a PL/pgSQL statement begins and ends, and which part of it is SQL.
+Why not libpg_query's own PL/pgSQL parser: it answers "Not implemented" for %TYPE and %ROWTYPE of relations, and
+invalid JSON for every trigger function (libpg_query 18, seen with postgast 0.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scripts.parser.native import Token
+
+_OPENING, _CLOSING = frozenset("(["), frozenset(")]")
+_QUERY_STARTS = frozenset({"select", "with", "values", "table", "insert", "update", "delete", "merge", "("})
+# Option names of RAISE … USING that SQL reserves; one letter is masked so that `name = value` parses as a comparison.
+_RESERVED_OPTIONS = frozenset({"column", "constraint", "table"})
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One PL/pgSQL statement, or the head of one that holds others.
+
+    kind: its first keyword in upper case (IF, RETURN, RAISE, …), ASSIGN, DECLARE, or SQL.
+    start, end: character offsets of its source in the body, without the semicolon.
+    sql: text to give to the SQL grammar, in step with the source from `sql_start` on; empty when there is none.
+    dynamic: the SQL that runs is made at run time, by the expression in `sql`.
+    """
+
+    kind: str
+    start: int
+    end: int
+    sql: str = ""
+    sql_start: int = 0
+    dynamic: bool = False
+
+
+@dataclass
+class _Cutter:
+    text: str
+    tokens: Sequence[Token]
+    at: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    # What is open: block, handler, if, case, loop.
+    open: list[str] = field(default_factory=list)
+    declaring: bool = False
+
+    def word(self, ahead: int = 0) -> str:
+        index = self.at + ahead
+        return self.tokens[index].word if index < len(self.tokens) else ""
+
+    def until(self, *ends: str, first: int | None = None) -> int:
+        """The index of the first token that is one of `ends`, outside parentheses and CASE … END."""
+        depth = cases = 0
+        index = self.at if first is None else first
+        while index < len(self.tokens):
+            word = self.tokens[index].word
+            if word == ";" and depth == 0:
+                return index
+            if depth == 0 and cases == 0 and word in ends:
+                return index
+            depth += (word in _OPENING) - (word in _CLOSING)
+            if word == "case":
+                cases += 1
+            elif word == "end" and cases:
+                cases -= 1
+            index += 1
+        return index
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Offsets of the tokens first … last-1; an empty range gives an empty span."""
+        if first >= last:
+            return (self.tokens[first].start if first < len(self.tokens) else len(self.text),) * 2
+        return self.tokens[first].start, self.tokens[last - 1].end
+
+    def add(
+        self, kind: str, end: int, *, sql: tuple[int, int] | None = None, prefix: str = "", dynamic: bool = False
+    ) -> None:
+        """Keep the tokens from `at` to `end` as a piece, with SQL from a range of tokens behind a prefix."""
+        start, stop = self.span(self.at, end)
+        if sql is None or sql[0] >= sql[1]:
+            self.pieces.append(Piece(kind, start, stop))
+            return
+        sql_start, sql_stop = self.span(*sql)
+        text = prefix + self.text[sql_start:sql_stop]
+        self.pieces.append(Piece(kind, start, stop, text, sql_start - len(prefix), dynamic))
+
+
+def cut_plpgsql(text: str, tokens: Sequence[Token]) -> list[Piece]:
+    """Every statement of a body, in the order of the source; nested blocks are flattened.
+
+    Args:
+        text: the body.
+        tokens: its tokens, comments left out.
+    """
+    cutter = _Cutter(text, tokens)
+    while cutter.at < len(tokens):
+        before = cutter.at
+        _step(cutter)
+        cutter.at = max(cutter.at, before + 1)
+    return cutter.pieces
+
+
+def _step(cutter: _Cutter) -> None:
+    word = cutter.word()
+    if word == ";":
+        cutter.at += 1
+    elif word.startswith("#"):
+        # A compiler option such as #variable_conflict: its line belongs to it.
+        end = cutter.text.find("\n", cutter.tokens[cutter.at].start)
+        while cutter.at < len(cutter.tokens) and (end < 0 or cutter.tokens[cutter.at].start < end):
+            cutter.at += 1
+    elif word == "<<":
+        while cutter.at < len(cutter.tokens) and cutter.word() != ">>":
+            cutter.at += 1
+        cutter.at += 1
+    elif word == "declare":
+        cutter.declaring = True
+        cutter.at += 1
+    elif word == "begin":
+        cutter.declaring = False
+        cutter.open.append("block")
+        cutter.at += 1
+    elif cutter.declaring:
+        _declaration(cutter)
+    else:
+        _statement(cutter, word)
+
+
+def _declaration(cutter: _Cutter) -> None:
+    end = cutter.until()
+    cursor = next((i for i in range(cutter.at + 1, min(cutter.at + 4, end)) if cutter.tokens[i].word == "cursor"), None)
+    if cursor is not None:
+        start = cutter.until("for", "is", first=cursor)
+        cutter.add("DECLARE", end, sql=(start + 1, end))
+    else:
+        start = cutter.until("default", ":=", "=")
+        cutter.add("DECLARE", end, sql=(start + 1, end), prefix="SELECT ")
+    cutter.at = end + 1
+
+
+def _statement(cutter: _Cutter, word: str) -> None:
+    if word == "end":
+        if cutter.open:
+            cutter.open.pop()
+        cutter.at = cutter.until() + 1
+    elif word == "exception":
+        if cutter.open:
+            cutter.open[-1] = "handler"
+        cutter.at += 1
+    elif word == "else":
+        cutter.at += 1
+    elif word == "loop":
+        cutter.open.append("loop")
+        cutter.at += 1
+    elif word in _HEADS:
+        _HEADS[word](cutter)
+    else:
+        end = _end_of_simple(cutter)
+        _SIMPLE.get(word, _sql_or_assignment)(cutter, end)
+        cutter.at = end + 1
+
+
+def _end_of_simple(cutter: _Cutter) -> int:
+    """The semicolon that ends a statement; one inside BEGIN ATOMIC … END of a CREATE FUNCTION does not."""
+    words = [cutter.word(ahead) for ahead in range(5)]
+    if words[0] != "create" or not {"function", "procedure"} & set(words):
+        return cutter.until()
+    end, depth = cutter.at, 0
+    while end < len(cutter.tokens):
+        word = cutter.tokens[end].word
+        if word == ";" and depth <= 0:
+            break
+        depth += (word in ("begin", "case")) - (word == "end")
+        end += 1
+    return end
+
+
+def _if(cutter: _Cutter) -> None:
+    if cutter.word() == "if":
+        cutter.open.append("if")
+    _head(cutter, "IF", "then")
+
+
+def _while(cutter: _Cutter) -> None:
+    cutter.open.append("loop")
+    _head(cutter, "WHILE", "loop")
+
+
+def _head(cutter: _Cutter, kind: str, stop: str) -> None:
+    end = cutter.until(stop)
+    cutter.add(kind, end, sql=(cutter.at + 1, end), prefix="SELECT ")
+    cutter.at = end + 1
+
+
+def _when(cutter: _Cutter) -> None:
+    end = cutter.until("then")
+    if cutter.open and cutter.open[-1] == "handler":
+        cutter.add("EXCEPTION", end)
+    else:
+        cutter.add("WHEN", end, sql=(cutter.at + 1, end), prefix="SELECT ")
+    cutter.at = end + 1
+
+
+def _case(cutter: _Cutter) -> None:
+    cutter.open.append("case")
+    end = cutter.until("when", first=cutter.at + 1)
+    cutter.add("CASE", end, sql=(cutter.at + 1, end), prefix="SELECT ")
+    cutter.at = end
+
+
+def _for(cutter: _Cutter) -> None:
+    cutter.open.append("loop")
+    end = cutter.until("loop")
+    start = cutter.until("in", first=cutter.at) + 1
+    first = cutter.tokens[start].word if start < end else ""
+    if cutter.word() == "foreach":
+        array = next((i for i in range(start, end) if cutter.tokens[i].word == "array"), end - 1)
+        cutter.add("FOREACH", end, sql=(array + 1, end), prefix="SELECT ")
+    elif first == "execute":
+        _dynamic(cutter, "FOR", start + 1, end)
+    elif first in _QUERY_STARTS and not _is_range(cutter, start, end):
+        cutter.add("FOR", end, sql=(start, end))
+    else:
+        # An integer range is two or three expressions, a cursor loop is a name with arguments.
+        start += first == "reverse"
+        sql_start, sql_end = cutter.span(start, end)
+        expressions = list(cutter.text[sql_start:sql_end])
+        for index in range(start, end):
+            token = cutter.tokens[index]
+            if token.word in ("..", "by"):
+                expressions[token.start - sql_start : token.end - sql_start] = ", "
+        begin, stop = cutter.span(cutter.at, end)
+        cutter.pieces.append(Piece("FOR", begin, stop, "SELECT " + "".join(expressions), sql_start - len("SELECT ")))
+    cutter.at = end + 1
+
+
+def _is_range(cutter: _Cutter, start: int, end: int) -> bool:
+    return any(cutter.tokens[index].kind == "DOT_DOT" for index in range(start, end))
+
+
+_HEADS = {
+    "if": _if,
+    "elsif": _if,
+    "elseif": _if,
+    "while": _while,
+    "when": _when,
+    "case": _case,
+    "for": _for,
+    "foreach": _for,
+}
+
+
+def _dynamic(cutter: _Cutter, kind: str, start: int, end: int) -> None:
+    """EXECUTE expression [INTO …] [USING …]: the expression makes the SQL."""
+    stop = cutter.until("into", "using", first=start)
+    cutter.add(kind, end, sql=(start, min(stop, end)), prefix="SELECT ", dynamic=True)
+
+
+def _execute(cutter: _Cutter, end: int) -> None:
+    _dynamic(cutter, "EXECUTE", cutter.at + 1, end)
+
+
+def _perform(cutter: _Cutter, end: int) -> None:
+    cutter.add("PERFORM", end, sql=(cutter.at + 1, end), prefix="SELECT ")
+
+
+def _return(cutter: _Cutter, end: int) -> None:
+    if cutter.word(1) == "query" and cutter.word(2) == "execute":
+        _dynamic(cutter, "RETURN", cutter.at + 3, end)
+    elif cutter.word(1) == "query":
+        cutter.add("RETURN", end, sql=(cutter.at + 2, end))
+    else:
+        cutter.add("RETURN", end, sql=(cutter.at + (2 if cutter.word(1) == "next" else 1), end), prefix="SELECT ")
+
+
+def _open(cutter: _Cutter, end: int) -> None:
+    start = cutter.until("for") + 1
+    if start <= end and cutter.tokens[start].word == "execute":
+        _dynamic(cutter, "OPEN", start + 1, end)
+    elif start <= end:
+        cutter.add("OPEN", end, sql=(start, end))
+    else:
+        cutter.add("OPEN", end)
+
+
+def _leave(cutter: _Cutter, end: int) -> None:
+    cutter.add(cutter.word().upper(), end, sql=(cutter.until("when") + 1, end), prefix="SELECT ")
+
+
+def _assert(cutter: _Cutter, end: int) -> None:
+    cutter.add("ASSERT", end, sql=(cutter.at + 1, end), prefix="SELECT ")
+
+
+def _plain(cutter: _Cutter, end: int) -> None:
+    cutter.add(cutter.word().upper(), end)
+
+
+def _transaction(cutter: _Cutter, end: int) -> None:
+    cutter.add(cutter.word().upper(), end, sql=(cutter.at, end))
+
+
+def _raise(cutter: _Cutter, end: int) -> None:
+    """RAISE level 'format', expression, … USING option = expression: parameters and options as one SELECT list."""
+    using = min(cutter.until("using"), end)
+    comma = min(cutter.until(",", first=cutter.at), using)
+    first, last = (comma + 1, end) if comma < using else (using + 1, end)
+    if first >= last:
+        cutter.add("RAISE", end)
+        return
+    sql_start, sql_end = cutter.span(first, last)
+    source = list(cutter.text[sql_start:sql_end])
+    for index in range(first, last):
+        token = cutter.tokens[index]
+        at = token.start - sql_start
+        if index == using:
+            source[at : at + len("using")] = ",    "
+        elif index > using and token.word in _RESERVED_OPTIONS and cutter.tokens[index - 1].word in (",", "using"):
+            source[at] = "_"
+        elif index > using and token.word == ":=":
+            source[at : at + 2] = "= "
+    begin, stop = cutter.span(cutter.at, end)
+    cutter.pieces.append(Piece("RAISE", begin, stop, "SELECT " + "".join(source), sql_start - len("SELECT ")))
+
+
+def _sql_or_assignment(cutter: _Cutter, end: int) -> None:
+    value = _assigned(cutter, end)
+    if value is not None:
+        cutter.add("ASSIGN", end, sql=(value, end), prefix="SELECT ")
+        return
+    start, stop = cutter.span(cutter.at, end)
+    source = list(cutter.text[start:stop])
+    for token in _into_target(cutter, end):
+        source[token.start - start : token.end - start] = " " * (token.end - token.start)
+    cutter.pieces.append(Piece("SQL", start, stop, "".join(source), start))
+
+
+def _assigned(cutter: _Cutter, end: int) -> int | None:
+    """The index of the first token of the value when the statement is `target := value`."""
+    index = cutter.at + 1
+    while index < end:
+        word = cutter.tokens[index].word
+        if word in (":=", "="):
+            return index + 1
+        if word == ".":
+            index += 2
+        elif word == "[":
+            index = cutter.until("]", first=index + 1) + 1
+        else:
+            return None
+    return None
+
+
+def _into_target(cutter: _Cutter, end: int) -> list[Token]:
+    """The tokens of `INTO [STRICT] target, …`, which is PL/pgSQL's and not SQL's."""
+    depth = 0
+    for index in range(cutter.at + 1, end):
+        word, previous = cutter.tokens[index].word, cutter.tokens[index - 1].word
+        depth += (word in _OPENING) - (word in _CLOSING)
+        if word != "into" or depth or previous in ("insert", "merge") or cutter.word() == "import":
+            continue
+        stop = index + 1
+        if stop < end and cutter.tokens[stop].word == "strict":
+            stop += 1
+        stop = _target_end(cutter, stop, end)
+        return list(cutter.tokens[index:stop])
+    return []
+
+
+def _target_end(cutter: _Cutter, index: int, end: int) -> int:
+    while index < end:
+        index += 1  # the name
+        while index < end and cutter.tokens[index].word in (".", "["):
+            index = index + 2 if cutter.tokens[index].word == "." else cutter.until("]", first=index + 1) + 1
+        if index >= end or cutter.tokens[index].word != ",":
+            return index
+        index += 1
+    return index
+
+
+_SIMPLE = {
+    "execute": _execute,
+    "perform": _perform,
+    "return": _return,
+    "open": _open,
+    "exit": _leave,
+    "continue": _leave,
+    "assert": _assert,
+    "raise": _raise,
+    "get": _plain,
+    "fetch": _plain,
+    "move": _plain,
+    "close": _plain,
+    "null": _plain,
+    "commit": _transaction,
+    "rollback": _transaction,
+}

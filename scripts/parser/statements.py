@@ -1,0 +1,38 @@
+"""The parser's public names: statements of a file, their trees, their bodies, and what they ask of a transaction."""
+
+from __future__ import annotations
+
+from scripts.parser.bodies import BodyStatement, body_language, body_statements
+from scripts.parser.classify import (
+    copies_client_stream,
+    is_transaction_control,
+    may_need_no_transaction,
+    needs_no_transaction,
+    option_flag,
+    transaction_word,
+)
+from scripts.parser.native import ParseError, RawStatement, Token, deparse, parse_raw, scan_tokens
+from scripts.parser.parse import Statement, parse_statements, walk
+from scripts.parser.positions import Positions
+
+__all__ = [
+    "BodyStatement",
+    "ParseError",
+    "Positions",
+    "RawStatement",
+    "Statement",
+    "Token",
+    "body_language",
+    "body_statements",
+    "copies_client_stream",
+    "deparse",
+    "is_transaction_control",
+    "may_need_no_transaction",
+    "needs_no_transaction",
+    "option_flag",
+    "parse_raw",
+    "parse_statements",
+    "scan_tokens",
+    "transaction_word",
+    "walk",
+]
