@@ -21,153 +21,6 @@ class HistoryError(ProjectError):
     exit_code = ExitCode.HISTORY
 
 
-class SqlSyntaxError(HistoryError):
-    """PostgreSQL's own grammar refuses the text."""
-
-    kind = "syntax"
-
-    @classmethod
-    def at(cls, message: str, *, where: str, source: str) -> SqlSyntaxError:
-        """The parser stopped.
-
-        Args:
-            message: the parser's sentence.
-            where: file:line:column.
-            source: the line with a caret under the place.
-        """
-        return cls(message, where=where, facts=[("source", source)], help="correct the statement")
-
-    @classmethod
-    def nul(cls, *, where: str) -> SqlSyntaxError:
-        """A NUL would end the text early for the parser and for the server alike."""
-        return cls("a NUL character", where=where, facts=[("expected", "text")], help="remove the NUL")
-
-    @classmethod
-    def too_deep(cls, *, where: str) -> SqlSyntaxError:
-        """The grammar accepts it, but its tree cannot be read back."""
-        return cls(
-            "nested too deeply to be checked",
-            where=where,
-            facts=[("expected", "a tree that fits the parser's limit")],
-            help="split the expression",
-        )
-
-
-class ClientCommandError(HistoryError):
-    """The text was written for psql: the server knows no such thing."""
-
-    kind = "psql"
-
-    @classmethod
-    def meta_command(cls, *, where: str, source: str) -> ClientCommandError:
-        r"""A backslash command such as \i or \restrict."""
-        return cls(
-            "a psql command",
-            where=where,
-            facts=[("expected", "SQL alone"), ("source", source)],
-            help="remove the line; a dump is cleaned with `grep -v '^\\\\'`",
-        )
-
-    @classmethod
-    def variable(cls, *, where: str, source: str) -> ClientCommandError:
-        """A psql variable such as :name or :'name'."""
-        return cls(
-            "a psql variable",
-            where=where,
-            facts=[("expected", "SQL alone"), ("source", source)],
-            help="write the value itself: a migration means the same everywhere",
-        )
-
-
-class CopyStreamError(HistoryError):
-    """COPY from or to the client: a migration has no client stream."""
-
-    kind = "copy"
-
-    @classmethod
-    def of(cls, direction: str, *, where: str, source: str) -> CopyStreamError:
-        """COPY … FROM STDIN or TO STDOUT."""
-        return cls(
-            f"COPY {direction}",
-            where=where,
-            facts=[("expected", "statements alone"), ("source", source)],
-            help="write INSERT … VALUES; rows do not stream through a migration",
-        )
-
-
-class TransactionControlError(HistoryError):
-    """A file that begins or ends a transaction takes away the one that holds its ledger row."""
-
-    kind = "transaction control"
-
-    @classmethod
-    def of(cls, statement: str, *, where: str, source: str) -> TransactionControlError:
-        """BEGIN, COMMIT, SAVEPOINT, … at the top of the file or in a DO block.
-
-        Args:
-            statement: the word, such as COMMIT.
-        """
-        return cls(
-            f"{statement} in a migration",
-            where=where,
-            facts=[("expected", "no transaction control: the runner owns the transaction"), ("source", source)],
-            help="remove the statement; the file and its ledger row commit together",
-        )
-
-
-class MarkerError(HistoryError):
-    """The `-- symphony:no_tx` marker and what the statements need do not agree."""
-
-    kind = "no_tx"
-
-    @classmethod
-    def missing(cls, reason: str, *, where: str, source: str) -> MarkerError:
-        """A statement that cannot run in a transaction, in a file without the marker.
-
-        Args:
-            reason: what the statement is, such as CREATE INDEX CONCURRENTLY.
-        """
-        return cls(
-            f"{reason} cannot run inside a transaction, and the file has no marker",
-            where=where,
-            facts=[
-                ("expected", "`-- symphony:no_tx` on a line of its own before the first statement"),
-                ("source", source),
-            ],
-            help="add the marker, and keep only statements that need it in this file",
-        )
-
-    @classmethod
-    def useless(cls, *, where: str) -> MarkerError:
-        """The marker above statements that all run in a transaction."""
-        return cls(
-            "marked no_tx, but no statement needs it",
-            where=where,
-            facts=[("expected", "at least one statement that cannot run inside a transaction"), ("found", "none")],
-            help="remove the marker: the file is then applied whole or not at all",
-        )
-
-    @classmethod
-    def mixed(cls, statement: str, *, where: str, source: str) -> MarkerError:
-        """An ordinary statement between those that need no transaction."""
-        return cls(
-            f"{statement} in a no_tx file",
-            where=where,
-            facts=[("expected", "only statements that cannot run inside a transaction"), ("source", source)],
-            help="move it to a file of its own: here a failure would leave it applied and unrecorded",
-        )
-
-    @classmethod
-    def unnamed_index(cls, *, where: str, source: str) -> MarkerError:
-        """A concurrent build without a name cannot be recognised when the file is run again."""
-        return cls(
-            "a concurrent index build without a name",
-            where=where,
-            facts=[("expected", "CREATE INDEX CONCURRENTLY name ON …"), ("source", source)],
-            help="name the index: after an interruption it is found by its name",
-        )
-
-
 class FileNameError(HistoryError):
     """What lies in the folder, judged by name and kind alone."""
 
@@ -205,11 +58,7 @@ class FileNameError(HistoryError):
 
     @classmethod
     def not_regular(cls, name: str, found: str) -> FileNameError:
-        """A folder, a device, a link that leads elsewhere.
-
-        Args:
-            found: what it is.
-        """
+        """A folder, a device, a link that leads elsewhere."""
         return cls(
             "not a file of this folder",
             where=name,
@@ -234,11 +83,7 @@ class FileNameError(HistoryError):
 
     @classmethod
     def unreadable(cls, name: str, reason: str) -> FileNameError:
-        """The operating system refuses it.
-
-        Args:
-            reason: its sentence, such as Permission denied.
-        """
+        """The operating system refuses it."""
         return cls("cannot be read", where=name, facts=[("found", reason)], help="make the file readable")
 
 
@@ -289,11 +134,7 @@ class FileTextError(HistoryError):
 
     @classmethod
     def not_utf8(cls, name: str, line: int, byte_offset: int) -> FileTextError:
-        """Bytes of another encoding.
-
-        Args:
-            byte_offset: 0-based, of the first bad byte.
-        """
+        """Bytes of another encoding."""
         return cls(
             "not UTF-8",
             where=f"{name}:{line}",
@@ -381,17 +222,10 @@ class TamperedError(HistoryError):
     kind = "tampered"
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - each is a part of the sentence
         cls, name: str, *, ledger: str, applied_at: str, found: str, next_number: int, others: Sequence[str]
     ) -> TamperedError:
-        """Ledger and disk disagree on a checksum.
-
-        Args:
-            ledger: sha256 that was applied; `found`: sha256 on disk.
-            applied_at: RFC 3339.
-            next_number: the number a new file would take.
-            others: further files with the same trouble.
-        """
+        """Ledger and disk disagree on a checksum."""
         facts = [("ledger", f"sha256:{ledger}   applied_at {applied_at}"), ("on disk", f"sha256:{found}")]
         if others:
             facts.append(("likewise", ", ".join(others)))
@@ -427,11 +261,7 @@ class OutOfOrderError(HistoryError):
 
     @classmethod
     def of(cls, name: str, *, highest: str, next_number: int, others: Sequence[str]) -> OutOfOrderError:
-        """A late file.
-
-        Args:
-            highest: the highest file that is applied.
-        """
+        """A late file."""
         facts = [("expected", f"a number above {highest}, which is applied"), ("found", name)]
         if others:
             facts.append(("likewise", ", ".join(others)))
@@ -449,11 +279,7 @@ class LedgerShapeError(HistoryError):
 
     @classmethod
     def of(cls, *, expected: str, found: str) -> LedgerShapeError:
-        """Another tool's table, or an altered one.
-
-        Args:
-            expected: columns and key; `found`: likewise, as the catalog has them.
-        """
+        """Another tool's table, or an altered one."""
         return cls(
             "public.schema_migrations is not this runner's ledger",
             facts=[("expected", expected), ("found", found)],

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scripts.parser.cutter import Piece
 from scripts.parser.literals import Source, literal_source
 from scripts.parser.native import ParseError, Token, parse_raw, scan_tokens
-from scripts.parser.plpgsql import Piece, cut_plpgsql
+from scripts.parser.plpgsql import cut_plpgsql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ def body_statements(statement: Statement) -> tuple[BodyStatement, ...]:
 
 
 def body_language(node: Any) -> str:
-    """The language of a DO block or function in lower case; `sql` for BEGIN ATOMIC and RETURN; empty for other nodes."""
+    """The language of a DO block or function, in lower case; `sql` for BEGIN ATOMIC; empty for any other node."""
     if node.DESCRIPTOR.name not in ("DoStmt", "CreateFunctionStmt"):
         return ""
     if node.DESCRIPTOR.name == "CreateFunctionStmt" and node.HasField("sql_body"):

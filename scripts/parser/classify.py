@@ -18,6 +18,11 @@ _ALWAYS = {
     "DropTableSpaceStmt": "DROP TABLESPACE",
     "AlterSystemStmt": "ALTER SYSTEM",
 }
+_MAYBE = {"ReindexStmt": "REINDEX", "ClusterStmt": "CLUSTER", "DropSubscriptionStmt": "DROP SUBSCRIPTION"}
+# What a long build is given; anything else belongs to the runner's own baseline.
+_BUILD_SETTINGS = frozenset({"maintenance_work_mem", "max_parallel_maintenance_workers"})
+# The field that holds an option's value, by the kind of its node.
+_VALUE = {"boolean": "boolval", "integer": "ival"}
 _TRANSACTION_WORDS = {
     "TRANS_STMT_BEGIN": "BEGIN",
     "TRANS_STMT_START": "START TRANSACTION",
@@ -51,17 +56,11 @@ def may_need_no_transaction(statement: Statement) -> str | None:
     if reason is not None:
         return reason
     node = statement.node
-    if statement.kind == "ReindexStmt":
-        return "REINDEX"
-    if statement.kind == "ClusterStmt":
-        return "CLUSTER"
-    if statement.kind == "DropSubscriptionStmt":
-        return "DROP SUBSCRIPTION"
     if statement.kind == "AlterEnumStmt" and not node.old_val:
         return "ALTER TYPE … ADD VALUE"
-    if statement.kind == "VariableSetStmt" and not node.is_local and _is_resource_setting(node):
+    if statement.kind == "VariableSetStmt" and not node.is_local and node.name in _BUILD_SETTINGS:
         return "SET"
-    return None
+    return _MAYBE.get(statement.kind)
 
 
 def is_transaction_control(statement: Statement) -> bool:
@@ -72,7 +71,7 @@ def is_transaction_control(statement: Statement) -> bool:
 def transaction_word(node: Any) -> str:
     """How a TransactionStmt is written, such as COMMIT."""
     name = node.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[node.kind].name
-    return _TRANSACTION_WORDS.get(name, name)
+    return _TRANSACTION_WORDS.get(str(name), str(name))
 
 
 def copies_client_stream(statement: Statement) -> str | None:
@@ -99,9 +98,7 @@ def option_flag(options: Any, name: str, *, default: bool) -> bool:
             return True
         which = option.arg.WhichOneof("node")
         value = getattr(option.arg, which)
-        text = {"boolean": lambda: str(value.boolval), "integer": lambda: str(value.ival)}.get(
-            which, lambda: str(getattr(value, "sval", ""))
-        )()
+        text = str(getattr(value, _VALUE.get(which, "sval"), ""))
         return text.lower() not in ("false", "off", "0", "no", "none")
     return default
 
@@ -175,13 +172,3 @@ _RULES = {
     "CreateSubscriptionStmt": _create_subscription,
     "AlterSubscriptionStmt": _alter_subscription,
 }
-
-
-def _is_resource_setting(node: Any) -> bool:
-    # What a long build is given; anything else belongs to the runner's own baseline.
-    return node.name in (
-        "maintenance_work_mem",
-        "max_parallel_maintenance_workers",
-        "statement_timeout",
-        "lock_timeout",
-    )

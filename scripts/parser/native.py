@@ -6,8 +6,10 @@ Promises: a text with a NUL is refused here, because the C library would silentl
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scripts.parser.positions import Positions
@@ -117,9 +119,7 @@ def deparse(node: Any) -> str:
     Args:
         node: an unwrapped statement node, such as IndexStmt; it is not changed.
     """
-    from postgast import ParseResult
-
-    result = ParseResult()
+    result = _library().ParseResult()
     wrapper = result.stmts.add().stmt
     for field in wrapper.DESCRIPTOR.fields:
         if field.message_type is node.DESCRIPTOR:
@@ -139,25 +139,17 @@ def unwrap(node: Any) -> Any:
 
 @cache
 def _library() -> ModuleType:
-    try:
-        # The default limit of 100 levels is reached by `a || b || …` with fifty terms; the grammar itself stops
-        # thousands of levels later, long before the C stack does.
-        from google._upb import _message  # type: ignore[attr-defined, unused-ignore]
-
-        _message.SetAllowOversizeProtos(True)
-    except ImportError:
-        pass  # Another protobuf implementation: a text that is too deep is then refused, never passed.
-    import postgast
-
-    return postgast
+    # The default limit of 100 levels is reached by `a || b || …` with fifty terms; the grammar itself stops thousands
+    # of levels later, long before the C stack does. With another protobuf implementation the limit stays, and a text
+    # that is too deep is refused, never passed.
+    with suppress(ImportError):
+        import_module("google._upb._message").SetAllowOversizeProtos(True)
+    return import_module("postgast")  # its type stubs do not parse, so mypy must not follow an import statement
 
 
 @cache
 def _token_names() -> dict[int, str]:
-    _library()
-    from postgast import pg_query_pb2
-
-    return {value.number: value.name for value in pg_query_pb2.DESCRIPTOR.enum_types_by_name["Token"].values}
+    return {value.number: value.name for value in _library().pg_query_pb2.DESCRIPTOR.enum_types_by_name["Token"].values}
 
 
 def _require_no_nul(text: str) -> None:

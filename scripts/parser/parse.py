@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.history import ClientCommandError, CopyStreamError, HistoryError, SqlSyntaxError
+from scripts.errors.sql_text import ClientCommandError, CopyStreamError, SqlSyntaxError
 from scripts.parser.native import ParseError, TooDeepError, parse_raw, scan_tokens, unwrap
 from scripts.parser.positions import Positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scripts.errors.history import HistoryError
 
 
 @dataclass(frozen=True, slots=True)

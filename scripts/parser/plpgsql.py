@@ -7,87 +7,18 @@ invalid JSON for every trigger function (libpg_query 18, seen with postgast 0.2)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from scripts.parser.cutter import CLOSING, OPENING, Cutter, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scripts.parser.native import Token
 
-_OPENING, _CLOSING = frozenset("(["), frozenset(")]")
 _QUERY_STARTS = frozenset({"select", "with", "values", "table", "insert", "update", "delete", "merge", "("})
 # Option names of RAISE … USING that SQL reserves; one letter is masked so that `name = value` parses as a comparison.
 _RESERVED_OPTIONS = frozenset({"column", "constraint", "table"})
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One PL/pgSQL statement, or the head of one that holds others.
-
-    kind: its first keyword in upper case (IF, RETURN, RAISE, …), ASSIGN, DECLARE, or SQL.
-    start, end: character offsets of its source in the body, without the semicolon.
-    sql: text to give to the SQL grammar, in step with the source from `sql_start` on; empty when there is none.
-    dynamic: the SQL that runs is made at run time, by the expression in `sql`.
-    """
-
-    kind: str
-    start: int
-    end: int
-    sql: str = ""
-    sql_start: int = 0
-    dynamic: bool = False
-
-
-@dataclass
-class _Cutter:
-    text: str
-    tokens: Sequence[Token]
-    at: int = 0
-    pieces: list[Piece] = field(default_factory=list)
-    # What is open: block, handler, if, case, loop.
-    open: list[str] = field(default_factory=list)
-    declaring: bool = False
-
-    def word(self, ahead: int = 0) -> str:
-        index = self.at + ahead
-        return self.tokens[index].word if index < len(self.tokens) else ""
-
-    def until(self, *ends: str, first: int | None = None) -> int:
-        """The index of the first token that is one of `ends`, outside parentheses and CASE … END."""
-        depth = cases = 0
-        index = self.at if first is None else first
-        while index < len(self.tokens):
-            word = self.tokens[index].word
-            if word == ";" and depth == 0:
-                return index
-            if depth == 0 and cases == 0 and word in ends:
-                return index
-            depth += (word in _OPENING) - (word in _CLOSING)
-            if word == "case":
-                cases += 1
-            elif word == "end" and cases:
-                cases -= 1
-            index += 1
-        return index
-
-    def span(self, first: int, last: int) -> tuple[int, int]:
-        """Offsets of the tokens first … last-1; an empty range gives an empty span."""
-        if first >= last:
-            return (self.tokens[first].start if first < len(self.tokens) else len(self.text),) * 2
-        return self.tokens[first].start, self.tokens[last - 1].end
-
-    def add(
-        self, kind: str, end: int, *, sql: tuple[int, int] | None = None, prefix: str = "", dynamic: bool = False
-    ) -> None:
-        """Keep the tokens from `at` to `end` as a piece, with SQL from a range of tokens behind a prefix."""
-        start, stop = self.span(self.at, end)
-        if sql is None or sql[0] >= sql[1]:
-            self.pieces.append(Piece(kind, start, stop))
-            return
-        sql_start, sql_stop = self.span(*sql)
-        text = prefix + self.text[sql_start:sql_stop]
-        self.pieces.append(Piece(kind, start, stop, text, sql_start - len(prefix), dynamic))
 
 
 def cut_plpgsql(text: str, tokens: Sequence[Token]) -> list[Piece]:
@@ -97,7 +28,7 @@ def cut_plpgsql(text: str, tokens: Sequence[Token]) -> list[Piece]:
         text: the body.
         tokens: its tokens, comments left out.
     """
-    cutter = _Cutter(text, tokens)
+    cutter = Cutter(text, tokens)
     while cutter.at < len(tokens):
         before = cutter.at
         _step(cutter)
@@ -105,7 +36,7 @@ def cut_plpgsql(text: str, tokens: Sequence[Token]) -> list[Piece]:
     return cutter.pieces
 
 
-def _step(cutter: _Cutter) -> None:
+def _step(cutter: Cutter) -> None:
     word = cutter.word()
     if word == ";":
         cutter.at += 1
@@ -131,7 +62,7 @@ def _step(cutter: _Cutter) -> None:
         _statement(cutter, word)
 
 
-def _declaration(cutter: _Cutter) -> None:
+def _declaration(cutter: Cutter) -> None:
     end = cutter.until()
     cursor = next((i for i in range(cutter.at + 1, min(cutter.at + 4, end)) if cutter.tokens[i].word == "cursor"), None)
     if cursor is not None:
@@ -143,7 +74,7 @@ def _declaration(cutter: _Cutter) -> None:
     cutter.at = end + 1
 
 
-def _statement(cutter: _Cutter, word: str) -> None:
+def _statement(cutter: Cutter, word: str) -> None:
     if word == "end":
         if cutter.open:
             cutter.open.pop()
@@ -165,7 +96,7 @@ def _statement(cutter: _Cutter, word: str) -> None:
         cutter.at = end + 1
 
 
-def _end_of_simple(cutter: _Cutter) -> int:
+def _end_of_simple(cutter: Cutter) -> int:
     """The semicolon that ends a statement; one inside BEGIN ATOMIC … END of a CREATE FUNCTION does not."""
     words = [cutter.word(ahead) for ahead in range(5)]
     if words[0] != "create" or not {"function", "procedure"} & set(words):
@@ -180,24 +111,24 @@ def _end_of_simple(cutter: _Cutter) -> int:
     return end
 
 
-def _if(cutter: _Cutter) -> None:
+def _if(cutter: Cutter) -> None:
     if cutter.word() == "if":
         cutter.open.append("if")
     _head(cutter, "IF", "then")
 
 
-def _while(cutter: _Cutter) -> None:
+def _while(cutter: Cutter) -> None:
     cutter.open.append("loop")
     _head(cutter, "WHILE", "loop")
 
 
-def _head(cutter: _Cutter, kind: str, stop: str) -> None:
+def _head(cutter: Cutter, kind: str, stop: str) -> None:
     end = cutter.until(stop)
     cutter.add(kind, end, sql=(cutter.at + 1, end), prefix="SELECT ")
     cutter.at = end + 1
 
 
-def _when(cutter: _Cutter) -> None:
+def _when(cutter: Cutter) -> None:
     end = cutter.until("then")
     if cutter.open and cutter.open[-1] == "handler":
         cutter.add("EXCEPTION", end)
@@ -206,14 +137,14 @@ def _when(cutter: _Cutter) -> None:
     cutter.at = end + 1
 
 
-def _case(cutter: _Cutter) -> None:
+def _case(cutter: Cutter) -> None:
     cutter.open.append("case")
     end = cutter.until("when", first=cutter.at + 1)
     cutter.add("CASE", end, sql=(cutter.at + 1, end), prefix="SELECT ")
     cutter.at = end
 
 
-def _for(cutter: _Cutter) -> None:
+def _for(cutter: Cutter) -> None:
     cutter.open.append("loop")
     end = cutter.until("loop")
     start = cutter.until("in", first=cutter.at) + 1
@@ -239,7 +170,7 @@ def _for(cutter: _Cutter) -> None:
     cutter.at = end + 1
 
 
-def _is_range(cutter: _Cutter, start: int, end: int) -> bool:
+def _is_range(cutter: Cutter, start: int, end: int) -> bool:
     return any(cutter.tokens[index].kind == "DOT_DOT" for index in range(start, end))
 
 
@@ -255,21 +186,21 @@ _HEADS = {
 }
 
 
-def _dynamic(cutter: _Cutter, kind: str, start: int, end: int) -> None:
+def _dynamic(cutter: Cutter, kind: str, start: int, end: int) -> None:
     """EXECUTE expression [INTO …] [USING …]: the expression makes the SQL."""
     stop = cutter.until("into", "using", first=start)
     cutter.add(kind, end, sql=(start, min(stop, end)), prefix="SELECT ", dynamic=True)
 
 
-def _execute(cutter: _Cutter, end: int) -> None:
+def _execute(cutter: Cutter, end: int) -> None:
     _dynamic(cutter, "EXECUTE", cutter.at + 1, end)
 
 
-def _perform(cutter: _Cutter, end: int) -> None:
+def _perform(cutter: Cutter, end: int) -> None:
     cutter.add("PERFORM", end, sql=(cutter.at + 1, end), prefix="SELECT ")
 
 
-def _return(cutter: _Cutter, end: int) -> None:
+def _return(cutter: Cutter, end: int) -> None:
     if cutter.word(1) == "query" and cutter.word(2) == "execute":
         _dynamic(cutter, "RETURN", cutter.at + 3, end)
     elif cutter.word(1) == "query":
@@ -278,7 +209,7 @@ def _return(cutter: _Cutter, end: int) -> None:
         cutter.add("RETURN", end, sql=(cutter.at + (2 if cutter.word(1) == "next" else 1), end), prefix="SELECT ")
 
 
-def _open(cutter: _Cutter, end: int) -> None:
+def _open(cutter: Cutter, end: int) -> None:
     start = cutter.until("for") + 1
     if start <= end and cutter.tokens[start].word == "execute":
         _dynamic(cutter, "OPEN", start + 1, end)
@@ -288,23 +219,23 @@ def _open(cutter: _Cutter, end: int) -> None:
         cutter.add("OPEN", end)
 
 
-def _leave(cutter: _Cutter, end: int) -> None:
+def _leave(cutter: Cutter, end: int) -> None:
     cutter.add(cutter.word().upper(), end, sql=(cutter.until("when") + 1, end), prefix="SELECT ")
 
 
-def _assert(cutter: _Cutter, end: int) -> None:
+def _assert(cutter: Cutter, end: int) -> None:
     cutter.add("ASSERT", end, sql=(cutter.at + 1, end), prefix="SELECT ")
 
 
-def _plain(cutter: _Cutter, end: int) -> None:
+def _plain(cutter: Cutter, end: int) -> None:
     cutter.add(cutter.word().upper(), end)
 
 
-def _transaction(cutter: _Cutter, end: int) -> None:
+def _transaction(cutter: Cutter, end: int) -> None:
     cutter.add(cutter.word().upper(), end, sql=(cutter.at, end))
 
 
-def _raise(cutter: _Cutter, end: int) -> None:
+def _raise(cutter: Cutter, end: int) -> None:
     """RAISE level 'format', expression, … USING option = expression: parameters and options as one SELECT list."""
     using = min(cutter.until("using"), end)
     comma = min(cutter.until(",", first=cutter.at), using)
@@ -327,7 +258,7 @@ def _raise(cutter: _Cutter, end: int) -> None:
     cutter.pieces.append(Piece("RAISE", begin, stop, "SELECT " + "".join(source), sql_start - len("SELECT ")))
 
 
-def _sql_or_assignment(cutter: _Cutter, end: int) -> None:
+def _sql_or_assignment(cutter: Cutter, end: int) -> None:
     value = _assigned(cutter, end)
     if value is not None:
         cutter.add("ASSIGN", end, sql=(value, end), prefix="SELECT ")
@@ -339,7 +270,7 @@ def _sql_or_assignment(cutter: _Cutter, end: int) -> None:
     cutter.pieces.append(Piece("SQL", start, stop, "".join(source), start))
 
 
-def _assigned(cutter: _Cutter, end: int) -> int | None:
+def _assigned(cutter: Cutter, end: int) -> int | None:
     """The index of the first token of the value when the statement is `target := value`."""
     index = cutter.at + 1
     while index < end:
@@ -355,12 +286,12 @@ def _assigned(cutter: _Cutter, end: int) -> int | None:
     return None
 
 
-def _into_target(cutter: _Cutter, end: int) -> list[Token]:
+def _into_target(cutter: Cutter, end: int) -> list[Token]:
     """The tokens of `INTO [STRICT] target, …`, which is PL/pgSQL's and not SQL's."""
     depth = 0
     for index in range(cutter.at + 1, end):
         word, previous = cutter.tokens[index].word, cutter.tokens[index - 1].word
-        depth += (word in _OPENING) - (word in _CLOSING)
+        depth += (word in OPENING) - (word in CLOSING)
         if word != "into" or depth or previous in ("insert", "merge") or cutter.word() == "import":
             continue
         stop = index + 1
@@ -371,7 +302,7 @@ def _into_target(cutter: _Cutter, end: int) -> list[Token]:
     return []
 
 
-def _target_end(cutter: _Cutter, index: int, end: int) -> int:
+def _target_end(cutter: Cutter, index: int, end: int) -> int:
     while index < end:
         index += 1  # the name
         while index < end and cutter.tokens[index].word in (".", "["):
