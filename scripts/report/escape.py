@@ -8,16 +8,16 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-# Controls, formats (bidirectional overrides, zero-width), lone surrogates, private use, unassigned, line and paragraph
-# separators: nothing a name or a message needs, and everything a terminal can be tricked with.
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Controls, formats (bidirectional overrides, zero-width), lone surrogates, private use, unassigned, separators: nothing
+# a name or a message needs, everything a terminal can be tricked with, and spaces that only look like one.
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 def escape(text: str) -> str:
     r"""The text on one line: every unsafe character as \n, \t, \xNN, \uNNNN or \UNNNNNNNN."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_spelled(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
+    return "".join(_spelled(char) if char != " " and unicodedata.category(char) in _UNSAFE else char for char in text)
 
 
 def escape_lines(text: str) -> list[str]:

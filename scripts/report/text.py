@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GAP: Final = "   "
 _OUTCOME_WIDTH: Final = max(len(outcome) for outcome in Outcome)
+_VERB_WIDTH: Final = len("migrate")
 _GREEN, _RED, _YELLOW, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 # Outcome → its word in the sum. These four are always shown, the others when there are any.
 _ALWAYS: Final = (("passed", 0), ("failed", 1), ("errors", 2), ("skipped", 3))
@@ -46,7 +47,7 @@ def render_progress(expected: Expected, result: Result, *, label_width: int = 0,
     """
     took = duration_ms(result)
     parts = [
-        f"{escape(expected.verb):<6}",
+        f"{escape(expected.verb):<{_VERB_WIDTH}}",
         f"{label_of(expected):<{label_width}}",
         _painted(result, color=color),
         "-" if took is None else f"{took} ms",
@@ -67,7 +68,8 @@ def render_failure(expected: Expected, result: Result, *, evidence: str = "", co
     if result.passed:
         return ""
     lines = [_GAP.join([_painted(result, color=color), label_of(expected), _tail(result)]).rstrip()]
-    for number, sentence in enumerate(escape_lines(_sentence(result))):
+    sentences = escape_lines(_sentence(result)) if _sentence(result) else []
+    for number, sentence in enumerate(sentences):
         lines.append(f"  {'error' if number == 0 else '':<5}  {sentence}".rstrip())
     for check in result.failures:
         lines += [f"  {line}" for line in _check_lines(check)]
