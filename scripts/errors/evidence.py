@@ -122,3 +122,28 @@ class SecretInEvidenceError(EvidenceError):
             where=where,
             help="report this as a bug and name the gate; change the password if it is not a throw-away one",
         )
+
+
+class FanInError(EvidenceError):
+    """The jobs of CI and their evidence do not add up to one proof; all problems together."""
+
+    kind = "ci"
+
+    @classmethod
+    def matrix_refused(cls, problem: str, *, expected: str) -> FanInError:
+        """The job matrix is empty, has shrunk, or is none."""
+        return cls(
+            "the job matrix is not the one expected",
+            facts=[("expected", expected), ("found", problem)],
+            help="see `python -m scripts.gates --matrix`; if that is meant, change the number in the workflow too",
+        )
+
+    @classmethod
+    def not_one_proof(cls, problems: Sequence[str]) -> FanInError:
+        """A job is not green, or the evidence is not the whole of what the matrix promised."""
+        count = len(problems)
+        return cls(
+            "the jobs do not add up to a proof" + ("" if count == 1 else f", for {count} reasons"),
+            facts=[("found", problem) for problem in problems],
+            help="open the job or the evidence named above; a job that was skipped or cancelled has to run again",
+        )

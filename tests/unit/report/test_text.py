@@ -171,7 +171,7 @@ def test_red_output_is_complete(result: Result) -> None:
 
 @given(mixes(), st.sampled_from(["finished", "aborted", "running"]))
 def test_the_sum_adds_up(mix: list[Result], state: str) -> None:
-    """Any mix of results: the terms add up to the number selected, PASSED is said of a finished, all-passed run alone."""
+    """Any mix of results: the terms add up to the selected; PASSED is said of a finished, all-passed run alone."""
     line = render_summary(state, mix, evidence="evidence/x")
     found = re.fullmatch(r"([A-Z]+)   (\d+) selected = (.*?)   evidence/x", line)
     assert found is not None
