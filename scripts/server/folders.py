@@ -1,0 +1,96 @@
+"""Which file systems may hold a server's data and its programs, judged before anything is written.
+
+Owns: the candidates, their order, the room and rights they need, and the limit of a Unix socket's path.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from scripts.errors.server import FolderError
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only folders of our own below it are used
+ROOM_IN_MEMORY = 512 * 1024 * 1024
+# sizeof(sockaddr_un.sun_path) less the closing zero.
+SOCKET_PATH_MAX = 107 if sys.platform.startswith("linux") else 103
+SOCKET_NAME = ".s.PGSQL.5432"
+
+
+def data_home(*, for_other_user: bool) -> Path:
+    """The folder below which the data goes: memory when it has room, else the temporary folder.
+
+    Args:
+        for_other_user: the server runs as another user, who must be able to pass through.
+
+    Raises:
+        FolderError: none can be written to.
+    """
+    tried = []
+    for folder in dict.fromkeys((MEMORY, *_temporary())):
+        reason = _unusable(folder, room=ROOM_IN_MEMORY if folder == MEMORY else 0)
+        if not reason and for_other_user and not _passable(folder):
+            reason = "closed to other users"
+        if not reason:
+            return folder
+        tried.append((str(folder), reason))
+    raise FolderError.none_usable(tried)
+
+
+def program_home() -> Path:
+    """The folder below which a copy of the programs may be *run*; containers mount their memory noexec.
+
+    Raises:
+        FolderError: every candidate is closed or mounted noexec.
+    """
+    tried = []
+    for folder in dict.fromkeys((*_temporary(), MEMORY)):
+        reason = _unusable(folder, room=0)
+        if not reason and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+            reason = "mounted noexec"
+        if not reason and not _passable(folder):
+            reason = "closed to other users"
+        if not reason:
+            return folder
+        tried.append((str(folder), reason))
+    raise FolderError.no_exec(tried)
+
+
+def require_socket_fits(folder: Path) -> None:
+    """Refuse before the server does, with a reason one can act on.
+
+    Raises:
+        FolderError: the socket's path would be longer than the kernel takes.
+    """
+    path = str(folder / SOCKET_NAME)
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_MAX:
+        raise FolderError.socket_path_too_long(path, length=length, limit=SOCKET_PATH_MAX)
+
+
+def _temporary() -> tuple[Path, ...]:
+    try:
+        first: tuple[Path, ...] = (Path(tempfile.gettempdir()),)  # TMPDIR and its kin, as everywhere
+    except FileNotFoundError:  # "No usable temporary directory found"
+        first = ()
+    return (*first, Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - as above
+
+
+def _unusable(folder: Path, *, room: int) -> str:
+    if not folder.is_dir():
+        return "not there"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "not writable"
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return "writable by everyone without the sticky bit: anybody could swap our folder"
+    if room and (free := os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize) < room:
+        return f"{free // 1024**2} MB free, {room // 1024**2} needed"
+    return ""
+
+
+def _passable(folder: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))

@@ -1,0 +1,145 @@
+"""Our end of the pipe to the watcher: ask it, and let go.
+
+Owns: the requests and answers, their deadlines, and what happens when the watcher is gone.
+Promises: leaving the `with` block closes the pipe and waits until server and folders are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from scripts.errors.server import StartError
+from scripts.server.watcher import spawn_watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from scripts.server.account import Account
+
+# The watcher's own steps take eleven seconds when every one of them is needed.
+END_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 30.0
+# No variable of the caller's reaches the server: not its locale, not PGDATA or PGOPTIONS, not a password.
+SERVER_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+class RefusedError(Exception):
+    """The system refused what the watcher tried; `errno` says why."""
+
+    def __init__(self, reason: str, errno: int) -> None:
+        super().__init__(reason)
+        self.errno = errno
+
+
+class Leash:
+    """A running watcher. Everything it is asked to make goes away with it."""
+
+    def __init__(self) -> None:
+        self._process = spawn_watcher()
+        self._pending = b""
+
+    @property
+    def pid(self) -> int:
+        """The watcher's process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def folder(self, base: Path, prefix: str) -> str:
+        """Make a folder, mode 0700, with an unguessable name; returns its path.
+
+        Raises:
+            RefusedError: the file system said no.
+        """
+        return str(self._ask(do="folder", base=str(base), prefix=prefix)["path"])
+
+    def begin(self, argv: Sequence[str | Path], *, account: Account | None, log: Path) -> None:
+        """Run a program; do something useful, then call `finish`."""
+        self._send(do="run", **self._program(argv, account, log))
+
+    def finish(self, *, timeout_s: float) -> int | None:
+        """The exit status of the program begun, negative for a signal; None when it took too long."""
+        answer = self._answer(timeout_s)
+        return None if answer is None else int(answer["status"])
+
+    def start(self, argv: Sequence[str | Path], *, account: Account | None, log: Path) -> int:
+        """Start a program that stays; returns its process id."""
+        return int(self._ask(do="start", **self._program(argv, account, log))["pid"])
+
+    def ended(self) -> str:
+        """How the started program ended; empty while it runs."""
+        answer = self._ask(do="alive")
+        if answer["alive"]:
+            return ""
+        status = answer["status"]
+        return "ended" if status is None else f"exit status {status}" if status >= 0 else f"signal {-status}"
+
+    def close(self) -> None:
+        """Let go: the watcher shuts the server down and removes the folders before it ends."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        deadline = time.monotonic() + END_TIMEOUT_S
+        # Popen.wait sleeps up to 50 ms between looks.
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                self._process.kill()  # the parent-death signal ends the server
+                self._process.wait()
+                raise StartError.watcher_lost(f"the server did not end within {END_TIMEOUT_S:.0f} s")
+            time.sleep(0.001)
+
+    def _program(self, argv: Sequence[str | Path], account: Account | None, log: Path) -> dict[str, Any]:
+        return {
+            "argv": [str(part) for part in argv],
+            "env": SERVER_ENV,
+            "uid": None if account is None else account.uid,
+            "gid": None if account is None else account.gid,
+            "log": str(log),
+        }
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        self._send(**request)
+        answer = self._answer(ANSWER_TIMEOUT_S)
+        if answer is None:
+            raise StartError.watcher_lost(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+        if "error" in answer:
+            raise RefusedError(answer["error"], answer["errno"])
+        return answer
+
+    def _send(self, **request: Any) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            raise RuntimeError("the watcher has no pipe")
+        try:
+            os.write(stdin.fileno(), json.dumps(request).encode() + b"\n")
+        except BrokenPipeError as exc:
+            raise StartError.watcher_lost(self._status()) from exc
+
+    def _answer(self, timeout_s: float) -> dict[str, Any] | None:
+        stdout = self._process.stdout
+        if stdout is None:
+            raise RuntimeError("the watcher has no pipe")
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._pending:
+            ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return None
+            data = os.read(stdout.fileno(), 65536)
+            if not data:
+                raise StartError.watcher_lost(self._status())
+            self._pending += data
+        line, self._pending = self._pending.split(b"\n", 1)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _status(self) -> str:
+        return f"it ended with status {self._process.wait(timeout=1)}"

@@ -1,0 +1,71 @@
+"""What a fresh server is made with: initdb's options, the owner role, the database.
+
+Owns: who the migrations run as. A superuser would pass every permission check, so that a missing GRANT in a migration
+    would show in production first; the owner is therefore a plain role that may create roles, as 0003 needs.
+Promises: passwords are random for each run; the server is sent their SCRAM verifiers, so no log can hold them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+SUPERUSER = "postgres"
+OWNER = "symphony_owner"
+# Both origins use exactly these, so that both give the same catalog. The builtin provider compares bytes by the same
+# tables on every system; the C library's C.UTF-8 does not exist on macOS and differs between versions elsewhere.
+INITDB_OPTIONS = (
+    f"--username={SUPERUSER}",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--auth=scram-sha-256",
+    "--data-checksums",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """How to reach the new database, as its owner and as superuser. Both hold a password."""
+
+    owner_dsn: str = field(repr=False)
+    admin_dsn: str = field(repr=False)
+
+
+def random_password() -> str:
+    """192 random bits, in letters that need no quoting anywhere."""
+    return secrets.token_urlsafe(24)
+
+
+def provision(conn: Connection, admin_dsn: str, database: str) -> Provisioned:
+    """Create the owner and its database.
+
+    Args:
+        conn: the superuser's, in autocommit mode.
+        admin_dsn: what `conn` was opened with; the owner connects to the same place.
+        database: the name; a database of that name (the server's own `postgres`) is handed over instead.
+    """
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    password = random_password()
+    verifier = conn.pgconn.encrypt_password(password.encode(), OWNER.encode(), b"scram-sha-256").decode()
+    owner, name = sql.Identifier(OWNER), sql.Identifier(database)
+    conn.execute(
+        sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB CREATEROLE PASSWORD {}").format(
+            owner, sql.Literal(verifier)
+        )
+    )
+    if conn.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [database]).fetchone() is None:
+        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+    else:
+        conn.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner))
+    return Provisioned(
+        owner_dsn=make_conninfo(admin_dsn, user=OWNER, password=password, dbname=database),
+        admin_dsn=make_conninfo(admin_dsn, dbname=database),
+    )

@@ -1,0 +1,248 @@
+"""The process that starts an embedded server, and ends it and removes its files when the run that asked is gone.
+
+Owns: the folders of one server, the programs run for it, and their end. Runs alone: `python -I -S watcher.py`.
+Promises: when the pipe on stdin closes — the run ended, crashed or was killed with -9 — the server is shut down, then
+    its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
+Never: imports anything of ours or any package (it starts in 15 ms), is told a secret, removes what it did not make.
+
+Requests and answers are one JSON object a line. One process, one thread: the parent-death signal of Linux is bound to
+the *thread* that forked, so a pool's or a test runner's worker must not be it; this one lives as long as the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess  # noqa: TID251 - the owner
+    from typing import Any, TypeAlias
+
+    Steps: TypeAlias = tuple[tuple[signal.Signals, float], ...]
+
+POLL_S = 0.5
+# Fast shutdown, immediate shutdown, kill: how long each may take before the next.
+STOP_STEPS: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
+ABORT_STEPS: Steps = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0))
+_PR_SET_PDEATHSIG = 1
+_CANNOT_START = 127
+
+
+class Watcher:
+    """The folders made, the program running, and the loop that waits for the pipe to close."""
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.child = 0
+        self.group = 0
+        self.steps = STOP_STEPS
+        self.asked_to_end = False
+        self.parent = os.getppid()
+        self.prctl = _parent_death_signal()
+
+    def serve(self) -> None:
+        """Answer requests until the pipe closes or the parent is another: that is how a killed run looks from here."""
+        pending = b""
+        while True:
+            ready, _, _ = select.select([0], [], [], POLL_S)
+            # A child forked by the run may still hold the pipe open; the parent's death is what counts.
+            if self.asked_to_end or os.getppid() != self.parent:
+                return
+            if not ready:
+                continue
+            data = os.read(0, 65536)
+            if not data:
+                return
+            pending += data
+            while b"\n" in pending:
+                line, pending = pending.split(b"\n", 1)
+                self.answer(json.loads(line))
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Do one thing, and say how it went."""
+        try:
+            reply = getattr(self, "do_" + request.pop("do"))(**request)
+        except OSError as exc:
+            reply = {"error": exc.strerror or type(exc).__name__, "errno": exc.errno}
+        os.write(1, json.dumps(reply).encode() + b"\n")
+
+    def do_folder(self, base: str, prefix: str) -> dict[str, Any]:
+        """Make a folder nobody else has, mode 0700, under a name nobody can guess; it is removed at the end."""
+        for _ in range(100):
+            path = os.path.join(base, prefix + os.urandom(5).hex())  # noqa: PTH118 - pathlib would double the start time
+            try:
+                os.mkdir(path, 0o700)  # noqa: PTH102 - the same; fails on anything that exists, a planted link included
+            except FileExistsError:
+                continue
+            self.folders.append(path)
+            return {"path": path}
+        return {"error": "no free name", "errno": 0}
+
+    def do_run(self, **request: Any) -> dict[str, Any]:
+        """Run a program to its end; while it runs, a closed pipe ends it."""
+        self.steps = ABORT_STEPS
+        self.child = self.group = self.fork(**request)
+        while True:
+            done, status = os.waitpid(self.child, os.WNOHANG)
+            if done:
+                self.child = self.group = 0
+                return {"status": os.waitstatus_to_exitcode(status)}
+            if self.orphaned(wait_s=0.002):
+                raise SystemExit
+
+    def do_start(self, **request: Any) -> dict[str, Any]:
+        """Start a program that stays."""
+        self.child, self.steps = self.fork(**request), STOP_STEPS
+        return {"pid": self.child}
+
+    def do_alive(self) -> dict[str, Any]:
+        """Whether the program that was started still runs, and how it ended if not."""
+        if self.child:
+            done, status = os.waitpid(self.child, os.WNOHANG)
+            if not done:
+                return {"alive": True}
+            self.child = 0
+            return {"alive": False, "status": os.waitstatus_to_exitcode(status)}
+        return {"alive": False, "status": None}
+
+    def fork(self, argv: list[str], env: dict[str, str], uid: int | None, gid: int | None, log: str) -> int:
+        """Start a program in a session of its own, as the given user, its output appended to the log.
+
+        The parent-death signal is set after the change of user, which clears it.
+        """
+        watcher = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            os.chdir("/")
+            null = os.open(os.devnull, os.O_RDONLY)
+            out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            os.dup2(null, 0)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            os.closerange(3, 256)
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(signum, signal.SIG_DFL)
+            if uid is not None and gid is not None:
+                os.setgroups([])
+                os.setgid(gid)
+                os.setuid(uid)
+            if self.prctl is not None:
+                self.prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+                if os.getppid() != watcher:  # it died before the line above
+                    os._exit(_CANNOT_START)
+            os.umask(0o077)
+            os.execve(argv[0], argv, env)  # noqa: S606 - no shell, a program the run chose
+        except OSError as exc:
+            os.write(2, f"cannot start {argv[0]}: {exc.strerror}\n".encode())
+        os._exit(_CANNOT_START)
+
+    def orphaned(self, *, wait_s: float) -> bool:
+        """Whether the pipe is closed (nothing is sent while a request is open) or the parent gone."""
+        ready, _, _ = select.select([0], [], [], wait_s)
+        return bool(ready) or self.asked_to_end or os.getppid() != self.parent
+
+    def ask_to_end(self, *_: object) -> None:
+        """Note it, for the loops to see: an exception here could fall between making a folder and noting it."""
+        self.asked_to_end = True
+
+    def end(self) -> None:
+        """End the program, harder at each step, then remove what was made."""
+        for signum, wait_s in self.steps:
+            if not self.child:
+                break
+            # The group catches what a half-done initdb started; a running server takes its own children along.
+            target = os.kill if self.steps is STOP_STEPS and signum != signal.SIGKILL else os.killpg
+            with contextlib.suppress(ProcessLookupError):
+                target(self.child, signum)
+            self.reap(wait_s)
+        if self.group:  # initdb may be gone and the server it had started not
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.group, signal.SIGKILL)
+        for folder in self.folders:
+            _remove_shared_memory(os.path.join(folder, "d", "postmaster.pid"))  # noqa: PTH118 - as above
+        for folder in reversed(self.folders):
+            for _ in range(20):
+                shutil.rmtree(folder, ignore_errors=True)
+                if not os.path.lexists(folder):  # a process that was just killed may still have written
+                    break
+                time.sleep(0.05)
+
+    def reap(self, wait_s: float) -> None:
+        """Wait for the child, looking every millisecond: pg_ctl's tenth of a second is longer than the shutdown."""
+        deadline = time.monotonic() + wait_s
+        while self.child and time.monotonic() < deadline:
+            try:
+                done, _ = os.waitpid(self.child, os.WNOHANG)
+            except ChildProcessError:
+                done = self.child
+            if done:
+                self.child = 0
+            else:
+                time.sleep(0.001)
+
+
+def spawn_watcher() -> subprocess.Popen[bytes]:
+    """Start this file as a process of its own, in a session of its own: the terminal's Ctrl-C is for the run."""
+    import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
+
+    # -I -S: no user site, no PYTHON* variables, no packages. Errors come back as answers, so nothing is lost with
+    # stderr, and the run's own stderr is not held open after it.
+    return subprocess.Popen(  # noqa: S603 - our own file
+        [sys.executable, "-I", "-S", "-B", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env={},
+    )
+
+
+def _parent_death_signal() -> Any:
+    """Linux's prctl, or None elsewhere, where the pipe alone must do."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True).prctl
+
+
+def _remove_shared_memory(pid_file: str) -> None:
+    """Remove the System V segment of a server that had to be killed: the kernel keeps it, macOS has 32 in all.
+
+    Line seven of postmaster.pid holds its key and id; a server that ends by itself removes segment and file.
+    """
+    try:
+        with open(pid_file, "rb") as file:  # noqa: PTH123 - as above
+            segment = int(file.read().split(b"\n")[6].split()[1])
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).shmctl(segment, 0, None)  # IPC_RMID
+    except (OSError, ValueError, IndexError, AttributeError):
+        return
+
+
+def main() -> None:
+    """Serve, then end everything, whatever happened."""
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(signum, signal.SIG_IGN)
+    watcher = Watcher()
+    signal.signal(signal.SIGTERM, watcher.ask_to_end)
+    try:
+        watcher.serve()
+    finally:
+        watcher.end()
+
+
+if __name__ == "__main__":
+    main()
