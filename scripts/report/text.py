@@ -68,9 +68,10 @@ def render_failure(expected: Expected, result: Result, *, evidence: str = "", co
     if result.passed:
         return ""
     lines = [_GAP.join([_painted(result, color=color), label_of(expected), _tail(result)]).rstrip()]
+    word = "error" if result.outcome is Outcome.ERROR else "why"
     sentences = escape_lines(_sentence(result)) if _sentence(result) else []
     for number, sentence in enumerate(sentences):
-        lines.append(f"  {'error' if number == 0 else '':<5}  {sentence}".rstrip())
+        lines.append(f"  {word if number == 0 else '':<5}  {sentence}".rstrip())
     for check in result.failures:
         lines += [f"  {line}" for line in _check_lines(check)]
     if result.outcome in (Outcome.FAIL, Outcome.ERROR):

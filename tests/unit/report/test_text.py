@@ -136,7 +136,8 @@ def test_lines_of_gates() -> None:
 def test_why_there_is_no_verdict(result: Result, sentence: str) -> None:
     """Whatever is neither pass nor fail says why on its line and in its block."""
     assert render_progress(ONE, result).endswith(f"   {sentence}")
-    assert f"\n  error  {sentence}" in render_failure(ONE, result)
+    word = "error" if result.outcome is Outcome.ERROR else "why  "
+    assert f"\n  {word}  {sentence}" in render_failure(ONE, result)
 
 
 def test_a_failure_can_be_pasted() -> None:
