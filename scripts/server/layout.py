@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PREFIX = "parity-"
 CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
 LOG_LINES = 20
-_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def runnable(found: Binaries, leash: Leash, account: Account | None) -> Binaries
 def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFullError:
     """Why a program ended, from its own words."""
     log = tail_of(layout.log)
-    if any(words in log for words in _DISK_FULL):
+    if any(words in log for words in DISK_FULL):
         return DiskFullError.during(step, str(layout.folder.parent))
     return StartError.failed(step, status, log)
 

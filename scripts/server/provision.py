@@ -54,7 +54,7 @@ def provision(conn: Connection, admin_dsn: str, database: str) -> Provisioned:
     from psycopg.conninfo import make_conninfo
 
     password = random_password()
-    verifier = conn.pgconn.encrypt_password(password.encode(), OWNER.encode(), b"scram-sha-256").decode()
+    verifier = _verifier(conn, OWNER, password)
     owner, name = sql.Identifier(OWNER), sql.Identifier(database)
     conn.execute(
         sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB CREATEROLE PASSWORD {}").format(
@@ -69,3 +69,22 @@ def provision(conn: Connection, admin_dsn: str, database: str) -> Provisioned:
         owner_dsn=make_conninfo(admin_dsn, user=OWNER, password=password, dbname=database),
         admin_dsn=make_conninfo(admin_dsn, dbname=database),
     )
+
+
+def renew_password(conn: Connection, admin_dsn: str) -> str:
+    """Give the superuser another password; returns the DSN with it.
+
+    The official image leaves the first boot's password in the server's environment; this makes it worthless.
+    """
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    password = random_password()
+    verifier = sql.Literal(_verifier(conn, SUPERUSER, password))
+    conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(SUPERUSER), verifier))
+    return make_conninfo(admin_dsn, password=password)
+
+
+def _verifier(conn: Connection, role: str, password: str) -> str:
+    """What the server keeps of a password (SCRAM), computed here."""
+    return conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()

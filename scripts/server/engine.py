@@ -1,0 +1,117 @@
+"""The Docker engine: found as the docker command finds it (DOCKER_HOST, the context), asked quickly, let go.
+
+Owns: the SDK's client, its timeouts, and its failures turned into errors.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scripts.errors.server import DockerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROBE_TIMEOUT_S = 2
+REQUEST_TIMEOUT_S = 60
+PULL_TIMEOUT_S = 600
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that answers. `client` is the SDK's, untyped; `host` is where published ports are reached."""
+
+    client: Any
+    host: str
+    version: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether ports are published on another machine."""
+        return self.host != LOOPBACK
+
+    def has_image(self, image: str) -> bool:
+        """Whether the image is there; nothing is pulled.
+
+        Raises:
+            DockerError: the engine went away.
+        """
+        import docker.errors
+
+        try:
+            self.client.images.get(image)
+        except docker.errors.ImageNotFound:
+            return False
+        except (docker.errors.DockerException, OSError) as exc:
+            raise DockerError.refused("look for the image", image, one_line(exc)) from exc
+        return True
+
+
+@contextmanager
+def find_engine() -> Iterator[Engine]:
+    """The engine the docker command would use.
+
+    Raises:
+        DockerError: none answers within two seconds.
+    """
+    import docker
+    import docker.errors
+
+    try:
+        # Asks the engine for its version: a missing socket fails at once, a black hole after the timeout.
+        client = docker.from_env(timeout=PROBE_TIMEOUT_S)
+        try:
+            version = str(client.version().get("Version", ""))
+        except BaseException:
+            client.close()
+            raise
+    except (docker.errors.DockerException, OSError, ValueError) as exc:
+        raise DockerError.no_engine(one_line(exc)) from exc
+    client.api.timeout = REQUEST_TIMEOUT_S
+    try:
+        # Over ssh the SDK's base URL is a constant, and only its adapter knows the host.
+        ssh = getattr(getattr(client.api, "_custom_adapter", None), "ssh_host", None)
+        yield Engine(client, host_of(f"ssh://{ssh}" if ssh else str(client.api.base_url)), version)
+    finally:
+        client.close()
+
+
+def host_of(base_url: str) -> str:
+    """Where the engine publishes ports: its own machine's name, or loopback for a local socket.
+
+    Args:
+        base_url: http+docker://localhost (a socket), http(s)://host:port, ssh://user@host.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme in ("http+docker", "http+unix", "unix", "npipe") or not parts.hostname:
+        return LOOPBACK
+    return LOOPBACK if parts.hostname in ("localhost", LOOPBACK, "::1") else parts.hostname
+
+
+def pull_image(engine: Engine, image: str) -> None:
+    """Pull it: an explicit step, taken only when Docker was asked for.
+
+    Raises:
+        DockerError: it cannot be had.
+    """
+    import docker.errors
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(image)
+    engine.client.api.timeout = PULL_TIMEOUT_S
+    try:
+        engine.client.images.pull(repository, tag=tag or "latest")
+    except (docker.errors.DockerException, OSError) as exc:
+        raise DockerError.no_image(image, one_line(exc)) from exc
+    finally:
+        engine.client.api.timeout = REQUEST_TIMEOUT_S
+
+
+def one_line(exc: BaseException) -> str:
+    """The engine's own words where there are some, on one line."""
+    words = getattr(exc, "explanation", None) or str(exc) or type(exc).__name__
+    return " ".join(str(words).split())

@@ -1,0 +1,124 @@
+"""A server somebody else runs, named by DATABASE_URL.
+
+Owns: the throw-away database on it (FRESH_DB=1), made by us and dropped by us; or the database as it is (FRESH_DB=0).
+Promises: nothing else on that server is created, changed or dropped here. The database belongs to the role in the URL:
+    no role is made on a server that is not ours. If that role is a superuser, it is said: it passes every check of rights.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, LiteralString
+
+from scripts.errors.server import NotAllowedError, ServerError
+from scripts.server.facts import read_facts
+from scripts.server.model import Server
+from scripts.server.readiness import address_of, connect, require_version, with_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg import Connection
+
+    from scripts.settings import Settings
+
+PREFIX = "parity"
+# As in the two other origins (provision.INITDB_OPTIONS), so that the catalog is the same.
+LOCALE: LiteralString = "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
+
+
+@contextmanager
+def open_existing(url: str, *, reason: str) -> Iterator[Server]:
+    """The database as it is; it is never dropped or emptied.
+
+    Raises:
+        ServerError: unreachable, refused, missing, or too old.
+    """
+    with connect(url) as conn:
+        version = require_version(conn, url)
+        facts = read_facts(conn)
+    yield Server(url, None, "external", reason, version, facts | {"database": "as it is"})
+
+
+@contextmanager
+def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callable[[str], None]) -> Iterator[Server]:
+    """A database with a random name on that server, dropped at the end with everybody in it.
+
+    Args:
+        settings: KEEP_DB=1 keeps the database.
+        url: a login that may create databases; `admin_dsn` is the same login when it is a superuser, else None.
+        reason: why this origin was chosen.
+        report: told what stays behind, if anything does.
+
+    Raises:
+        ServerError: unreachable, refused, too old; or the role may not create databases; or the drop failed.
+    """
+    database = throwaway_name()
+    with connect(url) as conn:
+        version = require_version(conn, url)
+        roles_before = _roles(conn)
+    dsn = with_database(url, database)
+    try:
+        with connect(url) as conn:
+            _create(conn, url, database)
+        with connect(dsn) as conn:
+            facts = read_facts(conn)
+        superuser = facts["owner_is_superuser"] == "true"
+        if superuser:
+            report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")
+        yield Server(dsn, dsn if superuser else None, "external", reason, version, facts | {"database": "throw-away"})
+    except BaseException:
+        try:
+            _end(settings, url, database, roles_before, report)
+        except NotAllowedError as exc:  # what went wrong first is what is raised
+            report(str(exc))
+        raise
+    _end(settings, url, database, roles_before, report)
+
+
+def throwaway_name() -> str:
+    """`parity_<second>_<random>`: whose it is and how old, for whoever finds one after a kill -9."""
+    return f"{PREFIX}_{int(time.time())}_{secrets.token_hex(6)}"
+
+
+def _create(conn: Connection, url: str, database: str) -> None:
+    import psycopg
+    from psycopg import sql
+
+    try:
+        # template0: what somebody put into template1 is not ours to prove, and only it takes another locale.
+        conn.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(database), sql.SQL(LOCALE))
+        )
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise NotAllowedError.create_database(address_of(url)) from exc
+    except psycopg.Error as exc:
+        raise NotAllowedError.creation_failed(address_of(url), exc.diag.message_primary or str(exc)) from exc
+
+
+def _end(
+    settings: Settings, url: str, database: str, roles_before: frozenset[str], report: Callable[[str], None]
+) -> None:
+    """Drop the database, or say where it is."""
+    if settings.keep_db:
+        report(f'server   kept: {address_of(with_database(url, database))}; DROP DATABASE "{database}" removes it')
+        return
+    import psycopg
+    from psycopg import sql
+
+    try:
+        with connect(url) as conn:
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+            roles = sorted(_roles(conn) - roles_before)
+    except (psycopg.Error, ServerError) as exc:
+        words = exc.what if isinstance(exc, ServerError) else exc.diag.message_primary or str(exc)
+        raise NotAllowedError.cleanup(address_of(url), database, words) from exc
+    if roles:
+        # Roles belong to the whole server. Whether somebody else made them meanwhile cannot be known, so they stay.
+        report(f"server   roles that appeared on it during the run, and stay: {', '.join(roles)}")
+
+
+def _roles(conn: Connection) -> frozenset[str]:
+    return frozenset(name for (name,) in conn.execute("SELECT rolname FROM pg_catalog.pg_roles"))

