@@ -36,6 +36,7 @@ class BodyStatement:
         or the grammar refuses it (then `problem` says why).
     dynamic: the SQL that runs is made at run time; `node` is then the expression that makes it.
     language: plpgsql or sql.
+    depth: 0 in the statement's own body; more in a body inside that body, and in the constant of an EXECUTE.
     """
 
     text: str
@@ -47,6 +48,7 @@ class BodyStatement:
     dynamic: bool
     language: str
     problem: str = ""
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +169,23 @@ def _of_sql(body: Source, base: Statement, depth: int) -> Iterator[BodyStatement
     except ParseError as exc:
         offset, line, column = place.at(exc.offset or 0)
         yield BodyStatement(
-            body.text, offset, line, column, "SQL", None, dynamic=False, language="sql", problem=exc.message
+            body.text,
+            offset,
+            line,
+            column,
+            "SQL",
+            None,
+            dynamic=False,
+            language="sql",
+            problem=exc.message,
+            depth=depth,
         )
         return
     for raw in statements:
         text = body.text[raw.start : raw.end].rstrip()
         offset, line, column = place.at(raw.start)
         yield BodyStatement(
-            text, offset, line, column, raw.node.DESCRIPTOR.name, raw.node, dynamic=False, language="sql"
+            text, offset, line, column, raw.node.DESCRIPTOR.name, raw.node, dynamic=False, language="sql", depth=depth
         )
         yield from _of_node(raw.node, body.part(raw.start, raw.end), base, depth + 1)
 
@@ -186,7 +197,16 @@ def _of_plpgsql(body: Source, base: Statement, depth: int) -> Iterator[BodyState
     except ParseError as exc:
         offset, line, column = place.at(exc.offset or 0)
         yield BodyStatement(
-            body.text, offset, line, column, "BODY", None, dynamic=False, language="plpgsql", problem=exc.message
+            body.text,
+            offset,
+            line,
+            column,
+            "BODY",
+            None,
+            dynamic=False,
+            language="plpgsql",
+            problem=exc.message,
+            depth=depth,
         )
         return
     for piece in cut_plpgsql(body.text, tokens):
@@ -209,6 +229,7 @@ def _of_piece(piece: Piece, place: _Place, language: str, depth: int) -> Iterato
         dynamic=piece.dynamic and constant is None,
         language=language,
         problem=problem,
+        depth=depth,
     )
     if constant is not None:
         token, value = constant

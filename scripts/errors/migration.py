@@ -1,0 +1,220 @@
+"""Troubles while migrating: the lock, access to the ledger, a statement that fails, an index not as it should be.
+
+Owns: one class for each; exit 5, or 3 when the server went away.
+Promises: a text shows place, SQLSTATE, message, hint and constraint; never the server's DETAIL or CONTEXT, which hold
+row data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scripts.errors.base import ExitCode, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MigrationError(ProjectError):
+    """Migrating stopped. `applied` says what was recorded before, as `scripts.migrations.model.Applied`."""
+
+    kind = "migration"
+    exit_code = ExitCode.MIGRATION
+    applied: Any = None
+
+
+class RunnerLockedError(MigrationError):
+    """Another runner holds the lock on this database."""
+
+    kind = "locked"
+
+    @classmethod
+    def held(cls, holder: str, *, waited_ms: int) -> RunnerLockedError:
+        """The deadline has passed. `holder`: pid, application, role and since when, as far as the server tells."""
+        return cls(
+            "another runner is migrating this database",
+            facts=[("holder", holder), ("waited", f"{waited_ms} ms")],
+            help="wait for it to end, or raise RUNNER_LOCK_TIMEOUT_MS",
+        )
+
+
+class PoolerError(MigrationError):
+    """Statements of one connection reach different backends."""
+
+    kind = "pooler"
+
+    @classmethod
+    def found(cls, first_pid: int, second_pid: int) -> PoolerError:
+        """The backend changed between two statements: locks and settings of a session cannot hold."""
+        return cls(
+            "a pooler in transaction mode stands between the runner and the server",
+            facts=[("expected", f"backend {first_pid} throughout"), ("found", f"backend {second_pid}")],
+            help="point DATABASE_URL at the server itself, or at a pool in session mode",
+        )
+
+
+class LedgerAccessError(MigrationError):
+    """The role may not do with the ledger what the runner must."""
+
+    kind = "ledger"
+
+    @classmethod
+    def not_made(cls, *, role: str) -> LedgerAccessError:
+        """No CREATE on schema public."""
+        return cls(
+            "the ledger cannot be made",
+            where="public.schema_migrations",
+            facts=[("role", role), ("SQLSTATE", "42501")],
+            help="run as the owner of the database, or grant the role CREATE on schema public",
+        )
+
+    @classmethod
+    def no_schema(cls) -> LedgerAccessError:
+        """Schema public was dropped."""
+        return cls(
+            "the ledger cannot be made: there is no schema public",
+            where="public.schema_migrations",
+            facts=[("SQLSTATE", "3F000")],
+            help="create schema public; it may stay empty but for the ledger",
+        )
+
+    @classmethod
+    def not_read(cls, *, role: str) -> LedgerAccessError:
+        """No SELECT on the ledger."""
+        return cls(
+            "the ledger may not be read",
+            where="public.schema_migrations",
+            facts=[("role", role), ("SQLSTATE", "42501")],
+            help="run as the role that made it",
+        )
+
+
+class MigrationFailedError(MigrationError):
+    """The server refused a statement. Built by scripts/migrations/failure.py, which knows what may be shown."""
+
+    kind = "migration failed"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str,
+        facts: Sequence[tuple[str, str]],
+        help: str,  # noqa: A002 - the part's name
+        sqlstate: str = "",
+    ) -> None:
+        """Keep the four parts and the SQLSTATE, five characters or empty."""
+        super().__init__(what, where=where, facts=facts, help=help)
+        self.sqlstate = sqlstate
+
+
+class DuplicateKeysError(MigrationFailedError):
+    """A unique index cannot be built, because the table holds duplicates."""
+
+    kind = "duplicates"
+
+    @classmethod
+    def found(cls, index: str, table: str, *, where: str, groups: str, query: str) -> DuplicateKeysError:
+        """The build failed with 23505 and its remains are dropped.
+
+        `groups`: how many keys occur more than once, or why they were not counted. `query` lists them.
+        """
+        return cls(
+            f"{index} cannot be unique: {table} holds duplicate keys",
+            where=where,
+            facts=[("SQLSTATE", "23505"), ("duplicates", groups), ("list them", query)],
+            help="resolve the duplicates and run again; the unfinished index is dropped, nothing is recorded",
+            sqlstate="23505",
+        )
+
+
+class IndexConflictError(MigrationError):
+    """Something else has the name of an index that a file builds."""
+
+    kind = "index conflict"
+
+    @classmethod
+    def other_definition(cls, index: str, *, where: str, wanted: str, found: str) -> IndexConflictError:
+        """An index of that name with another definition. Both as the server writes them."""
+        return cls(
+            f"{index} is there with another definition",
+            where=where,
+            facts=[("wanted", wanted), ("found", found)],
+            help="find out who made it; drop it with DROP INDEX CONCURRENTLY, or rename it, and run again",
+        )
+
+    @classmethod
+    def other_relation(cls, index: str, *, where: str, wanted: str, found: str) -> IndexConflictError:
+        """A table, view or sequence of that name. `found`: what it is."""
+        return cls(
+            f"{index} is the name of something else",
+            where=where,
+            facts=[("wanted", wanted), ("found", found)],
+            help="rename one of the two",
+        )
+
+    @classmethod
+    def busy(cls, index: str, *, where: str, builder: str, waited_ms: int) -> IndexConflictError:
+        """Another session is still building it."""
+        return cls(
+            f"{index} is being built by another session",
+            where=where,
+            facts=[("builder", builder), ("waited", f"{waited_ms} ms")],
+            help="wait for that session, or end it with pg_cancel_backend, and run again",
+        )
+
+
+class InvalidIndexError(MigrationError):
+    """Indexes that are not usable."""
+
+    kind = "invalid index"
+
+    @classmethod
+    def not_proved(cls, index: str, *, where: str, found: str) -> InvalidIndexError:
+        """A file has run, but an index it declares is not there, valid and ready."""
+        return cls(
+            f"{index} is not usable after its file has run",
+            where=where,
+            facts=[("expected", "an index that is valid and ready"), ("found", found)],
+            help="nothing was recorded; run again, the index is rebuilt",
+        )
+
+    @classmethod
+    def left(cls, indexes: Sequence[str]) -> InvalidIndexError:
+        """Invalid indexes in the database at the end. `indexes`: as `schema.index on schema.table`."""
+        return cls(
+            "one index is not valid" if len(indexes) == 1 else f"{len(indexes)} indexes are not valid",
+            facts=[("found", "\n".join(indexes))],
+            help="each costs every write and serves no read: DROP INDEX CONCURRENTLY, then build it again",
+        )
+
+
+class ConnectionLostError(MigrationError):
+    """The server went away in the middle."""
+
+    kind = "connection lost"
+    exit_code = ExitCode.NO_SERVER
+
+    @classmethod
+    def during(cls, name: str, *, recorded: int, total: int, sqlstate: str, in_doubt: bool) -> ConnectionLostError:
+        """While a file ran. `in_doubt`: its COMMIT was on the way, so it may be recorded or not."""
+        state = "unknown: its COMMIT was on the way" if in_doubt else "not recorded by this run"
+        return cls(
+            "the connection to the server is lost",
+            where=name,
+            facts=[
+                ("recorded", f"{recorded} of {total}"),
+                (name, state),
+                ("SQLSTATE", sqlstate or "none: the server said nothing"),
+            ],
+            help="run again when the server answers: the ledger decides what is left to do",
+        )
+
+    @classmethod
+    def between_files(cls, *, sqlstate: str) -> ConnectionLostError:
+        """While the runner took its lock, read the ledger or looked at the indexes."""
+        return cls(
+            "the connection to the server is lost",
+            facts=[("SQLSTATE", sqlstate or "none: the server said nothing")],
+            help="run again when the server answers: the ledger decides what is left to do",
+        )

@@ -1,0 +1,137 @@
+"""CREATE INDEX CONCURRENTLY, whatever an earlier run left of it: build, adopt, rebuild, wait, or refuse.
+
+Owns: that decision, taken from the catalog before every try.
+Promises: IF NOT EXISTS is never taken as proof; a valid index is adopted only when the server writes its definition in
+the same words; an invalid one is dropped only when nobody is building it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from scripts.errors.migration import DuplicateKeysError, IndexConflictError
+from scripts.migrations.indexes import (
+    RELKINDS,
+    Found,
+    Table,
+    drop_concurrently,
+    duplicates_query,
+    find_index,
+    find_table,
+    wanted_shape,
+)
+
+if TYPE_CHECKING:
+    from scripts.migrations.no_tx import Work
+    from scripts.parser.statements import Statement
+
+_POLL_S = 0.1
+
+
+def build_index(work: Work, statement: Statement) -> None:
+    """Bring the index about.
+
+    Raises:
+        IndexConflictError: its name is taken by something else, or another session builds it beyond the budget.
+        DuplicateKeysError: the table holds duplicate keys; the unfinished index is dropped.
+        psycopg.Error: the server refused the build.
+    """
+    node = statement.node
+    table = find_table(work.conn, node.relation)
+    if table is None:
+        _build(work, statement, None)  # the server says best what is missing
+        return
+    found = _settled(work, statement, table)
+    name = f"{table.schema}.{node.idxname}"
+    if found is None:
+        _build(work, statement, table)
+        return
+    shape, wanted = wanted_shape(work.conn, node, table, lock_timeout_ms=work.settings.lock_timeout_ms)
+    if not found.is_index:
+        kind = RELKINDS.get(found.relkind, "a relation of another kind")
+        raise IndexConflictError.other_relation(name, where=work.where(statement), wanted=wanted, found=kind)
+    if found.table != table or (found.valid and found.shape != shape):
+        raise IndexConflictError.other_definition(
+            name, where=work.where(statement), wanted=wanted, found=found.definition
+        )
+    if found.valid and found.ready:
+        work.note(f"{name} is already there, valid and of this definition: adopted")
+        return
+    work.note(f"{name} was left invalid by an interrupted build: dropped and built again")
+    drop_concurrently(work.conn, table.schema, node.idxname)
+    _build(work, statement, table)
+
+
+def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
+    """What has the index's name, once nobody is building it any more."""
+    started = time.monotonic()
+    deadline = started + work.settings.index_timeout_ms / 1000
+    told = False
+    while True:
+        found = find_index(work.conn, table.schema, statement.node.idxname)
+        if found is None or found.builder is None:
+            return found
+        if not told:
+            work.note(f"{table.schema}.{statement.node.idxname} is being built by pid {found.builder}: waiting for it")
+            told = True
+        if time.monotonic() >= deadline:
+            raise IndexConflictError.busy(
+                f"{table.schema}.{statement.node.idxname}",
+                where=work.where(statement),
+                builder=f"pid {found.builder}",
+                waited_ms=round((time.monotonic() - started) * 1000),
+            )
+        time.sleep(_POLL_S)
+
+
+def _build(work: Work, statement: Statement, table: Table | None) -> None:
+    from psycopg import errors
+
+    try:
+        work.conn.execute(_without_if_not_exists(statement).encode(), prepare=False)
+    except errors.UniqueViolation as exc:
+        found = None if table is None else find_index(work.conn, table.schema, statement.node.idxname)
+        if table is None or found is None or not found.is_index or found.valid:
+            raise
+        raise _duplicates(work, statement, table, found) from exc
+
+
+def _without_if_not_exists(statement: Statement) -> str:
+    # Between our look at the catalog and the build, a squatter must meet an error and not a silent skip.
+    if not statement.node.if_not_exists:
+        return statement.text
+    from scripts.parser.statements import scan_tokens
+
+    tokens = [token for token in scan_tokens(statement.text) if not token.is_comment]
+    at = next(i for i, token in enumerate(tokens) if token.word == "if")
+    start, end = tokens[at].start, tokens[at + 2].end
+    return statement.text[:start] + " " * (end - start) + statement.text[end:]
+
+
+def _duplicates(work: Work, statement: Statement, table: Table, found: Found) -> DuplicateKeysError:
+    listing, counting = duplicates_query(work.conn, found)
+    # An invalid unique index that is ready still rejects writes: it must not outlive the failure.
+    drop_concurrently(work.conn, table.schema, statement.node.idxname)
+    return DuplicateKeysError.found(
+        f"{table.schema}.{statement.node.idxname}",
+        f"{table.schema}.{table.name}",
+        where=work.where(statement),
+        groups=_count(work, counting),
+        query=listing,
+    )
+
+
+def _count(work: Work, query: str) -> str:
+    import psycopg
+
+    try:
+        with work.conn.transaction():
+            work.conn.execute(f"SET LOCAL statement_timeout = {int(work.settings.statement_timeout_ms)}".encode())
+            row: Any = work.conn.execute(query.encode()).fetchone()
+    except psycopg.Error as exc:
+        if work.conn.closed:
+            raise
+        return f"not counted (SQLSTATE {exc.sqlstate})"
+    groups = int(next(iter(row.values())) if isinstance(row, dict) else row[0])
+    return "one key occurs more than once" if groups == 1 else f"{groups} keys occur more than once"

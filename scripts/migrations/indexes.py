@@ -1,0 +1,221 @@
+"""The indexes of a no_tx file, as the catalog has them: never as IF NOT EXISTS would have it.
+
+Owns: the state of an index, the comparison of definitions, the removal of unfinished remains, the end sweep.
+How definitions are compared: the statement is run, without CONCURRENTLY, on an empty table made LIKE the real one, in a
+transaction that is rolled back; the server then writes both definitions in its own words.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scripts.parser.statements import deparse, walk
+
+if TYPE_CHECKING:
+    import psycopg
+
+_FIND = """
+SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, tn.nspname::text,
+       i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
+       (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index p
+         WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid() LIMIT 1)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+  LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+  LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+ WHERE c.relname = %s AND n.nspname = %s"""
+_TABLE = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(%s)"""
+_KEYS = """
+SELECT pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, false) ORDER BY k), i.indnullsnotdistinct,
+       pg_catalog.pg_get_expr(i.indpred, i.indrelid)
+  FROM pg_catalog.pg_index i, pg_catalog.generate_series(1, i.indnkeyatts) AS k
+ WHERE i.indexrelid = %s GROUP BY i.indexrelid, i.indnullsnotdistinct, i.indpred, i.indrelid"""
+_INVALID = """
+SELECT pg_catalog.format('%I.%I on %I.%I', n.nspname, c.relname, tn.nspname, t.relname)
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+  JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+ WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
+   AND c.relkind = 'i'  -- a partitioned index made ON ONLY is meant to be invalid until its parts are attached
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+ ORDER BY 1"""
+_LEFTOVERS = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$'
+   AND n.nspname !~ '^pg_' AND i.indrelid = coalesce(
+       (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
+       pg_catalog.to_regclass(%(name)s), i.indrelid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.relid = i.indrelid)"""
+RELKINDS = {
+    "r": "a table",
+    "p": "a partitioned table",
+    "v": "a view",
+    "m": "a materialized view",
+    "S": "a sequence",
+    "f": "a foreign table",
+    "c": "a composite type",
+    "t": "a TOAST table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that exists: its schema and its name."""
+
+    schema: str
+    name: str
+
+    @property
+    def quoted(self) -> str:
+        """Ready for SQL."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What has the name of an index.
+
+    relkind: i or I for an index. `table` and `definition` are empty for anything else.
+    builder: pid of another session that is building it; None when nobody is.
+    shape: the definition from USING on, with UNIQUE before it: what remains when the names are left out.
+    """
+
+    oid: int
+    relkind: str
+    valid: bool
+    ready: bool
+    table: Table
+    definition: str
+    shape: str
+    builder: int | None
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is an index at all."""
+        return self.relkind in ("i", "I")
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, always in quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(relation: Any) -> str:
+    """A RangeVar as it was written, every part in quotes."""
+    return ".".join(quoted(part) for part in (relation.schemaname, relation.relname) if part)
+
+
+def find_table(conn: psycopg.Connection[Any], relation: Any) -> Table | None:
+    """The table a RangeVar means in this session; None when there is none."""
+    row = _one(conn, _TABLE, (qualified(relation),))
+    return None if row is None else Table(row[0], row[1])
+
+
+def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found | None:
+    """Whatever relation has that name in the schema."""
+    row = _one(conn, _FIND, (name, schema))
+    if row is None:
+        return None
+    oid, relkind, valid, ready, index_schema, table, table_schema, unique, definition, builder = row
+    if definition is None:
+        return Found(
+            oid, relkind, valid=False, ready=False, table=Table(index_schema, ""), definition="", shape="", builder=None
+        )
+    shape = ("UNIQUE " if unique else "") + definition.partition(" USING ")[2]
+    place = Table(table_schema, table)
+    # The name or the table's name may hold " USING " itself; the server wrote them in quotes then.
+    prefix = f" ON {_as_server_quotes(conn, place)} USING "
+    if prefix in definition:
+        shape = ("UNIQUE " if unique else "") + definition.partition(prefix)[2]
+    return Found(oid, relkind, valid, ready, place, definition, shape, builder)
+
+
+def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock_timeout_ms: int) -> tuple[str, str]:
+    """What the statement would build, as the server writes it: (shape, definition with the real names)."""
+    twin = Table(table.schema, f"twin_{secrets.token_hex(8)}")
+    index = f"{twin.name}_idx"
+    copy = type(node)()
+    copy.CopyFrom(node)
+    copy.concurrent = copy.if_not_exists = False
+    copy.idxname, copy.table_space = index, ""
+    copy.relation.catalogname, copy.relation.schemaname, copy.relation.relname = "", twin.schema, twin.name
+    for message in walk(copy):
+        if message.DESCRIPTOR.name == "ColumnRef":
+            # t.a and s.t.a mean a: the table has another name here.
+            del message.fields[:-1]
+    with conn.transaction(force_rollback=True):
+        conn.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}".encode())
+        conn.execute(f"CREATE TABLE {twin.quoted} (LIKE {table.quoted})".encode())
+        conn.execute(deparse(copy).encode())
+        found = find_index(conn, twin.schema, index)
+    if found is None:
+        msg = f"the twin of {node.idxname} was not built"
+        raise RuntimeError(msg)
+    head = _one(
+        conn,
+        "SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%I.%%I USING ', %s::text, %s::text, %s::text, %s::text)",
+        ("UNIQUE " if node.unique else "", node.idxname, table.schema, table.name),
+    )
+    return found.shape, head[0] + found.shape.removeprefix("UNIQUE ")
+
+
+def drop_concurrently(conn: psycopg.Connection[Any], schema: str, name: str) -> None:
+    """Remove an index without stopping writers."""
+    conn.execute(f"DROP INDEX CONCURRENTLY {quoted(schema)}.{quoted(name)}".encode())
+
+
+def duplicates_query(conn: psycopg.Connection[Any], found: Found) -> tuple[str, str]:
+    """Two queries for a unique index that cannot be built: one lists the duplicate keys, one counts them."""
+    row = _one(conn, _KEYS, (found.oid,))
+    keys, nulls_not_distinct, predicate = row or ([], False, None)
+    conditions = [f"({predicate})"] if predicate else []
+    if not nulls_not_distinct:
+        conditions += [f"({key}) IS NOT NULL" for key in keys]
+    listed = ", ".join(keys)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    source = f"FROM {found.table.quoted}{where} GROUP BY {listed} HAVING count(*) > 1"
+    # Every part was written by the server itself, from its catalog.
+    counting = f"SELECT count(*) FROM (SELECT 1 {source}) AS duplicates"  # noqa: S608 - see above
+    return f"SELECT {listed}, count(*) {source};", counting
+
+
+def reindex_leftovers(conn: psycopg.Connection[Any], name: str) -> list[tuple[str, str]]:
+    """Invalid `_ccnew` and `_ccold` indexes that an interrupted REINDEX CONCURRENTLY left: (schema, name).
+
+    Args:
+        conn: in autocommit.
+        name: quoted name of the index or table; a name of neither means the whole database.
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return [(row[0], row[1]) for row in cursor.execute(_LEFTOVERS, {"name": name}, prepare=False).fetchall()]
+
+
+def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Every index of a user's schema that is not valid, ready and live, and that nobody is building."""
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return tuple(row[0] for row in cursor.execute(_INVALID.encode(), prepare=False).fetchall())
+
+
+def _as_server_quotes(conn: psycopg.Connection[Any], table: Table) -> str:
+    row = _one(conn, "SELECT pg_catalog.format('%%I.%%I', %s::text, %s::text)", (table.schema, table.name))
+    return "" if row is None else str(row[0])
+
+
+def _one(conn: psycopg.Connection[Any], query: str, values: tuple[object, ...]) -> Any:
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(query.encode(), values, prepare=False).fetchone()

@@ -1,0 +1,89 @@
+"""What a file's statements must be for the runner to take it: decided before anything runs.
+
+Owns: the rules between the no_tx marker and the statements, and the statements no migration may hold.
+Promises: a file that passes can be run as one transaction, or, marked, statement by statement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.errors.history import FileTextError
+from scripts.errors.sql_text import CopyStreamError, MarkerError, TransactionControlError
+from scripts.parser.statements import (
+    Positions,
+    Statement,
+    body_statements,
+    copies_client_stream,
+    is_transaction_control,
+    may_need_no_transaction,
+    needs_no_transaction,
+    scan_tokens,
+    transaction_word,
+)
+
+if TYPE_CHECKING:
+    from scripts.migrations.files import MigrationFile
+
+
+def require_runnable(file: MigrationFile) -> None:
+    """Check every statement of the file.
+
+    Raises:
+        HistoryError: the first statement that may not stand there, by its line.
+    """
+    if not file.statements:
+        raise FileTextError.empty(file.name)
+    positions = Positions(file.text)
+    for statement in file.statements:
+        _require_no_transaction_control(file, statement, positions)
+        stream = copies_client_stream(statement)
+        if stream is not None:
+            raise CopyStreamError.of(stream, **_place(file, statement.offset, positions))
+        if file.no_tx:
+            _require_fit_for_no_tx(file, statement, positions)
+        else:
+            reason = needs_no_transaction(statement)
+            if reason is not None:
+                raise MarkerError.missing(reason, **_place(file, statement.offset, positions))
+    if file.no_tx and not any(_earns_marker(statement) for statement in file.statements):
+        raise MarkerError.useless(where=file.name)
+
+
+def statement_words(statement: Statement) -> str:
+    """How the statement begins, for an error text: CREATE TABLE, INSERT INTO and so on."""
+    words: list[str] = []
+    for token in scan_tokens(statement.text):
+        if token.is_comment:
+            continue
+        if not token.text.isalpha() or token.kind == "IDENT" or len(words) == 2:
+            break
+        words.append(token.text.upper())
+    return " ".join(words) or statement.kind
+
+
+def _require_no_transaction_control(file: MigrationFile, statement: Statement, positions: Positions) -> None:
+    if is_transaction_control(statement):
+        word = transaction_word(statement.node)
+        raise TransactionControlError.of(word, **_place(file, statement.offset, positions))
+    if statement.kind != "DoStmt":
+        # A procedure may COMMIT when it is called from elsewhere; inside our transaction the server refuses it.
+        return
+    for inner in body_statements(statement):
+        if inner.depth == 0 and inner.kind in ("COMMIT", "ROLLBACK"):
+            raise TransactionControlError.of(f"{inner.kind} in DO", **_place(file, inner.offset, positions))
+
+
+def _require_fit_for_no_tx(file: MigrationFile, statement: Statement, positions: Positions) -> None:
+    if may_need_no_transaction(statement) is None:
+        raise MarkerError.mixed(statement_words(statement), **_place(file, statement.offset, positions))
+    if statement.kind == "IndexStmt" and not statement.node.idxname:
+        raise MarkerError.unnamed_index(**_place(file, statement.offset, positions))
+
+
+def _earns_marker(statement: Statement) -> bool:
+    return statement.kind != "VariableSetStmt" and may_need_no_transaction(statement) is not None
+
+
+def _place(file: MigrationFile, offset: int, positions: Positions) -> dict[str, str]:
+    return {"where": positions.label(file.name, offset), "source": positions.caret(offset)}
