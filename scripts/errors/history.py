@@ -285,3 +285,19 @@ class LedgerShapeError(HistoryError):
             facts=[("expected", expected), ("found", found)],
             help="point DATABASE_URL at the right database, or move the other tool's table out of the way",
         )
+
+
+class GoldenCatalogError(HistoryError):
+    """The golden file is not what `render_catalog` writes."""
+
+    kind = "golden catalog"
+
+    @classmethod
+    def malformed(cls, line: int, found: str) -> GoldenCatalogError:
+        """A line that is neither an object nor a fact."""
+        return cls(
+            "not a line of a golden catalog",
+            where=f"line {line}",
+            facts=[("expected", "`kind name`, or `  fact: value`"), ("found", found)],
+            help="restore the file from git, or make it anew with `invoke catalog.update`",
+        )
