@@ -49,7 +49,7 @@ class Folder:
             EvidenceError: it cannot be made.
         """
         shown = f"{self.shown}/{name}"
-        with _told(shown):
+        with _told(shown, taken_is_told=False):
             os.mkdir(name, 0o755, dir_fd=self._descriptor)
         return self.inside(name)
 
@@ -173,11 +173,11 @@ class Folder:
 
 
 @contextlib.contextmanager
-def _told(shown: str) -> Iterator[None]:
-    """Turn the operating system's refusal into ours; a taken name stays FileExistsError, for the caller to judge."""
+def _told(shown: str, *, taken_is_told: bool = True) -> Iterator[None]:
+    """Turn the operating system's refusal into ours; a taken name may stay FileExistsError, for the caller to judge."""
     try:
         yield
-    except FileExistsError:
-        raise
     except OSError as exc:
+        if isinstance(exc, FileExistsError) and not taken_is_told:
+            raise
         raise EvidenceError.unwritable(shown, exc) from exc

@@ -34,15 +34,11 @@ _ENVIRONMENT: Final = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
 }
-# Settings of the repository that would start a program or hide a change. The command line outranks every file.
+# Settings of the repository that start a program or let a cache answer. The command line outranks every file.
 _OVERRIDES: Final = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.untrackedCache=false",
-    "core.pager=cat",
-    "core.excludesFile=/dev/null",
-    "core.attributesFile=/dev/null",
-    "core.quotePath=false",
 )
 
 

@@ -140,6 +140,20 @@ def test_no_link_is_followed(folder: Folder, tmp_path: Path) -> None:
     assert not (tmp_path / "a").is_symlink()
 
 
+def test_a_planted_temporary_name_is_not_written_through(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever guesses the temporary name and puts a link there gains nothing."""
+    outside = tmp_path.parent / f"{tmp_path.name}-precious"
+    outside.write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".a.guessed.tmp").symlink_to(outside)
+    with pytest.raises(EvidenceError, match=r"a: it cannot be written\n  cause  File exists"):
+        folder.write("a", b"new", durable=False)
+    assert outside.read_text() == "precious"
+    assert not (tmp_path / "a").exists()
+
+
 def test_pipes_and_folders_are_no_files(folder: Folder, tmp_path: Path) -> None:
     """Reading what is no regular file is an error, and does not wait for a writer."""
     os.mkfifo(tmp_path / "p")
@@ -301,6 +315,24 @@ def test_latest_is_gone_when_it_cannot_be_switched(tmp_path: Path, monkeypatch: 
     with pytest.raises(EvidenceError, match="latest: the disk is full"):
         opened(tmp_path)
     assert not (tmp_path / "latest").is_symlink()
+
+
+def test_latest_has_left_the_older_run_before_the_first_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk too full for the first NOT_RUN: `latest` does not show the older, passed run any more (D-20)."""
+    with opened(tmp_path) as run:
+        for gate in ("g-0", "g-1", "g-2"):
+            run.settle(passing(gate))
+        run.close()
+
+    def refuse(_: Folder, name: str, *__: Any, **___: Any) -> None:
+        raise EvidenceError.unwritable(name, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(Folder, "write", refuse)
+    with pytest.raises(EvidenceError, match=r"g_0\.json: the disk is full"):
+        opened(tmp_path)
+    with pytest.raises(EvidenceError, match="no evidence of a run here"):
+        read_run(tmp_path / "latest")
+    assert read_run(run.path).passed
 
 
 def test_abort_goes_on_past_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,16 @@ DAMAGES: dict[str, tuple[Any, list[str]]] = {
         lambda run: _resealed(run / "run.json", "format", "x", digest="record_sha256"),
         ["run.json: its format is not parity-run/1"],
     ),
+    "run.json names another status": (
+        lambda run: _resealed(
+            run / "run.json",
+            "gates",
+            [gate | {"status": "FAIL"} for gate in json.loads((run / "run.json").read_text())["gates"][:1]]
+            + json.loads((run / "run.json").read_text())["gates"][1:],
+            digest="record_sha256",
+        ),
+        ["phase0/g_0.json: its status is not the one that run.json names"],
+    ),
     "run.json counts otherwise": (
         lambda run: _resealed(run / "run.json", "passed", False, digest="record_sha256"),
         ["run.json: its counts are not what the files add up to"],

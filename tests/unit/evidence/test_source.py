@@ -87,6 +87,9 @@ CHANGES = {
     ),
     "hidden by line-ending conversion": "git config core.autocrlf true; printf 'SELECT 1;\\r\\n' > schema/0001.sql",
     "hidden by a replaced object": f"{EVIL}; git replace $(git rev-parse HEAD:run.sh) $(git hash-object -w run.sh)",
+    "hidden by a replaced tree": (
+        f"{EVIL}; git add run.sh; git replace $(git rev-parse HEAD^{{tree}}) $(git write-tree); git reset --quiet"
+    ),
     "hidden by another work tree": f"{EVIL}; git config core.worktree /",
     "a repository inside": "git init --quiet inner",
 }

@@ -14,6 +14,7 @@ from make_results import COMMIT, NOW, SOURCE, TOOLS, failing, inventory, passing
 
 from scripts.digest import canonical_json
 from scripts.evidence.expected import Expected, require_inventory
+from scripts.evidence.record import run_passed
 from scripts.evidence.source import Source
 from scripts.evidence.statement import (
     RESERVED,
@@ -214,6 +215,10 @@ def _resealed(changes: dict[str, Any]) -> bytes:
         ({"status": "PASS"}, "^its status is PASS, but its checks say FAIL$"),
         ({"status": "nonsense"}, "^its status is nonsense, but its checks say FAIL$"),
         ({"status": "PASS", "checks": []}, "^its status is PASS, but its checks say ERROR$"),
+        (
+            {"checks": [check | {"holds": True} for check in document(failing("g-0"))["checks"]]},
+            "^its failures are not what its checks say$",
+        ),
         ({"failures": []}, "^its failures are not what its checks say$"),
         ({"format": "other"}, "^its format is not parity-evidence/1$"),
         ({"checks": 3}, "^a field is missing or of another type$"),
@@ -259,6 +264,14 @@ def test_one_check_stands_on_one_line() -> None:
     text = render_document(document(failing("g-0"))).decode()
     assert '    {"id": "a_col", "where": "public.t", "expected": true, "observed": true, "holds": true},\n' in text
     assert text.endswith("}\n")
+
+
+def test_a_run_of_nothing_has_not_passed() -> None:
+    """No gate, no proof; an unfinished or aborted run has none either."""
+    assert not run_passed("finished", [])
+    assert run_passed("finished", [passing("g-0")])
+    assert not run_passed("running", [passing("g-0")])
+    assert not run_passed("aborted", [passing("g-0")])
 
 
 def test_seven_outcomes_and_only_one_is_a_pass() -> None:

@@ -326,6 +326,15 @@ def test_what_cannot_be_stored_turns_its_gate_red(tmp_path: Path) -> None:
         assert run.close()["ERROR"] == len(bad)
 
 
+def test_what_would_read_back_otherwise_is_not_stored(tmp_path: Path) -> None:
+    """A tuple and a list differ here and are the same in JSON: the file must not say more than the run saw."""
+    check: Any = Check("x", (1,), [1])  # type: ignore[arg-type]
+    with opened(tmp_path) as run:
+        assert failing("g-0", checks=(check,)).outcome is Outcome.FAIL
+        assert run.settle(failing("g-0", checks=(check,))).outcome is Outcome.ERROR
+    assert status_of(tmp_path, "g-0") == "ERROR"
+
+
 # --- secrets --------------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +373,17 @@ def test_a_password_in_the_runs_own_facts_stops_it(tmp_path: Path) -> None:
         "  help: report this as a bug and name the gate; change the password if it is not a throw-away one"
     )
     assert all(b"hunter2" not in path.read_bytes() for path in run.path.rglob("*.json"))
+
+
+def test_a_password_in_the_reason_of_an_abort(tmp_path: Path) -> None:
+    """Neither a gate's file nor run.json takes it over."""
+    run = opened(tmp_path)
+    run.guard(["hunter2hunter2"])
+    with pytest.raises(SecretInEvidenceError):
+        run.abort("cannot log in as hunter2hunter2")
+    run.release()
+    assert all(b"hunter2" not in path.read_bytes() for path in run.path.rglob("*.json"))
+    assert read_run(run.path).state == "running"
 
 
 # --- ends that are not planned --------------------------------------------------------------------------------------
@@ -425,6 +445,25 @@ def test_an_interrupt_at_any_write_leaves_a_whole_folder(tmp_path: Path, monkeyp
             record = read_run(place / "latest")
             assert (record.state, record.passed) == ("aborted", False)
             assert record.counts["ABORTED"] + record.counts["PASS"] == 3
+
+
+def test_an_interrupt_while_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All gates passed, the signal comes with the last write: the run is aborted, not passed."""
+    run = opened(tmp_path)
+    real = os.rename
+
+    def trip(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        real(*args, **kwargs)
+        raise Interrupted(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), run:  # noqa: PT012 - the block is the test
+        for gate in GATES:
+            run.settle(passing(gate))
+        monkeypatch.setattr(os, "rename", trip)
+        run.close()
+    record = read_run(run.path)
+    assert (record.state, record.reason, record.passed) == ("aborted", "interrupted by signal 15", False)
 
 
 CHILD = """
