@@ -33,7 +33,7 @@ SELECT (SELECT string_agg(format('%s %s%s', attname, format_type(atttypid, attty
                       FROM pg_catalog.pg_index i,
                            unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = ledger AND a.attnum = k.attnum
-                     WHERE i.indrelid = ledger AND i.indisprimary), '')
+                     WHERE i.indrelid = ledger AND i.indisprimary HAVING count(*) > 0), '')
   FROM pg_catalog.to_regclass('public.schema_migrations') AS ledger WHERE ledger IS NOT NULL"""
 _WRITE = "INSERT INTO public.schema_migrations (version, checksum) VALUES (%s, %s)"
 
