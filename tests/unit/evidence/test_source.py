@@ -64,8 +64,8 @@ EVIL = "printf '#!/bin/sh\\nevil\\n' > run.sh"
 CHANGES = {
     "edited": "echo 'SELECT 2;' > schema/0001.sql",
     "edited, same size and time": (
-        "touch -r schema/0001.sql /tmp/.$$; echo 'SELECT 9;' > schema/0001.sql; "
-        "touch -r /tmp/.$$ schema/0001.sql; rm /tmp/.$$"
+        "touch -r schema/0001.sql ../stamp; echo 'SELECT 9;' > schema/0001.sql; "
+        "touch -r ../stamp schema/0001.sql; rm ../stamp"
     ),
     "removed": "rm schema/0001.sql",
     "untracked": "echo x > new.txt",
