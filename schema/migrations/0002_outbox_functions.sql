@@ -1,0 +1,300 @@
+-- 0002_outbox_functions.sql
+-- Guarantee: the outbox is written through these functions alone: idempotent enqueue, fenced leases, counted repairs
+-- (INV-011, INV-012, INV-013, INV-015).   Locks: none on existing tables.
+
+-- The ceiling is policy: it is set with ALTER DATABASE … SET symphony.outbox_retry_ceiling by the database's owner. A setting of the
+-- session counts only where the session's own login could have done that; a worker cannot shorten or lengthen its retries.
+CREATE FUNCTION public.outbox_retry_ceiling() RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    WITH chosen AS (
+        SELECT coalesce(
+            (SELECT nullif(pg_catalog.current_setting('symphony.outbox_retry_ceiling', true), '')
+              WHERE pg_catalog.pg_has_role(session_user,
+                        (SELECT d.datdba FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()), 'USAGE')),
+            (SELECT pg_catalog.split_part(setting.entry, '=', 2)
+               FROM pg_catalog.pg_db_role_setting AS s
+               JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+              CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS setting (entry)
+              WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0
+                AND setting.entry LIKE 'symphony.outbox_retry_ceiling=%')) AS value
+    )
+    -- Anything but a whole number from 1 to 999 is no ceiling; then 20 holds.
+    SELECT CASE WHEN chosen.value ~ '^[1-9][0-9]{0,2}$' THEN chosen.value::integer ELSE 20 END FROM chosen
+$$;
+COMMENT ON FUNCTION public.outbox_retry_ceiling() IS 'Most attempts an item may have: 1 to 999, 20 unless the database owner set another (INV-015).';
+REVOKE EXECUTE ON FUNCTION public.outbox_retry_ceiling() FROM PUBLIC;
+
+CREATE FUNCTION public.bump_participant_outbox_seq(p_participant_id text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_sequence_id bigint;
+BEGIN
+    INSERT INTO public.participant_outbox_sequences AS s (participant_id, next_sequence_id)
+    VALUES (p_participant_id, 2)
+    ON CONFLICT ON CONSTRAINT participant_outbox_sequences_pkey
+        DO UPDATE SET next_sequence_id = s.next_sequence_id + 1
+    RETURNING s.next_sequence_id - 1 INTO v_sequence_id;
+    RETURN v_sequence_id;
+END
+$$;
+COMMENT ON FUNCTION public.bump_participant_outbox_seq(text) IS 'Allocates the participant''s next number, from 1; the row lock is held to the end of the transaction.';
+REVOKE EXECUTE ON FUNCTION public.bump_participant_outbox_seq(text) FROM PUBLIC;
+
+CREATE FUNCTION public.enqueue_payment_outbox(
+    p_instruction_id text,
+    p_participant_id text,
+    p_idempotency_key text,
+    p_rail_type text,
+    p_payload jsonb,
+    p_tenant_id uuid DEFAULT NULL
+) RETURNS TABLE (outbox_id uuid, sequence_id bigint, created_at timestamptz, state text)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_request_sha256 bytea;
+    v_known record;
+    v_outbox_id uuid := public.uuid_v7_or_random();
+    v_created_at timestamptz;
+    v_sequence_id bigint;
+BEGIN
+    IF p_instruction_id IS NULL OR p_participant_id IS NULL OR p_idempotency_key IS NULL
+       OR p_rail_type IS NULL OR p_payload IS NULL THEN
+        RAISE EXCEPTION 'instruction, participant, idempotency key, rail and payload are needed'
+            USING ERRCODE = 'not_null_violation', HINT = 'Give all five.';
+    END IF;
+    IF p_instruction_id = '' OR p_participant_id = '' OR p_idempotency_key = '' OR p_rail_type = '' THEN
+        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be empty'
+            USING ERRCODE = 'P7105', HINT = 'Give all four.';
+    END IF;
+    v_request_sha256 := pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.jsonb_build_array(p_participant_id, p_rail_type, p_payload)::text, 'UTF8'));
+
+    -- The unique key decides at every isolation level: a row this snapshot cannot see ends in 40001, not in a second item.
+    INSERT INTO public.payment_outbox_idempotency AS d
+        (tenant_id, instruction_id, idempotency_key, request_sha256, outbox_id)
+    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key, v_request_sha256, v_outbox_id)
+    ON CONFLICT ON CONSTRAINT payment_outbox_idempotency_request_key DO NOTHING;
+
+    IF NOT FOUND THEN
+        SELECT d.outbox_id, d.request_sha256 INTO STRICT v_known
+          FROM public.payment_outbox_idempotency AS d
+         WHERE d.tenant_id IS NOT DISTINCT FROM p_tenant_id
+           AND d.instruction_id = p_instruction_id
+           AND d.idempotency_key = p_idempotency_key;
+        IF v_known.request_sha256 <> v_request_sha256 THEN
+            RAISE EXCEPTION 'this idempotency key was used for a payment with other content'
+                USING ERRCODE = 'P7104', HINT = 'Use a new key for a new payment, or repeat the first request unchanged.';
+        END IF;
+        RETURN QUERY
+            SELECT p.outbox_id, p.sequence_id, p.created_at, 'PENDING'::text
+              FROM public.payment_outbox_pending AS p
+             WHERE p.outbox_id = v_known.outbox_id;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        RETURN QUERY
+            SELECT a.outbox_id, a.sequence_id, a.created_at, a.state::text
+              FROM public.payment_outbox_attempts AS a
+             WHERE a.outbox_id = v_known.outbox_id
+             ORDER BY a.attempt_no DESC
+             LIMIT 1;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        -- The owner took the item off the queue before it was ever tried: the request stands, so it is queued again.
+        v_outbox_id := v_known.outbox_id;
+    END IF;
+
+    v_sequence_id := public.bump_participant_outbox_seq(p_participant_id);
+    INSERT INTO public.payment_outbox_pending AS p
+        (outbox_id, instruction_id, participant_id, sequence_id, idempotency_key, rail_type, payload, tenant_id)
+    VALUES
+        (v_outbox_id, p_instruction_id, p_participant_id, v_sequence_id, p_idempotency_key, p_rail_type, p_payload, p_tenant_id)
+    RETURNING p.created_at INTO v_created_at;
+
+    RETURN QUERY SELECT v_outbox_id, v_sequence_id, v_created_at, 'PENDING'::text;
+END
+$$;
+COMMENT ON FUNCTION public.enqueue_payment_outbox(text, text, text, text, jsonb, uuid) IS
+    'Queues a payment once per tenant, instruction and key; a replay returns the first item, other content under the key is refused (INV-011).';
+REVOKE EXECUTE ON FUNCTION public.enqueue_payment_outbox(text, text, text, text, jsonb, uuid) FROM PUBLIC;
+
+CREATE FUNCTION public.repair_expired_leases(p_batch_size integer, p_worker_id text)
+    RETURNS TABLE (outbox_id uuid, attempt_no integer)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_item public.payment_outbox_pending;
+    v_attempt_no integer;
+BEGIN
+    IF p_batch_size IS NULL OR p_batch_size < 1 OR coalesce(p_worker_id, '') = '' THEN
+        RAISE EXCEPTION 'a batch of at least one and a worker are needed'
+            USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
+    END IF;
+    FOR v_item IN
+        SELECT p.*
+          FROM public.payment_outbox_pending AS p
+         WHERE p.claimed_by IS NOT NULL AND p.lease_token IS NOT NULL
+           AND p.lease_expires_at <= pg_catalog.clock_timestamp()
+         ORDER BY p.lease_expires_at, p.outbox_id
+         LIMIT p_batch_size
+           FOR UPDATE SKIP LOCKED
+    LOOP
+        SELECT coalesce(max(a.attempt_no), 0) + 1 INTO v_attempt_no
+          FROM public.payment_outbox_attempts AS a
+         WHERE a.outbox_id = v_item.outbox_id;
+        INSERT INTO public.payment_outbox_attempts
+            (outbox_id, instruction_id, participant_id, sequence_id, idempotency_key, rail_type, payload, attempt_no, state,
+             claimed_at, completed_at, error_code, error_message, worker_id, tenant_id)
+        VALUES
+            (v_item.outbox_id, v_item.instruction_id, v_item.participant_id, v_item.sequence_id, v_item.idempotency_key,
+             v_item.rail_type, v_item.payload, v_attempt_no,
+             'ZOMBIE_REQUEUE',
+             coalesce(v_item.claimed_at, pg_catalog.clock_timestamp()), pg_catalog.clock_timestamp(),
+             'LEASE_EXPIRED',
+             pg_catalog.format('the lease of worker %s expired at attempt %s', v_item.claimed_by, v_attempt_no),
+             p_worker_id, v_item.tenant_id);
+        UPDATE public.payment_outbox_pending AS p
+           SET attempt_count = greatest(p.attempt_count, v_attempt_no),
+               next_attempt_at = pg_catalog.clock_timestamp() + interval '1 second',
+               claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL
+         WHERE p.outbox_id = v_item.outbox_id;
+        PERFORM pg_catalog.pg_notify('symphony_outbox', '');
+        outbox_id := v_item.outbox_id;
+        attempt_no := v_attempt_no;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION public.repair_expired_leases(integer, text) IS
+    'Gives items whose lease ran out back to the queue, each with an attempt that says so (INV-023).';
+REVOKE EXECUTE ON FUNCTION public.repair_expired_leases(integer, text) FROM PUBLIC;
+
+-- The claim's arguments, and its first act: leases that ran out are counted as attempts before anything is claimed, so an item
+-- whose worker always dies meets the ceiling even where nobody calls the repair.
+CREATE FUNCTION public.outbox_claim_limit(p_batch_size integer, p_worker_id text, p_lease_seconds integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    IF p_batch_size IS NULL OR p_batch_size < 0 OR coalesce(p_worker_id, '') = ''
+       OR p_lease_seconds IS NULL OR p_lease_seconds < 1 THEN
+        RAISE EXCEPTION 'a batch size of zero or more, a worker and a lease of at least one second are needed'
+            USING ERRCODE = 'P7105', HINT = 'Say how many items to take, who you are, and for how long.';
+    END IF;
+    IF p_batch_size > 0 THEN
+        PERFORM public.repair_expired_leases(p_batch_size, p_worker_id);
+    END IF;
+    RETURN p_batch_size;
+END
+$$;
+COMMENT ON FUNCTION public.outbox_claim_limit(integer, text, integer) IS 'Checks a claim''s arguments, counts expired leases, returns the batch size. Called by claim_outbox_batch() alone.';
+REVOKE EXECUTE ON FUNCTION public.outbox_claim_limit(integer, text, integer) FROM PUBLIC;
+
+CREATE FUNCTION public.claim_outbox_batch(p_batch_size integer, p_worker_id text, p_lease_seconds integer)
+    RETURNS TABLE (outbox_id uuid, instruction_id text, participant_id text, sequence_id bigint, idempotency_key text,
+                   rail_type text, payload jsonb, attempt_count integer, lease_token uuid, lease_expires_at timestamptz)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    -- Two workers get disjoint sets: SKIP LOCKED. An expired lease is the repair's; it is due again a second later.
+    WITH due AS (
+        SELECT p.outbox_id, p.next_attempt_at, p.created_at
+          FROM public.payment_outbox_pending AS p
+         WHERE p.next_attempt_at <= pg_catalog.clock_timestamp() AND p.lease_expires_at IS NULL
+         ORDER BY p.next_attempt_at, p.created_at, p.outbox_id
+         LIMIT (SELECT public.outbox_claim_limit(p_batch_size, p_worker_id, p_lease_seconds))
+           FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE public.payment_outbox_pending AS p
+           SET claimed_by = p_worker_id,
+               claimed_at = pg_catalog.clock_timestamp(),
+               lease_token = pg_catalog.gen_random_uuid(),
+               lease_expires_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => p_lease_seconds)
+          FROM due
+         WHERE p.outbox_id = due.outbox_id
+        RETURNING p.*
+    )
+    SELECT c.outbox_id, c.instruction_id, c.participant_id, c.sequence_id, c.idempotency_key, c.rail_type, c.payload,
+           c.attempt_count, c.lease_token, c.lease_expires_at
+      FROM claimed AS c
+     ORDER BY c.next_attempt_at, c.created_at, c.outbox_id
+$$;
+COMMENT ON FUNCTION public.claim_outbox_batch(integer, text, integer) IS 'Leases due, unleased items to a worker, in the order in which they are due (INV-012).';
+REVOKE EXECUTE ON FUNCTION public.claim_outbox_batch(integer, text, integer) FROM PUBLIC;
+
+CREATE FUNCTION public.complete_outbox_attempt(
+    p_outbox_id uuid,
+    p_lease_token uuid,
+    p_worker_id text,
+    p_state public.outbox_attempt_state,
+    p_rail_reference text DEFAULT NULL,
+    p_rail_code text DEFAULT NULL,
+    p_error_code text DEFAULT NULL,
+    p_error_message text DEFAULT NULL,
+    p_latency_ms integer DEFAULT NULL,
+    p_retry_delay_seconds integer DEFAULT 1
+) RETURNS TABLE (attempt_no integer, state public.outbox_attempt_state)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_item public.payment_outbox_pending;
+    v_attempt_no integer;
+    v_state public.outbox_attempt_state := p_state;
+BEGIN
+    -- The clock, not the transaction's start: a lease that has run out meanwhile is lost.
+    SELECT p.* INTO v_item
+      FROM public.payment_outbox_pending AS p
+     WHERE p.outbox_id = p_outbox_id
+       AND p.claimed_by = p_worker_id
+       AND p.lease_token = p_lease_token
+       AND p.lease_expires_at > pg_catalog.clock_timestamp()
+       FOR UPDATE;
+    IF NOT FOUND OR v_item.lease_expires_at <= pg_catalog.clock_timestamp() THEN
+        RAISE EXCEPTION 'LEASE_LOST' USING ERRCODE = 'P7002', HINT = 'Claim again; another worker or the repair has the item.';
+    END IF;
+    IF p_state IS NULL OR p_state NOT IN ('DISPATCHED', 'FAILED', 'RETRYABLE') THEN
+        RAISE EXCEPTION 'an attempt cannot be completed as %', coalesce(p_state::text, 'null')
+            USING ERRCODE = 'P7003', HINT = 'Complete as DISPATCHED, FAILED or RETRYABLE.';
+    END IF;
+
+    SELECT coalesce(max(a.attempt_no), 0) + 1 INTO v_attempt_no
+      FROM public.payment_outbox_attempts AS a
+     WHERE a.outbox_id = v_item.outbox_id;
+    IF p_state = 'RETRYABLE' AND v_attempt_no >= public.outbox_retry_ceiling() THEN
+        v_state := 'FAILED';
+    END IF;
+
+    INSERT INTO public.payment_outbox_attempts
+        (outbox_id, instruction_id, participant_id, sequence_id, idempotency_key, rail_type, payload, attempt_no, state,
+         claimed_at, completed_at, rail_reference, rail_code, error_code, error_message, latency_ms, worker_id, tenant_id)
+    VALUES
+        (v_item.outbox_id, v_item.instruction_id, v_item.participant_id, v_item.sequence_id, v_item.idempotency_key,
+         v_item.rail_type, v_item.payload, v_attempt_no, v_state,
+         coalesce(v_item.claimed_at, pg_catalog.clock_timestamp()), pg_catalog.clock_timestamp(),
+         p_rail_reference, p_rail_code, p_error_code, p_error_message, p_latency_ms, p_worker_id, v_item.tenant_id);
+
+    IF v_state IN ('DISPATCHED', 'FAILED') THEN
+        DELETE FROM public.payment_outbox_pending AS p WHERE p.outbox_id = v_item.outbox_id;
+    ELSE
+        UPDATE public.payment_outbox_pending AS p
+           SET attempt_count = greatest(p.attempt_count, v_attempt_no),
+               next_attempt_at = pg_catalog.clock_timestamp()
+                   + pg_catalog.make_interval(secs => greatest(1, coalesce(p_retry_delay_seconds, 1))),
+               claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL
+         WHERE p.outbox_id = v_item.outbox_id;
+        PERFORM pg_catalog.pg_notify('symphony_outbox', '');
+    END IF;
+    RETURN QUERY SELECT v_attempt_no, v_state;
+END
+$$;
+COMMENT ON FUNCTION public.complete_outbox_attempt(uuid, uuid, text, public.outbox_attempt_state, text, text, text, text, integer, integer) IS
+    'Records the outcome of a leased item; the lease''s token, worker and time must hold (INV-013).';
+REVOKE EXECUTE ON FUNCTION public.complete_outbox_attempt(uuid, uuid, text, public.outbox_attempt_state, text, text, text, text, integer, integer) FROM PUBLIC;

@@ -1,0 +1,42 @@
+-- 0003_roles.sql
+-- Guarantee: the runtime roles exist, cannot log in and hold no power of their own (INV-007).   Locks: none on existing tables.
+-- Roles belong to the whole cluster: another database may be migrating at this very moment, and they may have been made by somebody
+-- else. So a role that is there is left alone when it is right, put right when this migrator may, and refused otherwise.
+DO $$
+DECLARE
+    v_name text;
+    v_role record;
+BEGIN
+    FOREACH v_name IN ARRAY ARRAY['symphony_control', 'symphony_executor', 'symphony_ingest', 'symphony_readonly',
+                                  'symphony_auditor', 'test_user']
+    LOOP
+        FOR attempt IN 1..20 LOOP
+            BEGIN
+                IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = v_name) THEN
+                    EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_name);
+                END IF;
+                SELECT r.rolcanlogin, r.rolcreaterole, r.rolcreatedb,
+                       r.rolsuper OR r.rolbypassrls OR r.rolreplication AS powerful
+                  INTO STRICT v_role
+                  FROM pg_catalog.pg_roles AS r
+                 WHERE r.rolname = v_name;
+                IF v_role.powerful THEN
+                    RAISE EXCEPTION 'role % exists with SUPERUSER, BYPASSRLS or REPLICATION', v_name
+                        USING ERRCODE = 'P7004', HINT = 'A superuser has to take these attributes away, or drop the role.';
+                END IF;
+                IF v_role.rolcanlogin OR v_role.rolcreaterole OR v_role.rolcreatedb THEN
+                    EXECUTE pg_catalog.format('ALTER ROLE %I NOLOGIN NOCREATEROLE NOCREATEDB', v_name);
+                END IF;
+                EXIT;
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation OR internal_error THEN
+                    -- Another database's migration was quicker ("tuple concurrently updated" is internal_error). Look again.
+                    IF attempt = 20 THEN
+                        RAISE;
+                    END IF;
+                    PERFORM pg_catalog.pg_sleep(0.05 * attempt);
+            END;
+        END LOOP;
+    END LOOP;
+END
+$$;
