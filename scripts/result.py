@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from scripts.digest import canonical_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -45,8 +47,8 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether observed equals expected, type included (True is not 1)."""
-        return type(self.expected) is type(self.observed) and self.expected == self.observed
+        """Whether observed equals expected, types included at every depth (True is not 1)."""
+        return canonical_json(self.expected) == canonical_json(self.observed)
 
 
 @dataclass(frozen=True, slots=True)

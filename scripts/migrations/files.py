@@ -96,18 +96,22 @@ def read_files(folder: Path) -> tuple[MigrationFile, ...]:
         FileNameError: a name, a number, or what kind of thing lies there.
         SumsError: the list beside the folder and the files disagree.
     """
-    names = _names(folder)
-    numbered = sorted((number_of(name), name) for name in names)
-    if not numbered:
-        raise FileNameError.no_files(folder.name)
-    _require_contiguous(numbered)
-    contents = [(number, name, _read(folder, name)) for number, name in numbered]
+    contents = _contents(folder)
     checksums = {name: sha256_hex(data) for _, name, data in contents}
     listed = require_sums(folder, checksums)
     return tuple(
         MigrationFile(number, name, folder / name, data, checksums[name], listed=listed)
         for number, name, data in contents
     )
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """The sha256 of every file by its name, in the order of the numbers, whatever the list of sums says.
+
+    Raises:
+        FileNameError: a name, a number, or what kind of thing lies there.
+    """
+    return {name: sha256_hex(data) for _, name, data in _contents(folder)}
 
 
 def number_of(name: str) -> int:
@@ -125,6 +129,15 @@ def number_of(name: str) -> int:
 def migrations_digest(files: tuple[MigrationFile, ...]) -> str:
     """One sha256 for the whole folder: names and checksums, in order."""
     return digest_of([[file.name, file.checksum] for file in files])
+
+
+def _contents(folder: Path) -> list[tuple[int, str, bytes]]:
+    """Number, name and bytes of every file, in the order of the numbers."""
+    numbered = sorted((number_of(name), name) for name in _names(folder))
+    if not numbered:
+        raise FileNameError.no_files(folder.name)
+    _require_contiguous(numbered)
+    return [(number, name, _read(folder, name)) for number, name in numbered]
 
 
 def _names(folder: Path) -> list[str]:

@@ -94,8 +94,10 @@ def test_the_outcome_is_computed(result: Result, outcome: Outcome) -> None:
 
 
 def test_true_is_not_one() -> None:
-    """A check compares types too: a driver's 1 does not stand for true."""
+    """A check compares types too, at every depth: a driver's 1 does not stand for true."""
     assert not Check("a", True, 1).holds
+    assert not Check("a", [{"b": True}], [{"b": 1}]).holds
+    assert Check("a", [{"b": 1, "c": None}], [{"c": None, "b": 1}]).holds
 
 
 @given(CHECKS, st.integers(0, 3))

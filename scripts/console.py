@@ -1,0 +1,92 @@
+"""The edge: reads the settings, runs a command, prints, and turns whatever happens into an exit code.
+
+Promises: results on stdout, progress on stderr; no traceback for bad data, no row data or secret in any message.
+Never: decides anything about migrations, gates or evidence.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from scripts.errors.base import ExitCode, Interrupted, ProjectError
+from scripts.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scripts.run.commands import Command
+
+
+def main(command: str, **options: object) -> NoReturn:
+    """Run one command and end the process with its exit code.
+
+    Args:
+        command: a name in `scripts.run.commands.COMMANDS`.
+        options: what the verb was given; each command takes its own.
+    """
+    sys.exit(exit_code_of(command, options))
+
+
+def exit_code_of(command: str, options: Mapping[str, object]) -> int:
+    """Run one command; every exception becomes its exit code and its text on stderr."""
+    try:
+        return _run(command, options)
+    except Interrupted as stop:
+        _say(f"interrupted by signal {stop.signum}: nothing of this run is left behind but its evidence")
+        return stop.exit_code
+    except ProjectError as error:
+        _say(str(error))
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return int(ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - the edge: the last place where a fault of ours can be told
+        _say(_fault_text(error))
+        return int(ExitCode.BUG)
+
+
+def _run(command: str, options: Mapping[str, object]) -> int:
+    from scripts.run.commands import COMMANDS
+    from scripts.run.voice import Voice
+    from scripts.server.signals import ending_on_signals
+
+    run: Command = COMMANDS[command]
+    with ending_on_signals():
+        settings = read_settings()
+        voice = Voice(_print, _say, json=bool(options.get("json")), color=settings.color and sys.stdout.isatty())
+        return run(settings, voice, **{name: value for name, value in options.items() if name != "json"})
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text if text.endswith("\n") else text + "\n")
+    sys.stderr.flush()
+
+
+def _fault_text(error: Exception) -> str:
+    """A traceback without the texts of database errors: they may hold row data."""
+    parts: list[str] = ["error[bug]: a fault of ours; please report it with the lines below"]
+    link: BaseException | None = error
+    describe: Callable[[BaseException], str]
+    while link is not None:
+        diag = getattr(link, "diag", None)
+        describe = _database_text if diag is not None else _plain_text
+        parts += ["".join(traceback.format_tb(link.__traceback__)).rstrip("\n"), describe(link)]
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "\n".join(part for part in parts if part)
+
+
+def _plain_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _database_text(error: BaseException) -> str:
+    # Even the primary message may quote a value (22P02), so the code alone is told.
+    return f"{type(error).__name__}: SQLSTATE {getattr(error, 'sqlstate', None) or 'none'}"

@@ -1,0 +1,177 @@
+"""The one ordered list of gates: pre-ci, Nox and the CI matrix are made from it.
+
+Owns: the order, and what every gate is called in evidence.
+Promises: an empty selection or matrix and an unknown name are errors; importing it needs the standard library alone.
+Never: runs anything (`scripts/run`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from scripts.errors.settings import UsageError
+from scripts.evidence.expected import Expected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Kind = Literal["lint", "migrate", "verify", "catalog"]
+
+# Where the gates are to hold. The first of each is what a developer most likely has.
+ORIGINS = ("embedded", "docker")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate: what kind of thing settles it, and its place in evidence."""
+
+    kind: Kind
+    expected: Expected
+
+    @property
+    def id(self) -> str:
+        """Its name for people, kebab-case."""
+        return self.expected.gate
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether a server must run."""
+        return self.kind != "lint"
+
+
+MIGRATE = Gate(
+    "migrate",
+    Expected(
+        gate="migrate",
+        check_id="DB-MIGRATE",
+        folder="phase0",
+        stem="migrate",
+        verb="migrate",
+        title="every file applied once, in order, as it was recorded",
+        invariants=("INV-001", "INV-003"),
+        criteria=("AC4",),
+        answers=("D-09", "D-19"),
+        repro_command="invoke migrate",
+    ),
+)
+BASELINE = Gate(
+    "catalog",
+    Expected(
+        gate="baseline-drift",
+        check_id="DB-BASELINE-DRIFT",
+        folder="phase0",
+        stem="baseline_drift",
+        title="the catalog is the reviewed one, schema/catalog.txt",
+        invariants=("INV-004",),
+        answers=("D-27",),
+    ),
+)
+TRACES = Gate(
+    "catalog",
+    Expected(
+        gate="probe-traces",
+        check_id="DB-PROBE-TRACES",
+        folder="phase0",
+        stem="probe_traces",
+        title="the verifiers leave the database as they found it",
+        answers=("D-28",),
+    ),
+)
+
+
+def all_gates() -> tuple[Gate, ...]:
+    """Every gate in the order in which it runs: files first, then the database, its traces last."""
+    from scripts.lint.run import LINT_GATES
+    from scripts.verifiers.registry import INVARIANTS
+
+    lints = (
+        Gate(
+            "lint",
+            Expected(
+                gate=g.id,
+                check_id=g.check_id,
+                folder="phase0",
+                stem=g.stem,
+                verb="lint",
+                title=g.promise,
+                repro_command=f"invoke lint --only {g.id}",
+            ),
+        )
+        for g in LINT_GATES
+    )
+    invariants = (
+        Gate(
+            "verify",
+            Expected(
+                gate=i.id,
+                check_id=i.check_id,
+                folder=i.folder,
+                stem=i.stem,
+                title=i.promise,
+                failure_signature=i.failure_signature,
+                origin_task_id=i.origin_task_id,
+                invariants=i.invariant_ids,
+                criteria=i.criteria,
+                answers=i.answers,
+            ),
+        )
+        for i in INVARIANTS
+    )
+    return (*lints, MIGRATE, BASELINE, *invariants, TRACES)
+
+
+def select_gates(gates: Sequence[Gate], only: Iterable[str]) -> tuple[Gate, ...]:
+    """The gates of these names, in the list's order.
+
+    Args:
+        gates: what may be chosen.
+        only: ids, check ids or evidence names, in any letter case; one string may hold several, with commas between.
+
+    Raises:
+        UsageError: an unknown name, or nothing selected.
+    """
+    wanted = [name.strip() for part in only for name in part.split(",")]
+    names = {_folded(alias): gate for gate in gates for alias in _aliases(gate)}
+    unknown = [name for name in wanted if _folded(name) not in names]
+    if unknown:
+        raise UsageError.unknown_selection([name or "(an empty name)" for name in unknown], [gate.id for gate in gates])
+    chosen = {names[_folded(name)].id for name in wanted}
+    if not chosen:
+        raise UsageError.empty_selection()
+    return tuple(gate for gate in gates if gate.id in chosen)
+
+
+def matrix() -> dict[str, list[dict[str, str | int]]]:
+    """The CI job matrix: one job an origin and Python version, each with the number of gates it has to show."""
+    count = len(all_gates())
+    include: list[dict[str, str | int]] = [
+        {"origin": origin, "python": python, "gates": count} for origin in ORIGINS for python in PYTHONS
+    ]
+    if not include or not count:
+        raise UsageError.empty_selection()
+    return {"include": include}
+
+
+def _aliases(gate: Gate) -> tuple[str, str, str]:
+    return gate.id, gate.expected.check_id, gate.expected.stem
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.gates", description="The list of gates, for CI.")
+    parser.add_argument("--matrix", action="store_true", required=True, help="print the job matrix as one line of JSON")
+    parser.parse_args()
+    sys.stdout.write(json.dumps(matrix()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

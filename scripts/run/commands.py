@@ -1,0 +1,89 @@
+"""The verbs' bodies: what each command does with the settings it was given.
+
+Owns: the table of commands.
+Never: prints or exits; a command speaks through its voice and returns an exit code.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from scripts.errors.base import ExitCode
+from scripts.gates import all_gates, select_gates
+from scripts.run.proof import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from scripts.gates import Gate
+    from scripts.run.voice import Voice
+    from scripts.settings import Settings
+
+    Command: TypeAlias = Callable[..., int]
+
+
+def pre_ci(settings: Settings, voice: Voice) -> int:
+    """Every gate."""
+    return prove(settings, all_gates(), voice, command="invoke pre-ci", apply=True)
+
+
+def verify(settings: Settings, voice: Voice, only: Sequence[str] = ()) -> int:
+    """The database's gates: on a fresh database, migrated first; or on an existing one as it is."""
+    gates = [gate for gate in all_gates() if gate.needs_database]
+    chosen = _chosen(gates, only)
+    return prove(settings, chosen, voice, command=_called("verify", only), apply=settings.fresh_db)
+
+
+def lint(settings: Settings, voice: Voice, only: Sequence[str] = ()) -> int:
+    """The gates that need no server."""
+    gates = [gate for gate in all_gates() if not gate.needs_database]
+    return prove(settings, _chosen(gates, only), voice, command=_called("lint", only), apply=False)
+
+
+def gates(settings: Settings, voice: Voice) -> int:  # noqa: ARG001 - every command takes both
+    """List the gates in their order."""
+    every = all_gates()
+    width = max(len(gate.id) for gate in every)
+    for gate in every:
+        voice.line(f"{gate.expected.verb:<8} {gate.id:<{width}}  {gate.expected.title}")
+    listed = [
+        {
+            "id": gate.id,
+            "check_id": gate.expected.check_id,
+            "kind": gate.kind,
+            "evidence": gate.expected.file,
+            "title": gate.expected.title,
+        }
+        for gate in every
+    ]
+    voice.value(json.dumps(listed, indent=2))
+    return int(ExitCode.PASSED)
+
+
+def _chosen(every: Sequence[Gate], only: Sequence[str]) -> tuple[Gate, ...]:
+    return select_gates(every, only) if only else tuple(every)
+
+
+def _called(verb: str, only: Sequence[str]) -> str:
+    return f"invoke {verb}" + "".join(f" --only {name}" for name in only)
+
+
+def _commands() -> Mapping[str, Command]:
+    from scripts.run import history
+
+    return {
+        "pre-ci": pre_ci,
+        "verify": verify,
+        "lint": lint,
+        "gates": gates,
+        "migrate": history.migrate_database,
+        "status": history.status,
+        "plan": history.plan,
+        "catalog.update": history.update_catalog,
+        "sums.update": history.update_sums,
+    }
+
+
+COMMANDS: Final[Mapping[str, Command]] = _commands()
