@@ -96,11 +96,16 @@ def option_flag(options: Any, name: str, *, default: bool) -> bool:
             continue
         if not option.HasField("arg"):
             return True
-        which = option.arg.WhichOneof("node")
-        value = getattr(option.arg, which)
-        text = str(getattr(value, _VALUE.get(which, "sval"), ""))
-        return text.lower() not in ("false", "off", "0", "no", "none")
+        return _option_text(option.arg).lower() not in ("false", "off", "0", "no", "none")
     return default
+
+
+def _option_text(arg: Any) -> str:
+    which = arg.WhichOneof("node")
+    value = getattr(arg, which)
+    if which == "type_name":  # a bare word, such as off
+        return str(value.names[-1].string.sval)
+    return str(getattr(value, _VALUE.get(which, "sval"), ""))
 
 
 def _index(node: Any) -> str | None:

@@ -75,7 +75,7 @@ def parse_raw(text: str) -> list[RawStatement]:
     try:
         parsed = library.parse(text)
     except library.PgQueryError as exc:
-        raise _translated(exc, text) from exc
+        raise _translated(exc) from exc
     except DecodeError as exc:
         raise TooDeepError("nested too deeply", None) from exc
     spans: list[int] = []
@@ -101,7 +101,7 @@ def scan_tokens(text: str) -> list[Token]:
     try:
         tokens = library.scan(text).tokens
     except library.PgQueryError as exc:
-        raise _translated(exc, text) from exc
+        raise _translated(exc) from exc
     names = _token_names()
     spans: list[int] = []
     for token in tokens:
@@ -158,5 +158,6 @@ def _require_no_nul(text: str) -> None:
         raise ParseError("a NUL character", at)
 
 
-def _translated(exc: Any, text: str) -> ParseError:
-    return ParseError(exc.message, Positions(text).character(exc.cursorpos - 1) if exc.cursorpos > 0 else None)
+def _translated(exc: Any) -> ParseError:
+    # Unlike every other offset of the library this one counts characters (scanner_errposition), whatever postgast says.
+    return ParseError(exc.message, exc.cursorpos - 1 if exc.cursorpos > 0 else None)

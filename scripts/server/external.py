@@ -2,7 +2,7 @@
 
 Owns: the throw-away database on it (FRESH_DB=1), made by us and dropped by us; or the database as it is (FRESH_DB=0).
 Promises: nothing else on that server is created, changed or dropped here. The database belongs to the role in the URL:
-    no role is made on a server that is not ours. If that role is a superuser, it is said: it passes every check of rights.
+    no role is made on a server that is not ours. If that role is a superuser, it is said: nothing is denied to it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,6 +43,7 @@ class Leash:
     def __init__(self) -> None:
         self._process = spawn_watcher()
         self._pending = b""
+        self._folders: list[str] = []
 
     @property
     def pid(self) -> int:
@@ -60,7 +62,9 @@ class Leash:
         Raises:
             RefusedError: the file system said no.
         """
-        return str(self._ask(do="folder", base=str(base), prefix=prefix)["path"])
+        path = str(self._ask(do="folder", base=str(base), prefix=prefix)["path"])
+        self._folders.append(path)
+        return path
 
     def begin(self, argv: Sequence[str | Path], *, account: Account | None, log: Path) -> None:
         """Run a program; do something useful, then call `finish`."""
@@ -94,8 +98,10 @@ class Leash:
             if time.monotonic() > deadline:
                 self._process.kill()  # the parent-death signal ends the server
                 self._process.wait()
-                raise StartError.watcher_lost(f"the server did not end within {END_TIMEOUT_S:.0f} s")
             time.sleep(0.001)
+        # Whoever killed the watcher left this to us; as a rule nothing is there any more.
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _program(self, argv: Sequence[str | Path], account: Account | None, log: Path) -> dict[str, Any]:
         return {
