@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from scripts.errors.history import HistoryError, SumsError
 from scripts.migrations.files import read_files
 from scripts.migrations.sums import add_new_sums, read_sums, render_sums, require_sums, sums_path
 from scripts.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNT = 4
 
