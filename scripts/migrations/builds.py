@@ -18,7 +18,7 @@ from scripts.migrations.indexes import (
     drop_concurrently,
     duplicates_query,
     find_index,
-    find_table,
+    look,
     wanted_shape,
 )
 
@@ -38,11 +38,12 @@ def build_index(work: Work, statement: Statement) -> None:
         psycopg.Error: the server refused the build.
     """
     node = statement.node
-    table = find_table(work.conn, node.relation)
-    if table is None:
+    seen = look(work.conn, node.relation, node.idxname)
+    if seen is None:
         _build(work, statement, None)  # the server says best what is missing
         return
-    found = _settled(work, statement, table)
+    table, taken = seen
+    found = _settled(work, statement, table) if taken else None
     name = f"{table.schema}.{node.idxname}"
     if found is None:
         _build(work, statement, table)

@@ -37,6 +37,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     *,
     attempts: int = 1,
     blockers: str = "",
+    sent_at: int | None = None,
 ) -> MigrationFailedError:
     """Build the error for a statement that the server refused.
 
@@ -47,9 +48,10 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         applied: what this run recorded before.
         attempts: how often the transaction was tried.
         blockers: sessions that may have been in the way, one a line.
+        sent_at: the file's offset from which the server counted; the statement's own when None.
     """
     diag = exc.diag
-    where, source = _place(exc, file, statement)
+    where, source = _place(exc, file, statement, sent_at)
     facts = [("source", source)] if source else []
     facts.append(("SQLSTATE", diag.sqlstate or "none"))
     inner = _inner_place(diag.context or "", file, statement)
@@ -117,12 +119,16 @@ def shown_message(message: str, sqlstate: str, text: str) -> str:
     return _QUOTED.sub(lambda match: match[0] if f"'{match[0][1:-1]}'" in text else '"(value withheld)"', message)
 
 
-def _place(exc: psycopg.Error, file: MigrationFile, statement: Statement | None) -> tuple[str, str]:
+def _place(
+    exc: psycopg.Error, file: MigrationFile, statement: Statement | None, sent_at: int | None
+) -> tuple[str, str]:
     if statement is None:
         return file.name, ""
     positions = Positions(file.text)
     position = exc.diag.statement_position
-    offset = statement.offset + (int(position) - 1 if position and position.isdigit() else 0)
+    offset = statement.offset
+    if position and position.isdigit():
+        offset = (statement.offset if sent_at is None else sent_at) + int(position) - 1
     return positions.label(file.name, offset), positions.caret(offset)
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.parser.statements import deparse, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
 _FIND = """
@@ -27,9 +29,20 @@ SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::te
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
   LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
  WHERE c.relname = %s AND n.nspname = %s"""
-_TABLE = """
-SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(%s)"""
+# The look before every build: cheap, because most often there is nothing of that name.
+_LOOK = """
+SELECT n.nspname::text, c.relname::text,
+       EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = %s AND x.relnamespace = c.relnamespace)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = pg_catalog.to_regclass(%s)"""
+_PROVE = """
+SELECT x.relkind::text, i.indisvalid AND i.indisready
+  FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
+       AS declared (relation, name, number)
+  LEFT JOIN pg_catalog.pg_class t ON t.oid = pg_catalog.to_regclass(declared.relation)
+  LEFT JOIN pg_catalog.pg_class x ON x.relname = declared.name AND x.relnamespace = t.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
+ ORDER BY declared.number"""
 _KEYS = """
 SELECT pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, false) ORDER BY k), i.indnullsnotdistinct,
        pg_catalog.pg_get_expr(i.indpred, i.indrelid)
@@ -114,10 +127,32 @@ def qualified(relation: Any) -> str:
     return ".".join(quoted(part) for part in (relation.schemaname, relation.relname) if part)
 
 
-def find_table(conn: psycopg.Connection[Any], relation: Any) -> Table | None:
-    """The table a RangeVar means in this session; None when there is none."""
-    row = _one(conn, _TABLE, (qualified(relation),))
-    return None if row is None else Table(row[0], row[1])
+def look(conn: psycopg.Connection[Any], relation: Any, index: str) -> tuple[Table, bool] | None:
+    """The table a RangeVar means in this session, and whether its schema has anything named like the index.
+
+    None when there is no such table.
+    """
+    row = _one(conn, _LOOK, (index, qualified(relation)))
+    return None if row is None else (Table(row[0], row[1]), row[2])
+
+
+def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
+    """Which of the declared indexes are not there, valid and ready: (number in the list, what is found instead).
+
+    Args:
+        conn: in autocommit.
+        declared: (quoted name of the table, name of the index).
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        values = ([table for table, _ in declared], [name for _, name in declared])
+        rows = cursor.execute(_PROVE.encode(), values, prepare=False).fetchall()
+    return [
+        (number, "nothing" if kind is None else "no index" if usable is None else "an index that is not valid")
+        for number, (kind, usable) in enumerate(rows)
+        if not usable
+    ]
 
 
 def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found | None:

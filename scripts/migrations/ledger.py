@@ -99,9 +99,8 @@ def require_ledger(conn: psycopg.Connection[Any]) -> None:
             raise LedgerAccessError.not_made(role=conn.info.user) from exc
         except errors.InvalidSchemaName as exc:
             raise LedgerAccessError.no_schema() from exc
-        shape = ledger_shape(conn)
-    if shape != SHAPE:
-        raise LedgerShapeError.of(expected=SHAPE, found=str(shape))
+    elif shape != SHAPE:
+        raise LedgerShapeError.of(expected=SHAPE, found=shape)
 
 
 def write_row(conn: psycopg.Connection[Any], file: MigrationFile) -> None:

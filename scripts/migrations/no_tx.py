@@ -16,11 +16,10 @@ from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.indexes import (
     drop_concurrently,
-    find_index,
-    find_table,
     qualified,
     quoted,
     reindex_leftovers,
+    unproved_indexes,
 )
 from scripts.migrations.ledger import write_row
 from scripts.migrations.model import AppliedFile
@@ -198,17 +197,15 @@ def _require_indexes(work: Work) -> None:
     declared: dict[tuple[str, str], Statement] = {}
     for statement in work.file.statements:
         if statement.kind == "IndexStmt":
-            table = find_table(work.conn, statement.node.relation)
-            schema = table.schema if table else statement.node.relation.schemaname
-            declared[schema, statement.node.idxname] = statement
+            declared[qualified(statement.node.relation), statement.node.idxname] = statement
         elif statement.kind == "DropStmt":
             name = statement.node.objects[0].list.items[-1].string.sval
             declared = {key: value for key, value in declared.items() if key[1] != name}
-    for (schema, name), statement in declared.items():
-        found = find_index(work.conn, schema, name)
-        if found is None or not found.is_index or not found.valid or not found.ready:
-            state = "nothing" if found is None else "an index that is not valid" if found.is_index else "no index"
-            raise InvalidIndexError.not_proved(f"{schema}.{name}", where=work.where(statement), found=state)
+    if not declared:
+        return
+    for number, found in unproved_indexes(work.conn, list(declared)):
+        (_, name), statement = list(declared.items())[number]
+        raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
 
 
 def _scalar(conn: psycopg.Connection[Any], query: str, values: tuple[object, ...]) -> Any:

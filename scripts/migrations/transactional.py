@@ -10,6 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.ledger import write_row
 from scripts.migrations.model import AppliedFile
@@ -38,7 +39,7 @@ SELECT pg_catalog.format('pid %s, role %s, application %s, %s for %s s', pid, us
 
 
 class Progress:
-    """Where in a file the runner is: the statement sent last, None at the end of the transaction."""
+    """Where in a file the runner stopped: the statement that failed, None at the end of the transaction."""
 
     def __init__(self) -> None:
         self.statement: Statement | None = None
@@ -66,7 +67,9 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                 raise lost(exc, file, applied, in_doubt=progress.committing) from None
             if not may_pass(exc) or attempt >= settings.lock_attempts:
                 blockers = likely_blockers(conn) if exc.sqlstate == _LOCK_NOT_AVAILABLE else ""
-                raise failed(exc, file, progress.statement, applied, attempts=attempt, blockers=blockers) from None
+                raise failed(
+                    exc, file, progress.statement, applied, attempts=attempt, blockers=blockers, sent_at=0
+                ) from None
             pause = pause_s(attempt)
             run.report(
                 f"{file.name}: {reason_word(exc)} (attempt {attempt} of {settings.lock_attempts}), "
@@ -116,14 +119,15 @@ def likely_blockers(conn: psycopg.Connection[Any]) -> str:
 
 
 def _run(conn: psycopg.Connection[Any], file: MigrationFile, session: Session, progress: Progress) -> None:
+    statements = file.statements
     with conn.transaction():
-        for statement in file.statements:
-            progress.statement = statement
-            # Bytes and no parameters: a percent sign in the file is a percent sign.
-            conn.execute(statement.text.encode(), prepare=False)
-        progress.statement = None
-        # Before the row is written: the file may have changed the role or the search path. Also runs deferred
-        # triggers while an error can still be told from a lost COMMIT.
-        conn.execute(session.ordinary, prepare=False)
+        try:
+            # One message: the file as it is (a percent sign is a percent sign), then the baseline, before the row is
+            # written: the file may have changed the role or the search path. That also runs deferred triggers while an
+            # error can still be told from a lost COMMIT. The newline ends a comment on the file's last line.
+            execute_batch(conn, file.data + b"\n;\n" + session.ordinary)
+        except BatchError as exc:
+            progress.statement = statements[exc.index] if exc.index < len(statements) else None
+            raise exc.error from None
         write_row(conn, file)
         progress.committing = True
