@@ -1,0 +1,175 @@
+"""Runs that open a server and are then killed: each a process of its own, its files in a folder the test can search."""
+
+from __future__ import annotations
+
+import os
+import subprocess  # noqa: TID251 - a test starts the program it kills
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from scripts.settings import ROOT
+
+# Reports each step on a line; waits to be killed. argv: the folder for its files; "fork".
+CHILD = """
+import os, sys, time
+from pathlib import Path
+import scripts.server.folders as folders
+folders.MEMORY = Path(sys.argv[1])
+folders.ROOM_IN_MEMORY = 0
+from scripts.server.open import open_server
+from scripts.server.signals import ending_on_signals
+from scripts.errors.base import Interrupted
+from scripts.settings import Settings
+say = lambda text: print(text, flush=True)
+try:
+    with ending_on_signals():
+        with open_server(Settings(server="embedded"), run_id="test", report=say) as server:
+            say("ready")
+            say("dsn " + server.dsn)
+            if len(sys.argv) > 2 and os.fork() == 0:
+                say("forked")
+                time.sleep(5)  # with every pipe of its parent still open
+                os._exit(0)
+            time.sleep(60)
+except Interrupted as interrupted:
+    raise SystemExit(interrupted.exit_code)
+"""
+
+
+class Run:
+    """A process that opens an embedded server below `folder`."""
+
+    def __init__(self, folder: Path, *, user: str | None = None, fork: bool = False) -> None:
+        self.folder = folder
+        self.watchers: list[int] = []
+        self.process = subprocess.Popen(
+            [
+                sys.executable if user is None else python_for_others()[0],
+                "-c",
+                CHILD,
+                str(folder),
+                *(["fork"] if fork else []),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            user=user,
+            group=None if user is None else "nogroup",
+            extra_groups=None if user is None else [],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONPATH": f"{ROOT}:{SITE}",
+                "HOME": str(folder),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+        )
+
+    def wait_for(self, word: str) -> str:
+        """Read lines up to the one that starts with a word; returns it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(word):
+                return line
+        pytest.fail(f"the run ended before it said {word!r}: exit {self.process.wait()}")
+
+    def end(self, signum: int) -> int:
+        """Send a signal; returns the exit status as the shell would see it."""
+        self.watchers = [pid for pid, parent, line in processes() if parent == self.process.pid and "watcher" in line]
+        self.process.send_signal(signum)
+        status = self.process.wait(timeout=20)
+        return status if status >= 0 else 128 - status
+
+    def leftovers(self) -> list[str]:
+        """Files below the folder, servers that name it, the watcher."""
+        found = [str(path) for path in self.folder.iterdir()]
+        for pid, _, line in processes():
+            # The run itself, and a child it forked, name the folder, too.
+            if (str(self.folder) in line and CHILD not in line) or (pid in self.watchers and line):
+                found.append(f"process {pid}: {line}")
+        return found
+
+    def close(self) -> None:
+        """Kill what is left and let go of the pipe."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def require_gone(self, *, within_s: float) -> None:
+        """Fail unless everything has gone in time."""
+        deadline = time.monotonic() + within_s
+        while self.leftovers() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert self.leftovers() == []
+
+
+def processes() -> list[tuple[int, int, str]]:
+    """Process id, parent and command line of every process, as anybody can see them."""
+    if not Path("/proc/self/cmdline").exists():  # macOS
+        lines = subprocess.check_output(["ps", "-axww", "-o", "pid=,ppid=,args="], text=True).splitlines()
+        rows = [line.split(None, 2) for line in lines]
+        return [(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3]
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:  # it has just ended
+                continue
+            found.append((int(path.name), parent, line))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie has no command line)."""
+    return any(pid == found and line.strip() for found, _, line in processes())
+
+
+def parent_of(pid: int) -> int:
+    """The parent's process id, 0 when the process is gone."""
+    return next((parent for found, parent, _ in processes() if found == pid), 0)
+
+
+def postmaster_of(folder: Path) -> int:
+    """The process id of the server below a run's folder."""
+    return int(next(folder.glob("*/d/postmaster.pid")).read_text().split()[0])
+
+
+def segments_of(pid: int) -> list[str]:
+    """System V shared memory made by a process that the kernel still keeps."""
+    table = Path("/proc/sysvipc/shm")
+    if table.exists():
+        header, *lines = table.read_text().splitlines()
+        column = header.split().index("cpid")
+    else:  # macOS: … OWNER GROUP CPID LPID
+        lines = [line for line in subprocess.check_output(["ipcs", "-mp"], text=True).splitlines() if line[:1] == "m"]
+        column = -2
+    return [line for line in lines if line.split()[column] == str(pid)]
+
+
+def others_can_pass(path: Path) -> bool:
+    """Whether every folder down to a path is open to other users, links followed."""
+    path = path.resolve()
+    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
+def python_for_others() -> list[str]:
+    """An interpreter of this version that a user without rights can start: ours may lie in a closed home."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    candidates = [Path(sys.executable), Path("/usr/bin") / name, Path("/usr/local/bin") / name]
+    return [str(path) for path in candidates if path.exists() and others_can_pass(path)]
+
+
+SITE = Path(psycopg.__file__).parent.parent
+# Root can also test as a user without rights, where that user can read the checkout and the packages at all.
+AS_USERS = (
+    ["nobody"]
+    if os.geteuid() == 0 and python_for_others() and all(others_can_pass(path) for path in (SITE, ROOT))
+    else []
+)
