@@ -32,8 +32,8 @@ _SOMETIMES: Final = (("not run", 4), ("aborted", 5), ("waived", 6))
 
 
 def label_of(expected: Expected) -> str:
-    """What a gate is called on the screen: its invariants and its title, or its name."""
-    return escape(" ".join([*expected.invariants, expected.title or expected.gate]))
+    """What a gate is called on its line: the name that `--only` takes, so that it can be copied from there."""
+    return escape(expected.gate)
 
 
 def render_progress(expected: Expected, result: Result, *, label_width: int = 0, color: bool = False) -> str:
@@ -68,6 +68,9 @@ def render_failure(expected: Expected, result: Result, *, evidence: str = "", co
     if result.passed:
         return ""
     lines = [_GAP.join([_painted(result, color=color), label_of(expected), _tail(result)]).rstrip()]
+    promise = escape(" ".join([*expected.invariants, expected.title]).strip())
+    if promise:
+        lines.append(f"  promise  {promise}")
     word = "error" if result.outcome is Outcome.ERROR else "why"
     sentences = escape_lines(_sentence(result)) if _sentence(result) else []
     for number, sentence in enumerate(sentences):

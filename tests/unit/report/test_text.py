@@ -111,15 +111,13 @@ def test_an_aborted_run(tmp_path: Path, golden: Golden) -> None:
 
 def test_lines_of_gates() -> None:
     """The columns: verb, label, outcome, time, what was looked at."""
-    assert render_progress(ONE, passing("append-only")) == (
-        "verify    INV-011 attestations append-only   PASS      3 ms   examined 3"
-    )
+    assert render_progress(ONE, passing("append-only")) == ("verify    append-only   PASS      3 ms   examined 3")
     assert render_progress(ONE, failing("append-only"), label_width=34) == (
-        "verify    INV-011 attestations append-only     FAIL      3 ms   1 finding of 12 examined"
+        "verify    append-only                          FAIL      3 ms   1 finding of 12 examined"
     )
     two = failing("append-only", checks=(Check("a", 1, 2), Check("b", 1, 2)), examined=9)
     assert render_progress(ONE, two).endswith("2 findings of 9 examined")
-    assert render_progress(ONE, Result("append-only")) == "verify    INV-011 attestations append-only   NOT_RUN   -"
+    assert render_progress(ONE, Result("append-only")) == "verify    append-only   NOT_RUN   -"
     assert label_of(inventory("g-0")[0]) == "g-0"
 
 
@@ -143,7 +141,7 @@ def test_why_there_is_no_verdict(result: Result, sentence: str) -> None:
 def test_a_failure_can_be_pasted() -> None:
     """Signature, task, command and evidence stand under a failure."""
     assert render_failure(ONE, failing("append-only"), evidence="evidence/run-1") == (
-        "FAIL      INV-011 attestations append-only   1 finding of 12 examined\n"
+        "FAIL      append-only   1 finding of 12 examined\n  promise  INV-011 attestations append-only\n"
         "  t_reject   public.t\n"
         '    expected  "enabled"\n'
         '    observed  "disabled"\n'
