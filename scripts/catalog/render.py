@@ -64,7 +64,7 @@ KINDS = (
 _HEAD = (
     "# The catalog after every migration, as the server has it. Made by `invoke catalog.update`; reviewed like code.\n"
 )
-_TEXT = "    | "
+_TEXT = "    |"
 
 
 def render_catalog(catalog: Catalog) -> str:
@@ -79,7 +79,7 @@ def render_object(item: CatalogObject) -> str:
         value = item.facts[key]
         if isinstance(value, str) and "\n" in value:
             lines.append(f"  {key}:")
-            lines += [f"{_TEXT}{_escaped(line)}" for line in value.split("\n")]
+            lines += [f"{_TEXT} {_escaped(line)}" if line else _TEXT for line in value.split("\n")]
         elif isinstance(value, str) and value:
             lines.append(f"  {key}: {_escaped(value)}")
         else:
@@ -101,7 +101,7 @@ def parse_catalog(text: str) -> Catalog:
             multi = None
         elif line.startswith(_TEXT) and multi is not None:
             before = facts.get(multi)
-            piece = _unescaped(line[len(_TEXT) :])
+            piece = _unescaped(line[len(_TEXT) + 1 :])
             facts[multi] = piece if before is None else f"{before}\n{piece}"
         elif line.startswith("  ") and objects:
             multi = _parse_fact(line[2:], facts, number)
