@@ -1,0 +1,38 @@
+"""Troubles of the verifiers themselves: a question that could not be asked is never an answer."""
+
+from __future__ import annotations
+
+from scripts.errors.base import ExitCode, ProjectError
+
+
+class UnaskedError(ProjectError):
+    """A question could not be put to the database; the invariant is neither kept nor broken."""
+
+    kind = "unasked"
+    exit_code = ExitCode.FAILED
+
+    @classmethod
+    def role_out_of_reach(cls, role: str, *, sqlstate: str) -> UnaskedError:
+        """The verifying role may not act as a runtime role."""
+        return cls(
+            f"the probes cannot act as {role}",
+            facts=[("SQLSTATE", sqlstate)],
+            help=f"verify as the role that made {role}, or as a superuser",
+        )
+
+    @classmethod
+    def refused(cls, *, sqlstate: str, name: str) -> UnaskedError:
+        """The server gave no answer: a timeout, a lock, a lost connection, no space."""
+        return cls(
+            "the database gave no answer",
+            facts=[("SQLSTATE", f"{sqlstate} {name}".strip())],
+            help="repeat it alone with the command above; 55P03 and 57014 mean that others hold what it needs",
+        )
+
+    @classmethod
+    def connection_lost(cls) -> UnaskedError:
+        """The connection broke under a question."""
+        return cls(
+            "the connection to the database was lost",
+            help="the next invariant gets a new connection; repeat this one alone",
+        )

@@ -1,0 +1,250 @@
+"""One reading of the catalog: every fact the checks ask for, in one query.
+
+Owns: `Reading`, and the query in `reading.sql`.
+Promises: names are the server's own, schema-qualified; what is looked up is looked up by schema, table and name, so a
+squatter elsewhere is never found.
+Never: judges anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.verifiers.facts.shape import (
+    Column,
+    Constraint,
+    Function,
+    Index,
+    Table,
+    Trigger,
+    trigger_state,
+    trigger_timing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import psycopg
+
+_QUERY = Path(__file__).with_name("reading.sql")
+# The server writes names as the path allows; JIT would take longer than the question.
+_CANONICAL = b"SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; SET LOCAL jit TO off"
+_VOLATILITY = {"v": "VOLATILE", "s": "STABLE", "i": "IMMUTABLE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One privilege of one grantee; `grantee` is a role's name or PUBLIC."""
+
+    grantee: str
+    privilege: str
+    grantable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What surrounds a relation's definition: its kind, owner, grants, and whatever could stand in for a trigger."""
+
+    kind: str
+    persistence: str
+    owner: str
+    row_security: bool
+    rules: tuple[str, ...]
+    parents: tuple[str, ...]
+    children: tuple[str, ...]
+    grants: tuple[Grant, ...]
+    column_grants: Mapping[str, tuple[Grant, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A function as it stands: definition, body, owner and grants."""
+
+    function: Function
+    signature: str
+    kind: str
+    source: str
+    owner: str
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role's attributes that are set, in alphabetical order, and the roles it is a member of."""
+
+    name: str
+    attributes: tuple[str, ...]
+    member_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultGrant:
+    """What objects that `owner` makes later grant by themselves; `schema` is empty for everywhere."""
+
+    owner: str
+    schema: str
+    kind: str
+    grantee: str | None
+    privilege: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Schema `public` as it stands, and the roles asked for."""
+
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    routines: tuple[Routine, ...] = ()
+    enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    schema_grants: tuple[Grant, ...] = ()
+    schema_owner: str = ""
+    database_owner: str = ""
+    reader: str = ""
+    default_grants: tuple[DefaultGrant, ...] = ()
+
+    def routines_named(self, name: str) -> tuple[Routine, ...]:
+        """Every overload of the function of that name in `public`."""
+        return tuple(routine for routine in self.routines if routine.function.name == name)
+
+
+def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str]) -> Reading:
+    """Read the catalog of `public`.
+
+    Args:
+        conn: any role that may read the catalogs. The search path is pinned for this question and put back.
+        roles: the roles whose attributes and memberships are wanted; those that do not exist are left out.
+    """
+    from psycopg.rows import tuple_row
+
+    # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
+    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(_CANONICAL, prepare=False)
+        row = cursor.execute(_query(), {"roles": list(roles)}).fetchone()
+    if row is None:
+        msg = "a query without FROM gives one row"
+        raise RuntimeError(msg)
+    return _reading(row[0])
+
+
+@cache
+def _query() -> str:
+    return _QUERY.read_text(encoding="utf-8")
+
+
+def _reading(found: Mapping[str, Any]) -> Reading:
+    tables = found["tables"] or []
+    return Reading(
+        tables={row["name"]: _table(row) for row in tables},
+        held={row["name"]: _held(row) for row in tables},
+        routines=tuple(_routine(row) for row in found["functions"] or []),
+        enums={name: tuple(labels or ()) for name, labels in (found["enums"] or {}).items()},
+        roles={row["name"]: _role(row) for row in found["roles"] or []},
+        schema_grants=_grants(found["schema_grants"]),
+        schema_owner=found["schema_owner"] or "",
+        database_owner=found["database_owner"],
+        reader=found["reader"],
+        default_grants=tuple(DefaultGrant(*row) for row in found["default_grants"] or []),
+    )
+
+
+def _table(row: Mapping[str, Any]) -> Table:
+    return Table(
+        name=row["name"],
+        columns=tuple(
+            Column(**{key: value for key, value in column.items() if key != "grants"})
+            for column in row["columns"] or []
+        ),
+        constraints=tuple(_constraint(one) for one in row["constraints"] or []),
+        indexes=tuple(
+            Index(**(one | {"keys": tuple(one["keys"] or ()), "include": tuple(one["include"] or ())}))
+            for one in row["indexes"] or []
+        ),
+        triggers=tuple(_trigger(one) for one in row["triggers"] or []),
+        options=tuple(sorted(row["options"] or ())),
+    )
+
+
+def _constraint(one: Mapping[str, Any]) -> Constraint:
+    foreign = one["kind"] == "f"
+    return Constraint(
+        kind=one["kind"],
+        columns=() if one["kind"] == "c" else tuple(one["columns"] or ()),
+        name=one["name"],
+        expression=one["expression"],
+        references=one["references"],
+        referenced=tuple(one["referenced"] or ()),
+        on_update=one["on_update"] if foreign else "a",
+        on_delete=one["on_delete"] if foreign else "a",
+        valid=one["valid"],
+        enforced=one["enforced"],
+        deferrable=one["deferrable"],
+        nulls_not_distinct=one["nulls_not_distinct"],
+    )
+
+
+def _trigger(one: Mapping[str, Any]) -> Trigger:
+    timing, level, events = trigger_timing(one["bits"])
+    when = None
+    if one["guarded"]:
+        # pg_get_expr cannot write a condition on OLD and NEW; the server's own text of the trigger holds it.
+        when = one["definition"].partition(" WHEN (")[2].rpartition(") EXECUTE FUNCTION ")[0]
+    return Trigger(
+        name=one["name"],
+        function=one["function"],
+        events=events,
+        timing=timing,
+        level=level,
+        columns=tuple(one["columns"] or ()),
+        when=when,
+        enabled=trigger_state(one["enabled"]),
+        arguments=one["arguments"],
+        deferrable=one["deferrable"],
+    )
+
+
+def _held(row: Mapping[str, Any]) -> Held:
+    return Held(
+        kind=row["kind"],
+        persistence=row["persistence"],
+        owner=row["owner"],
+        row_security=row["row_security"],
+        rules=tuple(row["rules"] or ()),
+        parents=tuple(row["parents"] or ()),
+        children=tuple(row["children"] or ()),
+        grants=_grants(row["grants"]),
+        column_grants={c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]},
+    )
+
+
+def _routine(row: Mapping[str, Any]) -> Routine:
+    function = Function(
+        name=row["name"],
+        arguments=row["arguments"],
+        result=row["result"] or "",
+        language=row["language"],
+        volatility=_VOLATILITY[row["volatility"]],
+        definer=row["definer"],
+        required=row["required"],
+        strict=row["strict"],
+        leakproof=row["leakproof"],
+        parallel=row["parallel"],
+        settings=tuple(row["settings"] or ()),
+    )
+    return Routine(function, row["signature"], row["kind"], row["source"], row["owner"], _grants(row["grants"]))
+
+
+def _role(row: Mapping[str, Any]) -> Role:
+    flags = ("bypassrls", "createdb", "createrole", "inherit", "login", "replication", "superuser")
+    return Role(
+        name=row["name"],
+        attributes=tuple(flag for flag in flags if row[flag]),
+        member_of=tuple(row["member_of"] or ()),
+    )
+
+
+def _grants(rows: Iterable[Any] | None) -> tuple[Grant, ...]:
+    return tuple(sorted((Grant(*row) for row in rows or ()), key=lambda g: (g.grantee, g.privilege, g.grantable)))

@@ -1,0 +1,184 @@
+-- Everything the fact checks look at, in one question and one answer. Read with search_path = pg_catalog, so that the
+-- server writes every other name in full: public.tenants and squatter.tenants can then never be taken for each other.
+WITH relation AS (
+    SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
+           c.relrowsecurity, c.relforcerowsecurity
+      FROM pg_catalog.pg_class AS c
+     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace
+       AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                          AND d.objid = c.oid AND d.deptype = 'e')
+), columns AS (
+    SELECT a.attrelid,
+           json_agg(json_build_object(
+               'name', a.attname,
+               'type', format_type(a.atttypid, a.atttypmod),
+               -- attnotnull is also true while the NOT NULL is only NOT VALID: then old rows may hold nulls.
+               'not_null', a.attnotnull AND NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_constraint AS n
+                    WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated),
+               'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+               'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+               'virtual', a.attgenerated = 'v',
+               'identity', a.attidentity,
+               'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::pg_catalog.regcollation::text END,
+               'grants', (SELECT json_agg(json_build_array(
+                                     CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                     x.privilege_type, x.is_grantable))
+                            FROM aclexplode(a.attacl) AS x)
+           ) ORDER BY a.attnum) AS rows
+      FROM pg_catalog.pg_attribute AS a
+      JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+      LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (SELECT oid FROM relation)
+     GROUP BY a.attrelid
+), constraints AS (
+    SELECT k.conrelid,
+           json_agg(json_build_object(
+               'name', k.conname,
+               'kind', k.contype,
+               'columns', (SELECT json_agg(a.attname ORDER BY u.n)
+                             FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, n)
+                             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.attnum),
+               'expression', pg_get_expr(k.conbin, k.conrelid),
+               'references', CASE WHEN k.contype = 'f' THEN k.confrelid::pg_catalog.regclass::text END,
+               'referenced', (SELECT json_agg(a.attname ORDER BY u.n)
+                                FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, n)
+                                JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.attnum),
+               'on_update', k.confupdtype,
+               'on_delete', k.confdeltype,
+               'match', k.confmatchtype,
+               'valid', k.convalidated,
+               'enforced', k.conenforced,
+               'deferrable', k.condeferrable,
+               'nulls_not_distinct', coalesce(i.indnullsnotdistinct, false)
+           ) ORDER BY k.conname COLLATE "C") AS rows
+      FROM pg_catalog.pg_constraint AS k
+      LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
+     WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conrelid IN (SELECT oid FROM relation)
+     GROUP BY k.conrelid
+), indexes AS (
+    SELECT i.indrelid,
+           json_agg(json_build_object(
+               'name', c.relname,
+               'method', m.amname,
+               'unique', i.indisunique,
+               'keys', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false)
+                                || CASE WHEN o.opcdefault THEN '' ELSE ' ' || o.opcname END
+                                || CASE i.indoption[n - 1] WHEN 0 THEN '' WHEN 1 THEN ' DESC NULLS LAST'
+                                                           WHEN 2 THEN ' NULLS FIRST' ELSE ' DESC' END ORDER BY n)
+                          FROM generate_series(1, i.indnkeyatts) AS n
+                          JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[n - 1]),
+               'include', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false) ORDER BY n)
+                             FROM generate_series(i.indnkeyatts + 1, i.indnatts) AS n),
+               'predicate', pg_get_expr(i.indpred, i.indrelid),
+               'nulls_not_distinct', i.indnullsnotdistinct,
+               'valid', i.indisvalid AND i.indislive,
+               'ready', i.indisready,
+               'immediate', i.indimmediate
+           ) ORDER BY c.relname COLLATE "C") AS rows
+      FROM pg_catalog.pg_index AS i
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+      JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+     WHERE i.indrelid IN (SELECT oid FROM relation)
+     GROUP BY i.indrelid
+), triggers AS (
+    SELECT g.tgrelid,
+           json_agg(json_build_object(
+               'name', g.tgname,
+               'bits', g.tgtype,
+               'columns', (SELECT json_agg(a.attname ORDER BY u.n)
+                             FROM unnest(g.tgattr::smallint[]) WITH ORDINALITY AS u (attnum, n)
+                             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = g.tgrelid AND a.attnum = u.attnum),
+               'definition', pg_get_triggerdef(g.oid),
+               'guarded', g.tgqual IS NOT NULL,
+               'function', g.tgfoid::pg_catalog.regprocedure::text,
+               'arguments', g.tgnargs,
+               'enabled', g.tgenabled,
+               'deferrable', g.tgdeferrable OR g.tgconstraint <> 0
+           ) ORDER BY g.tgname COLLATE "C") AS rows
+      FROM pg_catalog.pg_trigger AS g
+     WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relation)
+     GROUP BY g.tgrelid
+), functions AS (
+    SELECT json_agg(json_build_object(
+               'name', p.proname,
+               'arguments', pg_get_function_identity_arguments(p.oid),
+               'signature', p.oid::pg_catalog.regprocedure::text,
+               'required', p.pronargs - p.pronargdefaults,
+               'result', pg_get_function_result(p.oid),
+               'kind', p.prokind,
+               'language', l.lanname,
+               'volatility', p.provolatile,
+               'definer', p.prosecdef,
+               'strict', p.proisstrict,
+               'leakproof', p.proleakproof,
+               'parallel', p.proparallel,
+               'settings', p.proconfig,
+               'owner', pg_get_userbyid(p.proowner),
+               'source', coalesce(pg_get_function_sqlbody(p.oid), p.prosrc),
+               'grants', (SELECT json_agg(json_build_array(
+                                     CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                     x.privilege_type, x.is_grantable))
+                            FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x)
+           ) ORDER BY p.oid::pg_catalog.regprocedure::text COLLATE "C") AS rows
+      FROM pg_catalog.pg_proc AS p
+      JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                          AND d.objid = p.oid AND d.deptype = 'e')
+)
+SELECT json_build_object(
+    'tables', (SELECT json_agg(json_build_object(
+                   'name', r.relname,
+                   'kind', r.relkind,
+                   'persistence', r.relpersistence,
+                   'owner', pg_get_userbyid(r.relowner),
+                   'options', r.reloptions,
+                   'row_security', r.relrowsecurity OR r.relforcerowsecurity,
+                   'rules', (SELECT json_agg(w.rulename ORDER BY w.rulename COLLATE "C") FROM pg_catalog.pg_rewrite AS w
+                              WHERE w.ev_class = r.oid AND w.rulename <> '_RETURN'),
+                   'parents', (SELECT json_agg(h.inhparent::pg_catalog.regclass::text) FROM pg_catalog.pg_inherits AS h
+                                WHERE h.inhrelid = r.oid),
+                   'children', (SELECT json_agg(h.inhrelid::pg_catalog.regclass::text) FROM pg_catalog.pg_inherits AS h
+                                 WHERE h.inhparent = r.oid),
+                   'grants', (SELECT json_agg(json_build_array(
+                                         CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                         x.privilege_type, x.is_grantable))
+                                FROM aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS x),
+                   'columns', columns.rows, 'constraints', constraints.rows, 'indexes', indexes.rows,
+                   'triggers', triggers.rows) ORDER BY r.relname COLLATE "C")
+                 FROM relation AS r
+                 LEFT JOIN columns ON columns.attrelid = r.oid
+                 LEFT JOIN constraints ON constraints.conrelid = r.oid
+                 LEFT JOIN indexes ON indexes.indrelid = r.oid
+                 LEFT JOIN triggers ON triggers.tgrelid = r.oid),
+    'functions', (SELECT rows FROM functions),
+    'enums', (SELECT json_object_agg(t.typname, (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder)
+                                                   FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid))
+                FROM pg_catalog.pg_type AS t
+               WHERE t.typnamespace = 'public'::pg_catalog.regnamespace AND t.typtype = 'e'),
+    'schema_grants', (SELECT json_agg(json_build_array(
+                                 CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                 x.privilege_type, x.is_grantable))
+                        FROM pg_catalog.pg_namespace AS n,
+                             aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS x
+                       WHERE n.nspname = 'public'),
+    'schema_owner', (SELECT pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'),
+    'database_owner', (SELECT pg_get_userbyid(d.datdba) FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()),
+    'reader', current_user,
+    'default_grants', (SELECT json_agg(json_build_array(
+                                  pg_get_userbyid(f.defaclrole), coalesce(n.nspname, ''), f.defaclobjtype,
+                                  CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                  x.privilege_type))
+                         FROM pg_catalog.pg_default_acl AS f
+                         LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = f.defaclnamespace
+                         LEFT JOIN LATERAL aclexplode(f.defaclacl) AS x ON true),
+    'roles', (SELECT json_agg(json_build_object(
+                  'name', a.rolname, 'superuser', a.rolsuper, 'inherit', a.rolinherit, 'createrole', a.rolcreaterole,
+                  'createdb', a.rolcreatedb, 'login', a.rolcanlogin, 'replication', a.rolreplication,
+                  'bypassrls', a.rolbypassrls,
+                  'member_of', (SELECT json_agg(pg_get_userbyid(m.roleid) ORDER BY m.roleid) FROM pg_catalog.pg_auth_members AS m
+                                 WHERE m.member = a.oid)) ORDER BY a.rolname COLLATE "C")
+                FROM pg_catalog.pg_roles AS a
+               WHERE a.rolname = ANY (%(roles)s::name[])))

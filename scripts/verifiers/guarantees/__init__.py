@@ -1,0 +1,1 @@
+"""One module a guarantee: which facts hold it, which behaviour proves it."""

@@ -1,0 +1,59 @@
+"""Ledgers are append-only: no row is changed, removed or truncated away, by anybody, in any replication role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.probes import victims
+from scripts.verifiers.probes.stage import Probe, Stage, play
+
+if TYPE_CHECKING:
+    from scripts.verifiers.facts.shape import Table
+    from scripts.verifiers.model import Database, Findings
+
+REFUSED = "P0001"
+LEDGERS = tuple(table for table in TABLES.values() if any(t.name.endswith("_mutation") for t in table.triggers))
+
+
+def verify_all(database: Database, findings: Findings) -> None:
+    """Every ledger."""
+    verify_tables(database, findings, LEDGERS)
+
+
+def verify_tables(database: Database, findings: Findings, tables: tuple[Table, ...]) -> None:
+    """The facts of each table's guards, then the attacks on a row of its own."""
+    facts = Facts(database.facts, database.sources, findings)
+    guards: dict[str, None] = {}
+    for table in tables:
+        facts.table(table)
+        for trigger in table.triggers:
+            if trigger.name.startswith("trg_deny_"):
+                facts.trigger(table, trigger.name)
+                guards[trigger.function.removeprefix("public.").removesuffix("()")] = None
+        facts.only_triggers(table)
+    for name in guards:
+        facts.function(FUNCTIONS[name])
+    play(database.conn, findings, [_attack(table) for table in tables])
+
+
+def _attack(table: Table) -> Probe:
+    def against(stage: Stage) -> None:
+        from psycopg import sql
+
+        name = sql.Identifier("public", table.name)
+        where = f"public.{table.name}"
+        # An empty ledger fires no row trigger; TRUNCATE must be refused all the same.
+        stage.refused(f"{table.name}_truncate", REFUSED, sql.SQL("TRUNCATE {} CASCADE").format(name), where=where)
+        key, value = victims.plant(stage, table.name)
+        row = {"value": value}
+        mine = sql.SQL("{} = %(value)s").format(sql.Identifier(key))
+        column = sql.Identifier(key)
+        change = sql.SQL("UPDATE {} SET {} = {} WHERE {}").format(name, column, column, mine)
+        remove = sql.SQL("DELETE FROM {} WHERE {}").format(name, mine)
+        stage.refused(f"{table.name}_update", REFUSED, change, row, where=where)
+        stage.refused(f"{table.name}_delete", REFUSED, remove, row, where=where)
+
+    return Probe(f"{table.name}_victim", against)

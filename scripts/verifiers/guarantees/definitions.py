@@ -1,0 +1,32 @@
+"""Every table is exactly what was reviewed: columns, keys, references, checks, indexes, triggers, enum types.
+
+Owns: the definitions that no other invariant is named after, so that none is without an owner.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.tables import ENUMS, TABLES
+
+if TYPE_CHECKING:
+    from scripts.verifiers.model import Database, Findings
+
+
+def verify(database: Database, findings: Findings) -> None:
+    """Compare every object of every table."""
+    facts = Facts(database.facts, database.sources, findings)
+    for table in TABLES.values():
+        facts.table(table)
+        for column in table.columns:
+            facts.column(table, column.name)
+        for constraint in table.constraints:
+            facts.constraint(table, constraint)
+        for index in table.indexes:
+            facts.index(table, index.name)
+        for trigger in table.triggers:
+            facts.trigger(table, trigger.name)
+        facts.only_triggers(table)
+    for name, labels in ENUMS.items():
+        facts.enum(name, labels)

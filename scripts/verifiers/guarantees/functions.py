@@ -1,0 +1,57 @@
+"""INV-008, D-04, D-05: every function is its migration's, on a pinned path, and only for whom it is meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.privileges import EXECUTORS, NONE, PUBLIC, grantees
+from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
+from scripts.verifiers.probes.stage import play
+
+if TYPE_CHECKING:
+    from scripts.verifiers.model import Database, Findings
+
+PINNED = "search_path=pg_catalog, public, pg_temp"
+
+
+def verify_privileges(database: Database, findings: Findings) -> None:
+    """Who may execute what, now and of functions to come; then roles that may not, trying."""
+    for routine in database.facts.routines:
+        findings.check(
+            routine.signature,
+            expected=", ".join(EXECUTORS.get(routine.function.name, ())) or NONE,
+            observed=grantees(routine.grants, routine.owner),
+            where=f"EXECUTE on {routine.signature}",
+        )
+    owners = {routine.owner for routine in database.facts.routines}
+    for owner in sorted(owners):
+        mine = [one for one in database.facts.default_grants if (one.owner, one.schema, one.kind) == (owner, "", "f")]
+        findings.check(
+            "functions_to_come",
+            expected="PUBLIC may not execute them",
+            observed="PUBLIC may execute them"
+            if not mine or any(one.grantee == PUBLIC for one in mine)
+            else "PUBLIC may not execute them",
+            where="default privileges of the functions' owner",
+        )
+    findings.check("functions_have_one_owner", expected=1, observed=len(owners), examined=len(owners))
+    play(database.conn, findings, PRIVILEGE_PROBES)
+
+
+def verify_search_path(database: Database, findings: Findings) -> None:
+    """Each function by definition and body; each SECURITY DEFINER, known or not, on the pinned path; then a shadow."""
+    facts = Facts(database.facts, database.sources, findings)
+    for function in FUNCTIONS.values():
+        facts.function(function)
+    for routine in database.facts.routines:
+        if routine.function.definer:
+            path = [setting for setting in routine.function.settings if setting.startswith("search_path=")]
+            findings.check(
+                f"{routine.signature} path",
+                expected=PINNED,
+                observed=path[0] if path else "the caller's path",
+                where=routine.signature,
+            )
+    play(database.conn, findings, SHADOW_PROBES)

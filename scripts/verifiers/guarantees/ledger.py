@@ -1,0 +1,88 @@
+"""AC4, INV-001, INV-003, INV-041: what ran is what is in the files, outside a transaction where it must."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scripts.digest import Json
+    from scripts.migrations.files import MigrationFile
+    from scripts.verifiers.model import Database, Findings
+
+_LEDGER = "public.schema_migrations"
+_INVALID = """
+    SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_index AS i
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE NOT (i.indisvalid AND i.indisready AND i.indislive) AND c.relkind = 'i' AND n.nspname NOT LIKE 'pg\\_%'
+     ORDER BY 1
+"""
+
+
+def verify_history(database: Database, findings: Findings) -> None:
+    """One row a file with the file's checksum, and no row without its file; no invalid index anywhere."""
+    recorded = _recorded(database)
+    for file in database.files:
+        checksum = recorded.get(file.name)
+        findings.check(
+            file.name,
+            expected=f"sha256:{file.checksum}",
+            observed=f"sha256:{checksum}" if checksum else "not recorded",
+            where=_LEDGER,
+            examined=int(checksum is not None),
+        )
+    names = {file.name for file in database.files}
+    strangers: list[Json] = [name for name in sorted(recorded) if name not in names]
+    findings.check("recorded_without_file", expected=[], observed=strangers, where=_LEDGER)
+    invalid: list[Json] = [row[0] for row in database.conn.execute(_INVALID)]
+    findings.check("invalid_indexes", expected=[], observed=invalid, where="every schema")
+
+
+def verify_no_tx(database: Database, findings: Findings) -> None:
+    """Which files are marked, that each is recorded, and that every index such a file declares is valid and ready."""
+    recorded = _recorded(database)
+    marked: list[Json] = [file.name for file in database.files if file.no_tx]
+    findings.check("marked_files", expected=[*NO_TX_FILES], observed=marked, where="schema/migrations")
+    for name in NO_TX_FILES:
+        findings.check(f"{name} recorded", expected=True, observed=name in recorded, where=_LEDGER)
+    declared = [pair for file in database.files if file.no_tx for pair in _declared(file)]
+    for index, table in declared:
+        found = database.facts.tables.get(table)
+        state = next((i for i in found.indexes if i.name == index), None) if found else None
+        words = "absent" if state is None else "valid and ready" if state.valid and state.ready else "not usable"
+        findings.check(
+            f"{index} ({table})", expected="valid and ready", observed=words, examined=int(state is not None)
+        )
+    findings.check("indexes_declared", expected=True, observed=bool(declared), where="schema/migrations", examined=0)
+    due = "idx_payment_outbox_pending_due_claim"
+    holds = {check.id: check.observed for check in findings.checks}
+    findings.details.update(
+        migration_applied=NO_TX_FILES[0] in recorded,
+        index_exists=holds.get(f"{due} (payment_outbox_pending)") not in (None, "absent"),
+        index_validity=holds.get(f"{due} (payment_outbox_pending)") == "valid and ready",
+    )
+
+
+NO_TX_FILES = (
+    "0013_outbox_pending_indexes_concurrently.sql",
+    "0018_outbox_tenant_attribution.sql",
+    "0021_correlation_indexes_concurrently.sql",
+    "0027_billable_clients_client_key_index_concurrently.sql",
+)
+
+
+def _recorded(database: Database) -> dict[str, str]:
+    if "schema_migrations" not in database.facts.tables:
+        return {}
+    from psycopg.rows import tuple_row
+
+    with database.conn.cursor(row_factory=tuple_row) as cursor:
+        rows: list[tuple[Any, ...]] = cursor.execute(
+            "SELECT version, checksum FROM public.schema_migrations"
+        ).fetchall()
+    return {str(version): str(checksum) for version, checksum in rows}
+
+
+def _declared(file: MigrationFile) -> list[tuple[str, str]]:
+    """(index, table) of each index the file builds."""
+    nodes = [statement.node for statement in file.statements if statement.kind == "IndexStmt"]
+    return [(node.idxname, node.relation.relname) for node in nodes]

@@ -1,0 +1,39 @@
+"""INV-036: a revocation is never taken back, and recorded once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.guarantees.append_only import verify_tables
+from scripts.verifiers.probes import victims
+from scripts.verifiers.probes.stage import Probe, Stage, play
+
+if TYPE_CHECKING:
+    from scripts.verifiers.model import Database, Findings
+
+_TABLES = (TABLES["revoked_client_certs"], TABLES["revoked_tokens"])
+
+
+def verify(database: Database, findings: Findings) -> None:
+    """Guards and attacks, and a second revocation of the same thing."""
+    verify_tables(database, findings, _TABLES)
+    play(database.conn, findings, [Probe("revoked_twice_setup", _twice)])
+    holds = {check.id: check.holds for check in findings.checks}
+    findings.details.update(
+        revoked_client_certs=holds["revoked_client_certs_table"],
+        revoked_tokens=holds["revoked_tokens_table"],
+        trigger_certs=holds["trg_deny_revoked_client_certs_mutation"],
+        trigger_tokens=holds["trg_deny_revoked_tokens_mutation"],
+    )
+
+
+def _twice(stage: Stage) -> None:
+    from psycopg import sql
+
+    for table in _TABLES:
+        key, value = victims.plant(stage, table.name)
+        again = sql.SQL("INSERT INTO public.{} ({}) VALUES (%s)").format(
+            sql.Identifier(table.name), sql.Identifier(key)
+        )
+        stage.refused(f"{table.name}_twice", f"23505 {table.name}_pkey", again, [value], where=f"public.{table.name}")

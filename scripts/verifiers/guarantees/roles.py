@@ -1,0 +1,86 @@
+"""INV-007, INV-111, D-29, D-33: the roles exist, none can rise above its grants; the regulator may only read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.privileges import BOZ_TABLES, privileges_of
+from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.probes.callers import BOZ_PROBES
+from scripts.verifiers.probes.stage import play
+
+if TYPE_CHECKING:
+    from scripts.digest import Json
+    from scripts.verifiers.model import Database, Findings
+
+_FLAGS = ("login", "superuser", "createdb", "createrole", "replication", "bypassrls")
+
+
+def verify_posture(database: Database, findings: Findings) -> None:
+    """Every role of the schema: there, without attributes, member of nothing."""
+    for name in ROLES:
+        _posture(database, findings, name)
+    bad: list[Json] = [check.where for check in findings.checks if not check.holds]
+    findings.details.update(roles_checked=len(ROLES), bad_roles=bad)
+
+
+def verify_boz(database: Database, findings: Findings) -> None:
+    """The regulator's seat: attributes, schema, and each table of the schema; then what it must not do, tried."""
+    _posture(database, findings, BOZ_ROLE)
+    facts = database.facts
+    usage = any((g.grantee, g.privilege) == (BOZ_ROLE, "USAGE") for g in facts.schema_grants)
+    create = any((g.grantee, g.privilege) == (BOZ_ROLE, "CREATE") for g in facts.schema_grants)
+    findings.check("boz_schema_usage", expected=True, observed=usage, where="schema public")
+    findings.check("boz_schema_create", expected=False, observed=create, where="schema public")
+    allowlist: list[Json] = []
+    for name in TABLES:
+        held = facts.held.get(name)
+        observed = privileges_of(held, BOZ_ROLE) if held else "absent"
+        findings.check(
+            f"boz_{name}",
+            expected="SELECT" if name in BOZ_TABLES else "none",
+            observed=observed,
+            where=f"public.{name}",
+            examined=int(held is not None),
+        )
+        if name in BOZ_TABLES:
+            words = observed.split(", ")
+            allowlist.append(
+                {"table": name}
+                | {verb.lower(): verb in words for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")}
+            )
+    play(database.conn, findings, BOZ_PROBES)
+    failures: list[Json] = [*findings.failed()]
+    role = facts.roles.get(BOZ_ROLE)
+    attributes: dict[str, Json] = {"name": BOZ_ROLE if role else None}
+    attributes |= {_rol(flag): bool(role and flag in role.attributes) for flag in _FLAGS}
+    findings.details.update(
+        gate_id="INT-G23",
+        invariant_id="INV-111",
+        role=attributes,
+        schema_privileges={"public_usage": usage, "public_create": create},
+        allowlist_tables=allowlist,
+        errors=failures,
+    )
+
+
+def _posture(database: Database, findings: Findings, name: str) -> None:
+    role = database.facts.roles.get(name)
+    observed = "absent"
+    if role is not None:
+        # INHERIT is harmless in a role that is a member of nothing.
+        words = [word for word in role.attributes if word != "inherit"]
+        words += [f"member of {other}" for other in role.member_of]
+        observed = ", ".join(words) or "no attribute, no membership"
+    findings.check(
+        f"role_{name}",
+        expected="no attribute, no membership",
+        observed=observed,
+        where=name,
+        examined=int(role is not None),
+    )
+
+
+def _rol(flag: str) -> str:
+    return {"superuser": "rolsuper", "login": "rolcanlogin"}.get(flag, f"rol{flag}")

@@ -1,0 +1,38 @@
+"""INV-005, INV-006, INV-010, D-06, D-11, D-30, D-39: each role may do what the matrix says, nobody else anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.privileges import SCHEMA_USERS, TABLE_GRANTS, matrix_of
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.probes.callers import TABLE_PROBES
+from scripts.verifiers.probes.stage import play
+
+if TYPE_CHECKING:
+    from scripts.verifiers.model import Database, Findings
+
+
+def verify(database: Database, findings: Findings) -> None:
+    """The matrix down to columns and MAINTAIN, the owners, the schema; then roles trying what they may not."""
+    facts = database.facts
+    owners = {held.owner for name, held in facts.held.items() if name in TABLES}
+    for name in TABLES:
+        held = facts.held.get(name)
+        findings.check(
+            f"{name}_privileges",
+            expected=TABLE_GRANTS.get(name, "none"),
+            observed=matrix_of(held) if held else "absent",
+            where=f"public.{name}",
+            examined=int(held is not None),
+        )
+    findings.check(
+        "tables_have_one_owner", expected=1, observed=len(owners), where="schema public", examined=len(owners)
+    )
+    # Whoever owns the schema may create in it; pg_database_owner stands for the owner of the tables.
+    insiders = owners | {facts.schema_owner, facts.database_owner}
+    creators = sorted({g.grantee for g in facts.schema_grants if g.privilege == "CREATE"} - insiders)
+    users = sorted({g.grantee for g in facts.schema_grants if g.privilege == "USAGE"} - insiders)
+    findings.check("schema_public_create", expected="nobody", observed=", ".join(creators) or "nobody")
+    findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users))
+    play(database.conn, findings, TABLE_PROBES)

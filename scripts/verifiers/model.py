@@ -1,0 +1,158 @@
+"""What the rooms of this package hand each other: an invariant, the database it is settled on, and what was found.
+
+Owns: `Invariant`, `Database`, `Findings`.
+Promises: the catalog is read once a database; a lost connection is replaced by a new one.
+Never: decides an outcome (scripts/result), or imports the driver before a database is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scripts.result import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psycopg
+
+    from scripts.digest import Json
+    from scripts.migrations.files import MigrationFile
+    from scripts.verifiers.facts.reading import Reading
+
+
+@dataclass(slots=True)
+class Findings:
+    """The checks of one invariant, collected in the order asked.
+
+    `examined` counts the objects and rows that were there to be looked at; a check on what is missing adds nothing.
+    `details` are the fields that the gate's evidence has always had.
+    """
+
+    checks: list[Check] = field(default_factory=list)
+    examined: int = 0
+    details: dict[str, Json] = field(default_factory=dict)
+
+    def check(  # noqa: PLR0913 - a Check's fields, by keyword
+        self,
+        id: str,  # noqa: A002 - the check's own name for it
+        *,
+        expected: Json,
+        observed: Json,
+        where: str = "",
+        help: str = "",  # noqa: A002 - the same
+        examined: int = 1,
+    ) -> None:
+        """Keep one question with both answers.
+
+        Args:
+            id: unique in the invariant.
+            expected: what must be, a JSON value.
+            observed: what is, of the same type.
+            where: the object.
+            help: what to do when the two differ.
+            examined: how many objects or rows the answer rests on.
+        """
+        if any(check.id == id for check in self.checks):
+            msg = f"two checks of one id: {id}"
+            raise RuntimeError(msg)
+        self.checks.append(Check(id, expected, observed, where, help))
+        self.examined += examined
+
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the checks that do not hold, so far."""
+        return tuple(check.id for check in self.checks if not check.holds)
+
+
+class Database:
+    """The database under proof.
+
+    `conn` is its owner's connection, in autocommit; `connect` opens another like it; `files` are the migrations it was
+    made from, in order: what the bodies of its functions must be is written there.
+    """
+
+    def __init__(
+        self,
+        conn: psycopg.Connection[Any],
+        connect: Callable[[], psycopg.Connection[Any]],
+        files: Sequence[MigrationFile],
+    ) -> None:
+        """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`."""
+        self._given = conn
+        self._conn = conn
+        self._connect = connect
+        self.files = tuple(files)
+        self._facts: Reading | None = None
+        self._sources: Mapping[str, str] | None = None
+
+    @property
+    def conn(self) -> psycopg.Connection[Any]:
+        """A connection that works; a new one when the last was lost."""
+        if self._conn.closed:
+            self._conn = self._connect()
+        return self._conn
+
+    @property
+    def facts(self) -> Reading:
+        """The catalog as it was at the first question."""
+        if self._facts is None:
+            from scripts.verifiers.facts.reading import read_facts
+            from scripts.verifiers.facts.roles import ROLES
+
+            self._facts = read_facts(self.conn, ROLES)
+        return self._facts
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Function name → its body in the migration that wrote it last."""
+        if self._sources is None:
+            from scripts.verifiers.facts.sources import function_sources
+
+            self._sources = function_sources(self.files)
+        return self._sources
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last connection was lost."""
+        return self._conn.closed
+
+    def close(self) -> None:
+        """Close what was opened here; the connection that was handed in stays its owner's."""
+        if self._conn is not self._given:
+            self._conn.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A promise of the schema, and what settles it.
+
+    Args:
+        id: the gate's name, kebab-case.
+        check_id: the evidence's public name.
+        stem: evidence file name without ending.
+        invariant_ids: the project's numbers for the promise, INV-nnn.
+        promise: one sentence.
+        held_by: the objects that hold it.
+        verify: asks every question and answers none for the database.
+        criteria: acceptance criteria it settles, AC1…AC6.
+        answers: defects of the predecessor it would have found, D-nn.
+        failure_signature: dotted name of its failure.
+        origin_task_id: the task that owes it.
+        folder: phase0, or phase1.
+        severity: P0 or P1.
+    """
+
+    id: str
+    check_id: str
+    stem: str
+    invariant_ids: tuple[str, ...]
+    promise: str
+    held_by: tuple[str, ...]
+    verify: Callable[[Database, Findings], None] = field(repr=False)
+    criteria: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    failure_signature: str = ""
+    origin_task_id: str = ""
+    folder: str = "phase0"
+    severity: str = "P0"

@@ -1,0 +1,296 @@
+"""INV-011, INV-015, INV-023, INV-032: what completion and repair write, replay, where retrying ends (D-01, D-07)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.stage import Probe
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Stage
+
+EXECUTOR, INGEST = "symphony_executor", "symphony_ingest"
+_WORKER = "probe-worker"
+_REPAIR: LiteralString = "SELECT r.outbox_id, r.attempt_no FROM public.repair_expired_leases(%s, %s) AS r"
+_STATE: LiteralString = (
+    "SELECT p.claimed_by IS NULL AND p.lease_token IS NULL AND p.lease_expires_at IS NULL, p.attempt_count, "
+    "p.next_attempt_at > pg_catalog.clock_timestamp() FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
+)
+_LAST: LiteralString = (
+    "SELECT a.attempt_no, a.state::text, a.error_code, a.completed_at IS NOT NULL, a.worker_id "
+    "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s ORDER BY a.attempt_no DESC LIMIT 1"
+)
+_REPLAY: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.state")
+
+
+def complete(stage: Stage, item: world.Item, state: str) -> str | None:
+    """Lease and complete the item as a worker does; the state that was recorded."""
+    token = world.leased(stage, item, worker=_WORKER)
+    found: str | None = stage.value(
+        world.COMPLETE, {"item": item.outbox_id, "token": token, "worker": _WORKER, "state": state}, role=EXECUTOR
+    )
+    return found
+
+
+def dispatched(stage: Stage) -> None:
+    """DISPATCHED and FAILED end an item: out of the queue, one attempt, and no second end."""
+    for state in ("DISPATCHED", "FAILED"):
+        item = world.queued(stage)
+        recorded = complete(stage, item, state)
+        stage.findings.check(
+            f"{state.lower()}_ends_the_item",
+            expected=[state, False, [state]],
+            observed=[recorded, world.is_queued(stage, item), [*world.attempts(stage, item)]],
+            where="public.complete_outbox_attempt",
+        )
+
+
+def second_terminal(stage: Stage) -> None:
+    """A second terminal attempt of one item is refused by the index made for it."""
+    insert = (
+        "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
+        "rail_type, sequence_id, payload, attempt_no, state) SELECT %(item)s, %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{}', "
+        "%(no)s, %(state)s::public.outbox_attempt_state"
+    )
+    row = {"item": stage.value("SELECT public.uuid_v7_or_random()"), "n": world.name()}
+    stage.run(insert, row | {"no": 1, "state": "DISPATCHED"})
+    refusal = "23505 ux_outbox_attempts_one_terminal_per_outbox"
+    where = "public.payment_outbox_attempts"
+    for state in ("FAILED", "DISPATCHED"):
+        stage.refused(f"second_terminal_{state.lower()}", refusal, insert, row | {"no": 2, "state": state}, where=where)
+    stage.accepted("zombie_beside_terminal", insert, row | {"no": 2, "state": "ZOMBIE_REQUEUE"}, where=where)
+    stage.refused(
+        "attempt_number_twice",
+        "23505 ux_attempts_outbox_attempt_no",
+        insert,
+        row | {"no": 1, "state": "RETRYABLE"},
+        where=where,
+    )
+
+
+def retryable(stage: Stage) -> None:
+    """RETRYABLE below the ceiling gives the item back to the queue, counted, unleased, due later."""
+    item = world.queued(stage)
+    recorded = complete(stage, item, "RETRYABLE")
+    stage.findings.check(
+        "retryable_requeues",
+        expected=["RETRYABLE", ["RETRYABLE"], [True, 1, True]],
+        observed=[recorded, [*world.attempts(stage, item)], [*(stage.row(_STATE, [item.outbox_id]) or ())]],
+        where="public.complete_outbox_attempt",
+    )
+
+
+def ceiling_of_completion(stage: Stage) -> None:
+    """The attempt that reaches the ceiling is the last: RETRYABLE becomes FAILED."""
+    item = world.queued(stage)
+    ceiling = _tried_to_the_brink(stage, item)
+    recorded = complete(stage, item, "RETRYABLE")
+    last = stage.row(_LAST, [item.outbox_id]) or (0, "", "", False, "")
+    stage.findings.check(
+        "completion_at_the_ceiling_fails_the_item",
+        expected=["FAILED", ceiling, "FAILED", False],
+        observed=[recorded, last[0], last[1], world.is_queued(stage, item)],
+        where="public.complete_outbox_attempt",
+    )
+
+
+def ceiling_of_repair(stage: Stage) -> None:
+    """Repair fails the item at the ceiling, and the others of the batch are repaired with it (D-01)."""
+    worn, fresh = world.queued(stage), world.queued(stage)
+    ceiling = _tried_to_the_brink(stage, worn)
+    world.leased(stage, worn, worker=_WORKER, expired=True)
+    world.leased(stage, fresh, worker=_WORKER, expired=True)
+    handled = {row[0]: row[1] for row in stage.rows(_REPAIR, [2, "probe-repairer"], role=EXECUTOR)}
+    last = stage.row(_LAST, [worn.outbox_id]) or (0, "", "", False, "")
+    stage.findings.check(
+        "repair_at_the_ceiling_fails_the_item",
+        expected=[ceiling, "FAILED", "RETRY_CEILING_EXCEEDED", True, False],
+        observed=[*last[:4], world.is_queued(stage, worn)],
+        where="public.repair_expired_leases",
+    )
+    stage.findings.check(
+        "repair_goes_on_after_the_ceiling",
+        expected=[True, ["ZOMBIE_REQUEUE"], True],
+        observed=[
+            handled == {worn.outbox_id: ceiling, fresh.outbox_id: 1},
+            [*world.attempts(stage, fresh)],
+            world.is_queued(stage, fresh),
+        ],
+        where="public.repair_expired_leases",
+    )
+
+
+def ceiling_is_sane(stage: Stage) -> None:
+    """The ceiling is a number strictly between 0 and 1000, whatever a session sets it to."""
+    where = "public.outbox_retry_ceiling"
+    default = stage.value("SELECT public.outbox_retry_ceiling()")
+    stage.findings.check("ceiling_in_bounds", expected=True, observed=0 < default < 1000, where=where)
+    for label, setting in (("text", "abc"), ("negative", "-3"), ("zero", "0"), ("huge", "2000000000")):
+        with stage.undone():
+            stage.value("SELECT pg_catalog.set_config('symphony.outbox_retry_ceiling', %s, true)", [setting])
+            found = stage.value("SELECT public.outbox_retry_ceiling()")
+            stage.findings.check(f"ceiling_set_to_{label}", expected=True, observed=0 < found < 1000, where=where)
+
+
+def takeover(stage: Stage) -> None:
+    """Claiming past a dead worker counts as an attempt, and meets the ceiling like any other (D-07)."""
+    claim: LiteralString = "SELECT c.outbox_id FROM public.claim_outbox_batch(1, 'probe-next', 60) AS c"
+    where = "public.claim_outbox_batch"
+    for worn, states, queued in ((False, ["ZOMBIE_REQUEUE"], True), (True, ["FAILED"], False)):
+        with stage.undone():
+            # One that is free for the claim to take, one whose worker has died.
+            world.queued(stage)
+            item = world.queued(stage)
+            if worn:
+                _tried_to_the_brink(stage, item)
+            world.leased(stage, item, worker="probe-dead", expired=True)
+            stage.rows(claim, role=EXECUTOR)
+            stage.findings.check(
+                "takeover_at_the_ceiling_fails_the_item" if worn else "takeover_is_counted",
+                expected=[[*states], queued],
+                observed=[[*world.attempts(stage, item)[-1:]], world.is_queued(stage, item)],
+                where=where,
+            )
+
+
+def replay(stage: Stage) -> None:
+    """One request queued twice is one item, in the queue and after it has left it."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    first = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    again = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    item = world.Item(first[0], asked)
+    stage.findings.check(
+        "replay_while_queued",
+        expected=["PENDING", "PENDING", True, True, []],
+        observed=[
+            first[1],
+            again[1],
+            first[0] == again[0],
+            world.is_queued(stage, item),
+            [*world.attempts(stage, item)],
+        ],
+        where=where,
+    )
+    complete(stage, item, "DISPATCHED")
+    late = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    stage.findings.check(
+        "replay_after_dispatch",
+        expected=[True, "DISPATCHED", False],
+        observed=[late[0] == first[0], late[1], world.is_queued(stage, item)],
+        where=where,
+    )
+
+
+def content(stage: Stage) -> None:
+    """A key stands for one payment of one tenant: other content is refused, another tenant's is another item (D-13)."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    item = world.Item(stage.value(world.ENQUEUE, asked, role=INGEST), asked)
+    others = {"participant": world.name("participant"), "rail": "OTHER", "payload": '{"amount": 2}'}
+    for field, value in others.items():
+        stage.refused(
+            f"key_with_other_{field}", "P7104", world.ENQUEUE, asked | {field: value}, role=INGEST, where=where
+        )
+    spelled = stage.value(world.ENQUEUE, asked | {"payload": '{ "amount" : 1 }'}, role=INGEST)
+    stage.findings.check(
+        "key_with_same_content_respelled", expected=True, observed=spelled == item.outbox_id, where=where
+    )
+    for label, tenant in (("another_tenant", world.tenant(stage)), ("no_tenant", None)):
+        found = stage.value(world.ENQUEUE, asked | {"tenant": tenant}, role=INGEST)
+        stage.findings.check(
+            f"key_of_{label}", expected=True, observed=found is not None and found != item.outbox_id, where=where
+        )
+    complete(stage, item, "FAILED")
+    stage.refused(
+        "key_with_other_content_after_the_end",
+        "P7104",
+        world.ENQUEUE,
+        asked | {"rail": "OTHER"},
+        role=INGEST,
+        where=where,
+    )
+
+
+def arguments(stage: Stage) -> None:
+    """What is missing, empty or no object is refused before anything is written."""
+    asked = world.request()
+    where = "public.enqueue_payment_outbox"
+    for field in ("instruction", "participant", "key", "rail", "payload"):
+        stage.refused(
+            f"enqueue_without_{field}", "23502", world.ENQUEUE, asked | {field: None}, role=INGEST, where=where
+        )
+    for field in ("instruction", "participant", "key", "rail"):
+        stage.refused(
+            f"enqueue_with_empty_{field}", "P7105", world.ENQUEUE, asked | {field: ""}, role=INGEST, where=where
+        )
+    refusal = "23514 ck_pending_payload_is_object"
+    stage.refused("enqueue_a_list", refusal, world.ENQUEUE, asked | {"payload": "[]"}, role=INGEST, where=where)
+    unknown = asked | {"tenant": uuid.uuid4()}
+    stage.refused("enqueue_for_unknown_tenant", "23503", world.ENQUEUE, unknown, role=INGEST, where=where)
+    for label, values in (
+        ("no_batch", [None, _WORKER]),
+        ("empty_batch", [0, _WORKER]),
+        ("no_worker", [1, None]),
+        ("empty_worker", [1, ""]),
+    ):
+        stage.refused(f"repair_{label}", "P7105", _REPAIR, values, role=EXECUTOR, where="public.repair_expired_leases")
+
+
+def zombie(stage: Stage) -> None:
+    """A lease that ran out is recorded once, the item is still queued once, and a replay finds it."""
+    item = world.queued(stage)
+    world.leased(stage, item, worker=_WORKER, expired=True)
+    stage.rows(_REPAIR, [1, "probe-repairer"], role=EXECUTOR)
+    stage.findings.check(
+        "expired_lease_is_a_zombie_attempt",
+        expected=[["ZOMBIE_REQUEUE"], True, [True, 1, True]],
+        observed=[
+            [*world.attempts(stage, item)],
+            world.is_queued(stage, item),
+            [*(stage.row(_STATE, [item.outbox_id]) or ())],
+        ],
+        where="public.repair_expired_leases",
+    )
+    again = stage.row(_REPLAY, item.asked, role=INGEST) or (None, "")
+    stage.findings.check(
+        "replay_of_a_zombie",
+        expected=[True, "PENDING"],
+        observed=[again[0] == item.outbox_id, again[1]],
+        where="public.enqueue_payment_outbox",
+    )
+
+
+def _tried_to_the_brink(stage: Stage, item: world.Item) -> int:
+    """Record all attempts but the last that the ceiling allows; returns the ceiling."""
+    ceiling: int = stage.value("SELECT public.outbox_retry_ceiling()")
+    asked: dict[str, Any] = item.asked | {"item": item.outbox_id, "last": ceiling - 1}
+    stage.run(
+        "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
+        "rail_type, sequence_id, payload, attempt_no, state) SELECT %(item)s, %(instruction)s, %(participant)s, "
+        "%(key)s, %(rail)s, 1, %(payload)s::jsonb, n, 'RETRYABLE' FROM pg_catalog.generate_series(1, %(last)s) AS n",
+        asked,
+    )
+    stage.run(
+        "UPDATE public.payment_outbox_pending SET attempt_count = %s WHERE outbox_id = %s",
+        [ceiling - 1, item.outbox_id],
+    )
+    return ceiling
+
+
+TERMINAL_PROBES = (Probe("terminal_setup", dispatched), Probe("second_terminal_setup", second_terminal))
+CEILING_PROBES = (
+    Probe("retryable_setup", retryable),
+    Probe("completion_ceiling_setup", ceiling_of_completion),
+    Probe("repair_ceiling_setup", ceiling_of_repair),
+    Probe("takeover_setup", takeover),
+    Probe("ceiling_setting_setup", ceiling_is_sane),
+)
+REPLAY_PROBES = (
+    Probe("replay_setup", replay),
+    Probe("content_setup", content),
+    Probe("arguments_setup", arguments),
+    Probe("zombie_setup", zombie),
+)

@@ -1,0 +1,115 @@
+"""Who may call what, tried out: D-04 (functions), D-05 (temporary tables), D-06 and D-39 (the control plane)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, LiteralString
+
+from scripts.verifiers.facts.privileges import EXECUTORS
+from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.stage import ACCEPTED, Probe
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Query, Stage
+
+DENIED = "42501"
+CONTROL, EXECUTOR, INGEST = "symphony_control", "symphony_executor", "symphony_ingest"
+_CALLS: dict[str, Query] = {
+    "enqueue_payment_outbox": world.ENQUEUE,
+    "claim_outbox_batch": "SELECT public.claim_outbox_batch(0, 'probe-worker', 1)",
+    "complete_outbox_attempt": world.COMPLETE,
+    "repair_expired_leases": "SELECT public.repair_expired_leases(0, 'probe-worker')",
+    "bump_participant_outbox_seq": "SELECT public.bump_participant_outbox_seq(%(participant)s)",
+}
+_ATTACKS: dict[str, LiteralString] = {
+    "delete": "DELETE FROM {} WHERE false",
+    "truncate": "TRUNCATE {}",
+    "lock": "LOCK TABLE {} IN SHARE MODE",
+}
+
+
+def functions_are_denied(stage: Stage) -> None:
+    """Each role that must not call an outbox function is refused."""
+    arguments = world.request() | {
+        "item": uuid.uuid4(),
+        "token": uuid.uuid4(),
+        "worker": "probe-worker",
+        "state": "DISPATCHED",
+    }
+    for name, call in _CALLS.items():
+        for role in ROLES:
+            if role not in EXECUTORS.get(name, ()):
+                stage.refused(f"{name} as {role}", DENIED, call, arguments, role=role, where=f"public.{name}")
+
+
+def temporary_table_is_no_ledger(stage: Stage) -> None:
+    """A caller's temporary table of the ledger's name gets nothing; the attempt is in the ledger (D-05)."""
+    from psycopg import sql
+
+    item = world.queued(stage)
+    token = world.leased(stage, item, worker="probe-worker")
+    call = {"item": item.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
+    for table in ("payment_outbox_attempts", "payment_outbox_pending"):
+        # Whoever made it, a temporary table comes first on a path that does not put pg_temp last.
+        shadow, original = sql.Identifier("pg_temp", table), sql.Identifier("public", table)
+        stage.run(sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING ALL)").format(sql.Identifier(table), original))
+        stage.run(sql.SQL("GRANT ALL ON {} TO {}").format(shadow, sql.Identifier(EXECUTOR)))
+    recorded = stage.value(world.COMPLETE, call, role=EXECUTOR)
+    strays = stage.value("SELECT pg_catalog.count(*) FROM pg_temp.payment_outbox_attempts")
+    stage.findings.check(
+        "temporary_table_is_no_ledger",
+        expected=["DISPATCHED", ["DISPATCHED"], 0],
+        observed=[recorded, [*world.attempts(stage, item)], strays],
+        where="public.complete_outbox_attempt",
+    )
+
+
+def tables_are_denied(stage: Stage) -> None:
+    """No runtime role writes to the outbox by hand, arms it with triggers, empties or locks it, or makes a table."""
+    from psycopg import sql
+
+    for role in (CONTROL, EXECUTOR, INGEST, "symphony_readonly", "symphony_auditor", "test_user"):
+        for table in ("payment_outbox_pending", "payment_outbox_attempts", "participant_outbox_sequences"):
+            where = f"public.{table}"
+            for label, attack in _ATTACKS.items():
+                query = sql.SQL(attack).format(sql.Identifier("public", table))
+                stage.refused(f"{label} {table} as {role}", DENIED, query, role=role, where=where)
+    stage.run(b"CREATE FUNCTION pg_temp.probe_escalation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    stage.run(b"GRANT EXECUTE ON FUNCTION pg_temp.probe_escalation() TO PUBLIC")
+    for table in ("payment_outbox_pending", "payment_outbox_attempts"):
+        stage.refused(
+            f"trigger on {table} as {CONTROL}",
+            DENIED,
+            sql.SQL(
+                "CREATE TRIGGER probe BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION pg_temp.probe_escalation()"
+            ).format(sql.Identifier("public", table)),
+            role=CONTROL,
+            where=f"public.{table}",
+        )
+    stage.refused(
+        "forged attempt as symphony_control",
+        DENIED,
+        b"INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
+        b"rail_type, sequence_id, payload, attempt_no, state) "
+        b"VALUES (public.uuid_v7_or_random(), 'p', 'p', 'p', 'p', 1, '{}', 1, 'FAILED')",
+        role=CONTROL,
+        where="public.payment_outbox_attempts",
+    )
+    for role in ROLES:
+        stage.refused(f"create in public as {role}", DENIED, b"CREATE TABLE public.probe (id int)", role=role)
+
+
+def boz_reads_only(stage: Stage) -> None:
+    """The regulator reads its tables, and nothing it tries changes anything."""
+    stage.refused("boz_reads_the_queue", ACCEPTED, "SELECT FROM public.payment_outbox_pending LIMIT 0", role=BOZ_ROLE)
+    stage.refused("boz_enqueues", DENIED, world.ENQUEUE, world.request(), role=BOZ_ROLE)
+    stage.refused("boz_claims", DENIED, _CALLS["claim_outbox_batch"], role=BOZ_ROLE)
+    stage.refused("boz_creates", DENIED, "CREATE TABLE public.probe (id int)", role=BOZ_ROLE)
+    stage.refused("boz_reads_attestations", DENIED, "SELECT FROM public.ingress_attestations LIMIT 0", role=BOZ_ROLE)
+
+
+PRIVILEGE_PROBES = (Probe("functions_denied_setup", functions_are_denied),)
+SHADOW_PROBES = (Probe("shadow_setup", temporary_table_is_no_ledger),)
+TABLE_PROBES = (Probe("tables_denied_setup", tables_are_denied),)
+BOZ_PROBES = (Probe("boz_setup", boz_reads_only),)

@@ -1,0 +1,86 @@
+"""D-03, INV-092: one correlation id joins attestation, queue, every attempt and the proofs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, LiteralString
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.attempts import complete
+from scripts.verifiers.probes.stage import Probe
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Stage
+
+_JOIN: LiteralString = """
+    SELECT i.correlation_id,
+           (SELECT pg_catalog.count(*) FROM public.payment_outbox_attempts AS a
+             WHERE a.correlation_id = i.correlation_id AND a.tenant_id = i.tenant_id AND a.outbox_id = %(item)s),
+           (SELECT pg_catalog.count(*) FROM public.external_proofs AS e
+             WHERE e.correlation_id = i.correlation_id AND e.attestation_id = i.attestation_id)
+      FROM public.ingress_attestations AS i WHERE i.attestation_id = %(attestation)s
+"""
+_QUEUED: LiteralString = (
+    "SELECT p.correlation_id, p.tenant_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
+)
+_WITH_REFS: LiteralString = (
+    "SELECT q.outbox_id FROM public.enqueue_payment_outbox(%(instruction)s, %(participant)s, %(key)s, %(rail)s, "
+    "%(payload)s::jsonb, p_tenant_id => %(tenant)s::uuid, p_correlation_id => %(correlation)s::uuid, "
+    "p_upstream_ref => 'up', p_downstream_ref => 'down', p_nfs_sequence_ref => 'nfs') AS q"
+)
+_REFS: LiteralString = (
+    "SELECT a.correlation_id, a.tenant_id, a.upstream_ref, a.downstream_ref, a.nfs_sequence_ref "
+    "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s ORDER BY a.attempt_no"
+)
+
+
+def joins(stage: Stage) -> None:
+    """Attestation, enqueue, two retries, a lost lease, a dispatch, a proof: one id from end to end."""
+    tenant, instruction, correlation = world.tenant(stage), world.name("instruction"), uuid.uuid4()
+    attestation = world.attestation(stage, tenant, instruction=instruction, correlation=correlation)
+    item = world.queued(stage, tenant, instruction=instruction)
+    queued = stage.row(_QUEUED, [item.outbox_id])
+    stage.findings.check(
+        "queue_takes_the_attestations_id",
+        expected=True,
+        observed=queued == (correlation, tenant),
+        where="public.enqueue_payment_outbox",
+    )
+    for _ in range(2):
+        complete(stage, item, "RETRYABLE")
+    world.leased(stage, item, expired=True)
+    stage.run(
+        "UPDATE public.payment_outbox_pending SET next_attempt_at = '-infinity' WHERE outbox_id = %s", [item.outbox_id]
+    )
+    stage.rows("SELECT public.repair_expired_leases(1, 'probe-repairer')", role="symphony_executor")
+    complete(stage, item, "DISPATCHED")
+    stage.run(
+        "INSERT INTO public.external_proofs (attestation_id, provider, request_hash, response_hash) "
+        "VALUES (%s, 'probe', 'request', 'response')",
+        [attestation],
+    )
+    found = stage.row(_JOIN, {"item": item.outbox_id, "attestation": attestation}) or (None, 0, 0)
+    stage.findings.check(
+        "the_id_joins_the_chain",
+        expected=[True, ["RETRYABLE", "RETRYABLE", "ZOMBIE_REQUEUE", "DISPATCHED"], 4, 1],
+        observed=[found[0] == correlation, [*world.attempts(stage, item)], found[1], found[2]],
+        where="public.ingress_attestations → public.external_proofs",
+    )
+
+
+def given_is_carried(stage: Stage) -> None:
+    """What the caller gives with the request is in the queue and in each attempt."""
+    tenant, correlation = world.tenant(stage), uuid.uuid4()
+    asked = world.request(tenant, correlation=correlation)
+    item = world.Item(stage.value(_WITH_REFS, asked, role="symphony_ingest"), asked)
+    complete(stage, item, "RETRYABLE")
+    complete(stage, item, "FAILED")
+    stage.findings.check(
+        "references_are_carried",
+        expected=True,
+        observed=stage.rows(_REFS, [item.outbox_id]) == [(correlation, tenant, "up", "down", "nfs")] * 2,
+        where="public.complete_outbox_attempt",
+    )
+
+
+PROBES = (Probe("chain_setup", joins), Probe("references_setup", given_is_carried))

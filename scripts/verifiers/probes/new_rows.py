@@ -1,0 +1,126 @@
+"""AC1, AC2, AC5: a new tenant names its payer, a new payer its key, a new hop of the chain its correlation id."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.twins import bare_twin
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Query, Stage
+
+NO_PAYER = "23514 tenants_billable_client_required_new_rows_chk"
+NO_KEY = "23514 billable_clients_client_key_required_new_rows_chk"
+SAME_KEY = "23505 ux_billable_clients_client_key"
+
+_TENANT = (
+    "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id{more}) "
+    "VALUES (%(key)s, 'probe', 'NGO', %(payer)s{value})"
+)
+_PAYER = (
+    "INSERT INTO public.billable_clients (legal_name, client_type, client_key{more}) "
+    "VALUES ('probe', 'BANK', %(key)s{value})"
+)
+
+
+def tenant_needs_payer(stage: Stage) -> None:
+    """No new tenant without a payer, whatever it says of its own age; none with a payer that does not exist."""
+    where = "public.tenants"
+    row = {"key": world.name("tenant"), "payer": None}
+    plain, claiming = (
+        _TENANT.format(more="", value="").encode(),
+        _TENANT.format(more=", predates_payer", value=", true").encode(),
+    )
+    stage.refused("tenant_without_payer", NO_PAYER, plain, row, where=where)
+    stage.refused("tenant_claiming_to_be_old", NO_PAYER, claiming, row, where=where)
+    stage.refused("tenant_of_unknown_payer", "23503 tenants_billable_client_fk", plain, row | {"payer": uuid.uuid4()})
+    paid = row | {"payer": world.payer(stage)}
+    stage.accepted("tenant_with_payer", plain, paid, where=where)
+    stage.run(plain, paid)
+    drop = "UPDATE public.tenants SET billable_client_id = NULL{more} WHERE tenant_key = %(key)s"
+    stage.refused("tenant_losing_its_payer", NO_PAYER, drop.format(more="").encode(), paid, where=where)
+    stage.refused(
+        "tenant_growing_old",
+        NO_PAYER,
+        drop.format(more=", predates_payer = true").encode(),
+        paid,
+        where=where,
+    )
+
+
+def payer_needs_key(stage: Stage) -> None:
+    """No new payer without a key, and no key twice, however it is spelled."""
+    where = "public.billable_clients"
+    plain, claiming = (
+        _PAYER.format(more="", value="").encode(),
+        _PAYER.format(more=", predates_client_key", value=", true").encode(),
+    )
+    for label, key in (("missing", None), ("empty", ""), ("blank", "  "), ("tab_only", "\t\n")):
+        stage.refused(f"client_key_{label}", NO_KEY, plain, {"key": key}, where=where)
+    stage.refused("payer_claiming_to_be_old", NO_KEY, claiming, {"key": None}, where=where)
+    key = world.name("key")
+    stage.accepted("client_key_new", plain, {"key": key}, where=where)
+    stage.run(plain, {"key": key})
+    for label, same in (("same", key), ("padded", f" {key}\t"), ("upper", key.upper())):
+        stage.refused(f"client_key_{label}", SAME_KEY, plain, {"key": same}, where=where)
+    lose = b"UPDATE public.billable_clients SET client_key = NULL WHERE client_key = %(key)s"
+    stage.refused("payer_losing_its_key", NO_KEY, lose, {"key": key}, where=where)
+
+
+_ATTEMPT = (
+    "INSERT INTO {table} (outbox_id, instruction_id, participant_id, idempotency_key, rail_type, sequence_id, payload, "
+    "attempt_no, state, correlation_id) VALUES (%(item)s, %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{{}}', 1, 'RETRYABLE', "
+    "%(correlation)s)"
+)
+_PENDING = (
+    "INSERT INTO {table} (instruction_id, participant_id, idempotency_key, rail_type, sequence_id, payload, "
+    "correlation_id) VALUES (%(n)s, %(n)s, %(n)s, 'RAIL', 1, '{{}}', %(correlation)s)"
+)
+_INGRESS = (
+    "INSERT INTO {table} (instruction_id, tenant_id, payload_hash, correlation_id) "
+    "VALUES (%(n)s, %(tenant)s, %(n)s, %(correlation)s)"
+)
+_HOPS = {
+    "ingress_attestations": (_INGRESS, "symphony_ingest"),
+    "payment_outbox_pending": (_PENDING, ""),
+    "payment_outbox_attempts": (_ATTEMPT, ""),
+}
+
+
+def hops_are_correlated(stage: Stage) -> None:
+    """The caller's correlation id is kept, a missing one is made, and behind the trigger the CHECK refuses a null."""
+    tenant = world.tenant(stage)
+    for table, (insert, role) in _HOPS.items():
+        where = f"public.{table}"
+        into: Query = (insert.format(table=where) + " RETURNING correlation_id").encode()
+        given = uuid.uuid4()
+
+        def row(correlation: uuid.UUID | None) -> dict[str, object]:
+            return {"n": world.name(), "item": uuid.uuid4(), "tenant": tenant, "correlation": correlation}
+
+        kept, made, other = (stage.value(into, row(value), role=role) for value in (given, None, None))
+        stage.findings.check(f"{table}_correlation_kept", expected=True, observed=kept == given, where=where)
+        stage.findings.check(
+            f"{table}_correlation_made",
+            expected=True,
+            observed=isinstance(made, uuid.UUID) and made != other,
+            where=where,
+        )
+        twin = insert.format(table=bare_twin(stage, table)).encode()
+        stage.refused(
+            f"{table}_correlation_behind_the_trigger",
+            f"23514 {table}_correlation_required_new_rows_chk",
+            twin,
+            row(None),
+            where=where,
+        )
+
+
+PROBES = (
+    Probe("tenant_payer_setup", tenant_needs_payer),
+    Probe("payer_key_setup", payer_needs_key),
+    Probe("correlation_setup", hops_are_correlated),
+)

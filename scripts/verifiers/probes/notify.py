@@ -1,0 +1,64 @@
+"""INV-034, D-46: whoever waits for work is woken by a fresh item, a retry and a repair, and not by a replay.
+
+A notification is delivered at commit, and a probe never commits. So the functions are played with one name in their
+bodies replaced: what would notify writes the call down instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.attempts import complete
+from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.twins import twin_function
+
+if TYPE_CHECKING:
+    from scripts.digest import Json
+    from scripts.verifiers.probes.stage import Stage
+
+NOTIFIERS = ("enqueue_payment_outbox", "complete_outbox_attempt", "repair_expired_leases")
+_WAKES: list[Json] = [["symphony_outbox", ""]]
+
+
+def wakes(stage: Stage) -> None:
+    """Play each function that makes an item due, and read what it would have sent."""
+    from psycopg import sql
+
+    stage.run("CREATE TEMPORARY TABLE probe_wakes (channel text, payload text)")
+    recorder = world.name("probe_wake").replace("-", "_")
+    stage.run(
+        sql.SQL(
+            "CREATE FUNCTION {}(text, text) RETURNS void LANGUAGE sql "
+            "AS 'INSERT INTO pg_temp.probe_wakes VALUES ($1, $2)'"
+        ).format(sql.Identifier("public", recorder))
+    )
+    for name in NOTIFIERS:
+        signature = stage.value(
+            "SELECT p.oid::pg_catalog.regprocedure::text FROM pg_catalog.pg_proc AS p "
+            "WHERE p.pronamespace = 'public'::pg_catalog.regnamespace AND p.proname = %s",
+            [name],
+        )
+        made = bool(signature) and twin_function(
+            stage, signature, instead_of="pg_catalog.pg_notify(", use=f"public.{recorder}("
+        )
+        stage.findings.check(f"{name}_can_notify", expected=True, observed=made, where=f"public.{name}")
+
+    def sent(id: str, expected: list[Json]) -> None:  # noqa: A002 - the check's id
+        rows = stage.rows("DELETE FROM pg_temp.probe_wakes RETURNING channel, payload")
+        stage.findings.check(id, expected=expected, observed=[[*row] for row in rows])
+
+    item = world.queued(stage)
+    sent("enqueue_notifies", _WAKES)
+    stage.rows(world.ENQUEUE, item.asked, role="symphony_ingest")
+    sent("replay_is_silent", [])
+    complete(stage, item, "RETRYABLE")
+    sent("retry_notifies", _WAKES)
+    world.leased(stage, item, expired=True)
+    stage.rows("SELECT public.repair_expired_leases(1, 'probe-repairer')", role="symphony_executor")
+    sent("repair_notifies", _WAKES)
+    complete(stage, item, "DISPATCHED")
+    sent("end_is_silent", [])
+
+
+PROBES = (Probe("notify_setup", wakes),)

@@ -1,0 +1,220 @@
+"""The stage on which the schema is made to act: a savepoint, a role, an attack, and everything undone.
+
+Owns: acting as a runtime role, and telling "refused, and how" from "accepted" and from "could not be asked".
+Promises: what a probe does is rolled back with its savepoint; only SQLSTATE and names of objects are kept of an error.
+Never: knows what a row of ours looks like (world.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
+
+from scripts.errors.verifiers import UnaskedError
+from scripts.verifiers.facts.roles import ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import psycopg
+    from psycopg.sql import SQL, Composed
+
+    from scripts.verifiers.model import Findings
+
+# SQL text of ours, bytes of it, or text composed from names.
+Query: TypeAlias = "LiteralString | bytes | SQL | Composed"
+Params: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
+ACCEPTED = "accepted"
+# SQLSTATE classes that say nothing about the schema: connection, transaction rollback, resources, object in use,
+# operator intervention, system, internal.
+_NO_ANSWER = ("08", "40", "53", "55P03", "57", "58", "XX")
+_NO_ANSWER_STATES = ("25P02", "25P03", "25P04")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One connection inside a transaction that will be rolled back.
+
+    `home` is the role that acts when no other is named: the schema's owner.
+    """
+
+    conn: psycopg.Connection[Any]
+    findings: Findings
+    home: str
+
+    def run(self, sql: Query, params: Params = None) -> None:
+        """Do it as the owner."""
+        self.conn.execute(sql, params)
+
+    def value(self, sql: Query, params: Params = None, *, role: str = "") -> Any:
+        """The first column of the first row, None without one; as `role`, else as the owner."""
+        row = self.row(sql, params, role=role)
+        return row[0] if row else None
+
+    def row(self, sql: Query, params: Params = None, *, role: str = "") -> tuple[Any, ...] | None:
+        """The first row; as `role`, else as the owner."""
+        rows = self.rows(sql, params, role=role)
+        return rows[0] if rows else None
+
+    def rows(self, sql: Query, params: Params = None, *, role: str = "") -> list[tuple[Any, ...]]:
+        """Every row; as `role`, else as the owner."""
+        from psycopg.rows import tuple_row
+
+        with self.conn.cursor(row_factory=tuple_row) as cursor:
+            if role:
+                self.become(role)
+            cursor.execute(sql, params)
+            rows = cursor.fetchall() if cursor.description else []
+            if role:
+                # Not reached after an error: then the savepoint's rollback gives the role back.
+                self.become(self.home)
+            return rows
+
+    def attempt(self, sql: Query, params: Params = None, *, role: str = "") -> str:
+        """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name."""
+        import psycopg
+
+        try:
+            with self.undone():
+                self.rows(sql, params, role=role)
+                self.conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as exc:
+            return told(exc)
+        return ACCEPTED
+
+    def refused(  # noqa: PLR0913 - a check, an attack and who makes it
+        self,
+        id: str,  # noqa: A002 - the check's id
+        expected: str,
+        sql: Query,
+        params: Params = None,
+        *,
+        role: str = "",
+        where: str = "",
+    ) -> None:
+        """Check that it is refused in exactly this way.
+
+        Args:
+            id: the check's id.
+            expected: SQLSTATE; with a name behind it, the constraint must be the one of that name.
+            sql: the attack.
+            params: its values.
+            role: who attacks; the owner when empty.
+            where: the object that must refuse.
+        """
+        observed = self.attempt(sql, params, role=role)
+        if " " not in expected:
+            # The name of a constraint that PostgreSQL named itself is nobody's promise.
+            observed = observed.partition(" ")[0]
+        self.findings.check(id, expected=expected, observed=observed, where=where)
+
+    def accepted(
+        self,
+        id: str,  # noqa: A002 - the check's id
+        sql: Query,
+        params: Params = None,
+        *,
+        role: str = "",
+        where: str = "",
+    ) -> None:
+        """Check that it is let through."""
+        self.refused(id, ACCEPTED, sql, params, role=role, where=where)
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """A savepoint that is always rolled back, roles and settings made inside it included."""
+        with self.conn.transaction(force_rollback=True):
+            yield
+
+    def become(self, role: str) -> None:
+        """Act as the role until the savepoint is rolled back, or as another until then."""
+        from psycopg import sql
+
+        self.conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A piece of behaviour: `play` asks, and keeps its checks. `id` names it when it cannot even be set up."""
+
+    id: str
+    play: Callable[[Stage], None]
+
+
+def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Probe]) -> None:
+    """Play every probe, each in its own savepoint; one that cannot be set up is a failed check of its own.
+
+    Args:
+        conn: inside the invariant's transaction.
+        findings: where the checks go.
+        probes: in order.
+
+    Raises:
+        UnaskedError: the verifying role may not act as the runtime roles.
+        psycopg.Error: the server gave no answer.
+    """
+    import psycopg
+
+    stage = Stage(conn, findings, home=_owner(conn))
+    with stage.undone():
+        _reach_roles(conn)
+        stage.become(stage.home)
+        for probe in probes:
+            try:
+                with stage.undone():
+                    probe.play(stage)
+            except psycopg.Error as exc:
+                findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
+
+
+def told(exc: psycopg.Error) -> str:
+    """SQLSTATE and constraint of an error. Never its message or detail: they may quote rows.
+
+    Raises:
+        psycopg.Error: the error again, when it says nothing about the schema.
+    """
+    state = exc.sqlstate
+    if state is None or state.startswith(_NO_ANSWER) or state in _NO_ANSWER_STATES:
+        raise exc
+    return f"{state} {exc.diag.constraint_name or ''}".strip()
+
+
+# The owner made the tables and functions, so it is the owner that plants rows and makes twins, also when a superuser
+# verifies: what a superuser may do proves nothing.
+_OWNER: LiteralString = """
+    SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class AS c
+                      WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
+                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text)
+"""
+_OUT_OF_REACH: LiteralString = """
+    SELECT rolname FROM pg_catalog.pg_roles
+     WHERE rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, oid, 'SET') ORDER BY rolname
+"""
+
+
+def _owner(conn: psycopg.Connection[Any]) -> str:
+    from psycopg.rows import scalar_row
+
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return str(cursor.execute(_OWNER).fetchone())
+
+
+def _reach_roles(conn: psycopg.Connection[Any]) -> None:
+    """Let the verifying role act as each role of the schema until the rollback."""
+    from psycopg import errors, sql
+    from psycopg.rows import scalar_row
+
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        roles: list[str] = cursor.execute(_OUT_OF_REACH, [list(ROLES)]).fetchall()
+    if not roles:
+        return
+    try:
+        with conn.transaction():
+            conn.execute(
+                sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(
+                    sql.SQL(", ").join(map(sql.Identifier, roles))
+                )
+            )
+    except errors.InsufficientPrivilege as exc:
+        raise UnaskedError.role_out_of_reach(", ".join(roles), sqlstate="42501") from exc

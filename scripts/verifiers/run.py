@@ -1,0 +1,124 @@
+"""Settle one invariant: its own transaction, its own deadline, and whatever happens becomes a Result.
+
+Owns: the transaction around an invariant's questions, and the words for a question that could not be answered.
+Promises: nothing an invariant does outlives it, and no failure of one keeps another from being asked; an answer that
+did not come is an ERROR, never a pass; no row data in any text.
+Never: decides an outcome (scripts/result), or knows any table of ours.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scripts.clock import utc_now
+from scripts.errors.base import ProjectError
+from scripts.errors.settings import UsageError
+from scripts.errors.verifiers import UnaskedError
+from scripts.result import Result
+from scripts.verifiers.model import Findings
+from scripts.verifiers.registry import INVARIANTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from scripts.verifiers.model import Database, Invariant
+
+# One question may take this long, waiting for locks included; one invariant this long altogether. Both are far above
+# what a probe needs and far below what a person would wait for.
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 2_000
+INVARIANT_TIMEOUT_MS = 60_000
+
+
+def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
+    """The invariants of these names, in the registry's order.
+
+    Args:
+        only: ids, evidence names or check ids, in any letter case and with either dash or underscore.
+
+    Raises:
+        UsageError: an unknown name, or none at all.
+    """
+    names = {_folded(name): inv for inv in INVARIANTS for name in (inv.id, inv.stem, inv.check_id)}
+    unknown = [name for name in only if _folded(name) not in names]
+    if unknown:
+        raise UsageError.unknown_selection([name or "(an empty name)" for name in unknown], [i.id for i in INVARIANTS])
+    chosen = {names[_folded(name)].id for name in only}
+    if not chosen:
+        raise UsageError.empty_selection()
+    return tuple(invariant for invariant in INVARIANTS if invariant.id in chosen)
+
+
+def verify_invariant(invariant: Invariant, database: Database, *, now: Callable[[], datetime] = utc_now) -> Result:
+    """Ask every question of one invariant and undo everything.
+
+    Args:
+        invariant: which.
+        database: where; its connection is replaced when it is found lost.
+        now: the clock, read before and after.
+    """
+    import psycopg
+
+    started_at = now()
+    findings = Findings()
+    error = ""
+    try:
+        with _bounded(database.conn):
+            invariant.verify(database, findings)
+    except psycopg.Error as exc:
+        error = _sentence(_unasked(exc, database))
+    except ProjectError as exc:
+        error = _sentence(exc)
+    return Result(
+        gate=invariant.id,
+        started_at=started_at,
+        finished_at=now(),
+        checks=tuple(findings.checks),
+        examined=findings.examined,
+        error=error,
+        details=dict(findings.details),
+    )
+
+
+@contextmanager
+def _bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction with deadlines that is rolled back whatever happens."""
+    from psycopg.pq import TransactionStatus
+
+    outermost = conn.info.transaction_status is TransactionStatus.IDLE
+    with conn.transaction(force_rollback=True):
+        if outermost:
+            # What the database or the role sets by default must not change the answers.
+            conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+        for name, value in (
+            ("statement_timeout", STATEMENT_TIMEOUT_MS),
+            ("lock_timeout", LOCK_TIMEOUT_MS),
+            ("transaction_timeout", INVARIANT_TIMEOUT_MS),
+        ):
+            conn.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name, f"{value}ms"])
+        yield
+
+
+def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:
+    from psycopg import errors
+
+    if database.closed or exc.sqlstate is None:
+        return UnaskedError.connection_lost()
+    try:
+        name = errors.lookup(exc.sqlstate).__name__
+    except KeyError:
+        name = ""
+    return UnaskedError.refused(sqlstate=exc.sqlstate, name=name)
+
+
+def _sentence(exc: ProjectError) -> str:
+    facts = "; ".join(f"{label} {value}" for label, value in exc.facts)
+    return exc.what + (f" ({facts})" if facts else "") + f": {exc.help}"
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "-")
