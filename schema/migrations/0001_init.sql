@@ -61,10 +61,16 @@ CREATE TABLE public.payment_outbox_pending (
     CONSTRAINT ux_pending_participant_sequence UNIQUE (participant_id, sequence_id),
     CONSTRAINT ux_pending_idempotency UNIQUE (instruction_id, idempotency_key, tenant_id),
     CONSTRAINT ck_pending_payload_is_object CHECK (jsonb_typeof(payload) = 'object'),
-    CONSTRAINT payment_outbox_pending_attempt_count_check CHECK (attempt_count >= 0)
+    CONSTRAINT payment_outbox_pending_attempt_count_check CHECK (attempt_count >= 0),
+    -- A lease is whole or absent: half of one could be neither completed nor repaired nor claimed.
+    CONSTRAINT payment_outbox_pending_lease_whole_check
+        CHECK (num_nulls(claimed_by, lease_token, lease_expires_at) IN (0, 3))
 );
 CREATE UNIQUE INDEX ux_pending_idempotency_without_tenant ON public.payment_outbox_pending (instruction_id, idempotency_key)
     WHERE tenant_id IS NULL;
+-- Every claim first looks for leases that ran out: that has to cost what is leased, not what is queued.
+CREATE INDEX idx_payment_outbox_pending_lease_expiry ON public.payment_outbox_pending (lease_expires_at)
+    WHERE lease_token IS NOT NULL;
 COMMENT ON TABLE public.payment_outbox_pending IS 'Hot work queue of payments to be dispatched. A row lives until its item reaches a terminal state.';
 COMMENT ON COLUMN public.payment_outbox_pending.lease_token IS 'Fencing token of the current lease; a completion must show it.';
 COMMENT ON COLUMN public.payment_outbox_pending.attempt_count IS 'Attempts made so far; used for back-off and for the ceiling.';

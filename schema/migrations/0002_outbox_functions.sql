@@ -3,7 +3,8 @@
 -- (INV-011, INV-012, INV-013, INV-015).   Locks: none on existing tables.
 
 -- The ceiling is policy: it is set with ALTER DATABASE … SET symphony.outbox_retry_ceiling by the database's owner. A setting of the
--- session counts only where the session's own login could have done that; a worker cannot shorten or lengthen its retries.
+-- session counts only where the role the session acts as could have done that (its login, or what SET ROLE made of it; within a
+-- SECURITY DEFINER function current_user would say the owner): a worker cannot shorten or lengthen its retries.
 CREATE FUNCTION public.outbox_retry_ceiling() RETURNS integer
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, public, pg_temp
@@ -11,14 +12,15 @@ AS $$
     WITH chosen AS (
         SELECT coalesce(
             (SELECT nullif(pg_catalog.current_setting('symphony.outbox_retry_ceiling', true), '')
-              WHERE pg_catalog.pg_has_role(session_user,
+              WHERE pg_catalog.pg_has_role(
+                        coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user)::pg_catalog.name,
                         (SELECT d.datdba FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()), 'USAGE')),
             (SELECT pg_catalog.split_part(setting.entry, '=', 2)
                FROM pg_catalog.pg_db_role_setting AS s
                JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
               CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS setting (entry)
               WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0
-                AND setting.entry LIKE 'symphony.outbox_retry_ceiling=%')) AS value
+                AND pg_catalog.split_part(setting.entry, '=', 1) = 'symphony.outbox_retry_ceiling')) AS value
     )
     -- Anything but a whole number from 1 to 999 is no ceiling; then 20 holds.
     SELECT CASE WHEN chosen.value ~ '^[1-9][0-9]{0,2}$' THEN chosen.value::integer ELSE 20 END FROM chosen
@@ -44,6 +46,39 @@ $$;
 COMMENT ON FUNCTION public.bump_participant_outbox_seq(text) IS 'Allocates the participant''s next number, from 1; the row lock is held to the end of the transaction.';
 REVOKE EXECUTE ON FUNCTION public.bump_participant_outbox_seq(text) FROM PUBLIC;
 
+CREATE FUNCTION public.payment_request_sha256(p_participant_id text, p_rail_type text, p_payload jsonb) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    -- A JSON array: no choice of texts can make two requests look alike.
+    SELECT pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.jsonb_build_array(p_participant_id, p_rail_type, p_payload)::text, 'UTF8'))
+$$;
+COMMENT ON FUNCTION public.payment_request_sha256(text, text, jsonb) IS 'The digest by which a replay is told from another payment under the same key.';
+REVOKE EXECUTE ON FUNCTION public.payment_request_sha256(text, text, jsonb) FROM PUBLIC;
+
+-- Items that came by another way than enqueue (an import) have no row in payment_outbox_idempotency; their key counts all the same.
+CREATE FUNCTION public.outbox_item_of_key(p_tenant_id uuid, p_instruction_id text, p_idempotency_key text)
+    RETURNS TABLE (outbox_id uuid, request_sha256 bytea)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    (SELECT p.outbox_id, public.payment_request_sha256(p.participant_id, p.rail_type, p.payload)
+       FROM public.payment_outbox_pending AS p
+      WHERE p.instruction_id = p_instruction_id AND p.idempotency_key = p_idempotency_key
+        AND p.tenant_id IS NOT DISTINCT FROM p_tenant_id)
+    UNION ALL
+    (SELECT a.outbox_id, public.payment_request_sha256(a.participant_id, a.rail_type, a.payload)
+       FROM public.payment_outbox_attempts AS a
+      WHERE a.instruction_id = p_instruction_id AND a.idempotency_key = p_idempotency_key
+        AND a.tenant_id IS NOT DISTINCT FROM p_tenant_id
+      ORDER BY a.claimed_at DESC, a.attempt_no DESC
+      LIMIT 1)
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION public.outbox_item_of_key(uuid, text, text) IS 'The item that queue or ledger hold under a key, and the digest of its request.';
+REVOKE EXECUTE ON FUNCTION public.outbox_item_of_key(uuid, text, text) FROM PUBLIC;
+
 CREATE FUNCTION public.enqueue_payment_outbox(
     p_instruction_id text,
     p_participant_id text,
@@ -58,6 +93,7 @@ AS $$
 DECLARE
     v_request_sha256 bytea;
     v_known record;
+    v_seen boolean;
     v_outbox_id uuid := public.uuid_v7_or_random();
     v_created_at timestamptz;
     v_sequence_id bigint;
@@ -67,20 +103,24 @@ BEGIN
         RAISE EXCEPTION 'instruction, participant, idempotency key, rail and payload are needed'
             USING ERRCODE = 'not_null_violation', HINT = 'Give all five.';
     END IF;
-    IF p_instruction_id = '' OR p_participant_id = '' OR p_idempotency_key = '' OR p_rail_type = '' THEN
-        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be empty'
+    IF '' IN (pg_catalog.btrim(p_instruction_id, E' \t\n\r\f\v'), pg_catalog.btrim(p_participant_id, E' \t\n\r\f\v'),
+              pg_catalog.btrim(p_idempotency_key, E' \t\n\r\f\v'), pg_catalog.btrim(p_rail_type, E' \t\n\r\f\v')) THEN
+        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be blank'
             USING ERRCODE = 'P7105', HINT = 'Give all four.';
     END IF;
-    v_request_sha256 := pg_catalog.sha256(pg_catalog.convert_to(
-        pg_catalog.jsonb_build_array(p_participant_id, p_rail_type, p_payload)::text, 'UTF8'));
+    v_request_sha256 := public.payment_request_sha256(p_participant_id, p_rail_type, p_payload);
 
+    SELECT k.outbox_id, k.request_sha256 INTO v_known
+      FROM public.outbox_item_of_key(p_tenant_id, p_instruction_id, p_idempotency_key) AS k;
+    v_seen := FOUND;
     -- The unique key decides at every isolation level: a row this snapshot cannot see ends in 40001, not in a second item.
     INSERT INTO public.payment_outbox_idempotency AS d
         (tenant_id, instruction_id, idempotency_key, request_sha256, outbox_id)
-    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key, v_request_sha256, v_outbox_id)
+    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,
+            coalesce(v_known.request_sha256, v_request_sha256), coalesce(v_known.outbox_id, v_outbox_id))
     ON CONFLICT ON CONSTRAINT payment_outbox_idempotency_request_key DO NOTHING;
 
-    IF NOT FOUND THEN
+    IF v_seen OR NOT FOUND THEN
         SELECT d.outbox_id, d.request_sha256 INTO STRICT v_known
           FROM public.payment_outbox_idempotency AS d
          WHERE d.tenant_id IS NOT DISTINCT FROM p_tenant_id
@@ -133,16 +173,17 @@ DECLARE
     v_item public.payment_outbox_pending;
     v_attempt_no integer;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1 OR coalesce(p_worker_id, '') = '' THEN
+    IF p_batch_size IS NULL OR p_batch_size < 1
+       OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
         RAISE EXCEPTION 'a batch of at least one and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN
         SELECT p.*
           FROM public.payment_outbox_pending AS p
-         WHERE p.claimed_by IS NOT NULL AND p.lease_token IS NOT NULL
-           AND p.lease_expires_at <= pg_catalog.clock_timestamp()
-         ORDER BY p.lease_expires_at, p.outbox_id
+         WHERE p.lease_token IS NOT NULL
+           AND p.lease_expires_at <= (SELECT pg_catalog.clock_timestamp())
+         ORDER BY p.lease_expires_at
          LIMIT p_batch_size
            FOR UPDATE SKIP LOCKED
     LOOP
@@ -183,7 +224,8 @@ CREATE FUNCTION public.outbox_claim_limit(p_batch_size integer, p_worker_id text
     SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 0 OR coalesce(p_worker_id, '') = ''
+    IF p_batch_size IS NULL OR p_batch_size < 0
+       OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = ''
        OR p_lease_seconds IS NULL OR p_lease_seconds < 1 THEN
         RAISE EXCEPTION 'a batch size of zero or more, a worker and a lease of at least one second are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, who you are, and for how long.';
@@ -203,13 +245,17 @@ CREATE FUNCTION public.claim_outbox_batch(p_batch_size integer, p_worker_id text
     LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
 AS $$
-    -- Two workers get disjoint sets: SKIP LOCKED. An expired lease is the repair's; it is due again a second later.
+    SELECT public.outbox_claim_limit(p_batch_size, p_worker_id, p_lease_seconds);
+
+    -- Two workers get disjoint sets: SKIP LOCKED. An expired lease was given back above; it is due again a second later.
+    -- The clock is read once, and lease_expires_at (null in all of them) stands among the sort keys, so that the index of 0007
+    -- bounds the search and gives the order: a claim costs its batch, whatever the queue holds.
     WITH due AS (
-        SELECT p.outbox_id, p.next_attempt_at, p.created_at
+        SELECT p.outbox_id
           FROM public.payment_outbox_pending AS p
-         WHERE p.next_attempt_at <= pg_catalog.clock_timestamp() AND p.lease_expires_at IS NULL
-         ORDER BY p.next_attempt_at, p.created_at, p.outbox_id
-         LIMIT (SELECT public.outbox_claim_limit(p_batch_size, p_worker_id, p_lease_seconds))
+         WHERE p.next_attempt_at <= (SELECT pg_catalog.clock_timestamp()) AND p.lease_expires_at IS NULL
+         ORDER BY p.next_attempt_at, p.lease_expires_at, p.created_at
+         LIMIT p_batch_size
            FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE public.payment_outbox_pending AS p

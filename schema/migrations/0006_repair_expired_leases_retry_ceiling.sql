@@ -11,16 +11,17 @@ DECLARE
     v_attempt_no integer;
     v_exhausted boolean;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1 OR coalesce(p_worker_id, '') = '' THEN
+    IF p_batch_size IS NULL OR p_batch_size < 1
+       OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
         RAISE EXCEPTION 'a batch of at least one and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN
         SELECT p.*
           FROM public.payment_outbox_pending AS p
-         WHERE p.claimed_by IS NOT NULL AND p.lease_token IS NOT NULL
-           AND p.lease_expires_at <= pg_catalog.clock_timestamp()
-         ORDER BY p.lease_expires_at, p.outbox_id
+         WHERE p.lease_token IS NOT NULL
+           AND p.lease_expires_at <= (SELECT pg_catalog.clock_timestamp())
+         ORDER BY p.lease_expires_at
          LIMIT p_batch_size
            FOR UPDATE SKIP LOCKED
     LOOP

@@ -14,6 +14,7 @@ AS $$
 DECLARE
     v_request_sha256 bytea;
     v_known record;
+    v_seen boolean;
     v_outbox_id uuid := public.uuid_v7_or_random();
     v_created_at timestamptz;
     v_sequence_id bigint;
@@ -23,20 +24,24 @@ BEGIN
         RAISE EXCEPTION 'instruction, participant, idempotency key, rail and payload are needed'
             USING ERRCODE = 'not_null_violation', HINT = 'Give all five.';
     END IF;
-    IF p_instruction_id = '' OR p_participant_id = '' OR p_idempotency_key = '' OR p_rail_type = '' THEN
-        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be empty'
+    IF '' IN (pg_catalog.btrim(p_instruction_id, E' \t\n\r\f\v'), pg_catalog.btrim(p_participant_id, E' \t\n\r\f\v'),
+              pg_catalog.btrim(p_idempotency_key, E' \t\n\r\f\v'), pg_catalog.btrim(p_rail_type, E' \t\n\r\f\v')) THEN
+        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be blank'
             USING ERRCODE = 'P7105', HINT = 'Give all four.';
     END IF;
-    v_request_sha256 := pg_catalog.sha256(pg_catalog.convert_to(
-        pg_catalog.jsonb_build_array(p_participant_id, p_rail_type, p_payload)::text, 'UTF8'));
+    v_request_sha256 := public.payment_request_sha256(p_participant_id, p_rail_type, p_payload);
 
+    SELECT k.outbox_id, k.request_sha256 INTO v_known
+      FROM public.outbox_item_of_key(p_tenant_id, p_instruction_id, p_idempotency_key) AS k;
+    v_seen := FOUND;
     -- The unique key decides at every isolation level: a row this snapshot cannot see ends in 40001, not in a second item.
     INSERT INTO public.payment_outbox_idempotency AS d
         (tenant_id, instruction_id, idempotency_key, request_sha256, outbox_id)
-    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key, v_request_sha256, v_outbox_id)
+    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,
+            coalesce(v_known.request_sha256, v_request_sha256), coalesce(v_known.outbox_id, v_outbox_id))
     ON CONFLICT ON CONSTRAINT payment_outbox_idempotency_request_key DO NOTHING;
 
-    IF NOT FOUND THEN
+    IF v_seen OR NOT FOUND THEN
         SELECT d.outbox_id, d.request_sha256 INTO STRICT v_known
           FROM public.payment_outbox_idempotency AS d
          WHERE d.tenant_id IS NOT DISTINCT FROM p_tenant_id

@@ -42,25 +42,27 @@ ALTER TABLE public.tenants
 CREATE INDEX idx_tenants_billable_client_id ON public.tenants (billable_client_id);
 CREATE INDEX idx_tenants_parent_tenant_id ON public.tenants (parent_tenant_id);
 
--- Tenants form a tree. Changes of it are rare and take turns, so that two of them cannot close a circle together.
+-- Tenants form a tree. A new parent's ancestors are locked on the way up, so that two changes cannot close a circle together, not
+-- even from snapshots that do not see each other: one of them waits, or fails with 40001 or 40P01 and is repeated.
 CREATE FUNCTION public.deny_tenant_cycle() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp
 AS $$
+DECLARE
+    v_ancestor uuid := NEW.parent_tenant_id;
+    v_path uuid[] := ARRAY[NEW.tenant_id];
 BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('public.tenants.parent_tenant_id', 0));
-    IF EXISTS (
-        WITH RECURSIVE ancestors (tenant_id) AS (
-            SELECT NEW.parent_tenant_id
-            UNION
-            SELECT t.parent_tenant_id FROM public.tenants AS t JOIN ancestors AS a ON t.tenant_id = a.tenant_id
-             WHERE t.parent_tenant_id IS NOT NULL
-        )
-        SELECT FROM ancestors AS a WHERE a.tenant_id = NEW.tenant_id
-    ) THEN
-        RAISE EXCEPTION 'a tenant cannot be its own ancestor'
-            USING ERRCODE = 'P7205', HINT = 'Choose a parent outside the tenant''s own subtree.';
+    IF TG_OP = 'UPDATE' AND NEW.parent_tenant_id = OLD.parent_tenant_id AND NEW.tenant_id = OLD.tenant_id THEN
+        RETURN NEW;
     END IF;
+    WHILE v_ancestor IS NOT NULL LOOP
+        IF v_ancestor = ANY (v_path) THEN
+            RAISE EXCEPTION 'a tenant cannot be its own ancestor'
+                USING ERRCODE = 'P7205', HINT = 'Choose a parent outside the tenant''s own subtree.';
+        END IF;
+        v_path := v_path || v_ancestor;
+        SELECT t.parent_tenant_id INTO v_ancestor FROM public.tenants AS t WHERE t.tenant_id = v_ancestor FOR SHARE;
+    END LOOP;
     RETURN NEW;
 END
 $$;
@@ -246,23 +248,6 @@ ALTER TABLE public.payment_outbox_pending
 COMMENT ON COLUMN public.ingress_attestations.signatures IS 'Array of signatures; empty when there is none (INV-095).';
 COMMENT ON COLUMN public.payment_outbox_pending.correlation_id IS 'Joins ingress, pending, every attempt and proofs of one instruction (INV-092).';
 
--- The one id of an item: what the queue, an attempt or the attestation of its tenant's instruction already carries; a fresh one last.
-CREATE FUNCTION public.outbox_correlation(p_outbox_id uuid, p_tenant_id uuid, p_instruction_id text) RETURNS uuid
-    LANGUAGE sql VOLATILE
-    SET search_path = pg_catalog, public, pg_temp
-AS $$
-    SELECT coalesce(
-        (SELECT i.correlation_id FROM public.ingress_attestations AS i
-          WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id),
-        (SELECT p.correlation_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = p_outbox_id),
-        (SELECT a.correlation_id FROM public.payment_outbox_attempts AS a
-          WHERE a.outbox_id = p_outbox_id AND a.correlation_id IS NOT NULL
-          ORDER BY a.attempt_no LIMIT 1),
-        public.uuid_v7_or_random())
-$$;
-COMMENT ON FUNCTION public.outbox_correlation(uuid, uuid, text) IS 'The correlation id that an outbox item without one takes on, so that its rows join.';
-REVOKE EXECUTE ON FUNCTION public.outbox_correlation(uuid, uuid, text) FROM PUBLIC;
-
 -- Replaced in one transaction by a function that takes every call the old one took: five arguments, or six with the tenant.
 DROP FUNCTION public.enqueue_payment_outbox(text, text, text, text, jsonb, uuid);
 CREATE FUNCTION public.enqueue_payment_outbox(
@@ -283,6 +268,7 @@ AS $$
 DECLARE
     v_request_sha256 bytea;
     v_known record;
+    v_seen boolean;
     v_outbox_id uuid := public.uuid_v7_or_random();
     v_created_at timestamptz;
     v_sequence_id bigint;
@@ -293,20 +279,24 @@ BEGIN
         RAISE EXCEPTION 'instruction, participant, idempotency key, rail and payload are needed'
             USING ERRCODE = 'not_null_violation', HINT = 'Give all five.';
     END IF;
-    IF p_instruction_id = '' OR p_participant_id = '' OR p_idempotency_key = '' OR p_rail_type = '' THEN
-        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be empty'
+    IF '' IN (pg_catalog.btrim(p_instruction_id, E' \t\n\r\f\v'), pg_catalog.btrim(p_participant_id, E' \t\n\r\f\v'),
+              pg_catalog.btrim(p_idempotency_key, E' \t\n\r\f\v'), pg_catalog.btrim(p_rail_type, E' \t\n\r\f\v')) THEN
+        RAISE EXCEPTION 'instruction, participant, idempotency key and rail may not be blank'
             USING ERRCODE = 'P7105', HINT = 'Give all four.';
     END IF;
-    v_request_sha256 := pg_catalog.sha256(pg_catalog.convert_to(
-        pg_catalog.jsonb_build_array(p_participant_id, p_rail_type, p_payload)::text, 'UTF8'));
+    v_request_sha256 := public.payment_request_sha256(p_participant_id, p_rail_type, p_payload);
 
+    SELECT k.outbox_id, k.request_sha256 INTO v_known
+      FROM public.outbox_item_of_key(p_tenant_id, p_instruction_id, p_idempotency_key) AS k;
+    v_seen := FOUND;
     -- The unique key decides at every isolation level: a row this snapshot cannot see ends in 40001, not in a second item.
     INSERT INTO public.payment_outbox_idempotency AS d
         (tenant_id, instruction_id, idempotency_key, request_sha256, outbox_id)
-    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key, v_request_sha256, v_outbox_id)
+    VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,
+            coalesce(v_known.request_sha256, v_request_sha256), coalesce(v_known.outbox_id, v_outbox_id))
     ON CONFLICT ON CONSTRAINT payment_outbox_idempotency_request_key DO NOTHING;
 
-    IF NOT FOUND THEN
+    IF v_seen OR NOT FOUND THEN
         SELECT d.outbox_id, d.request_sha256 INTO STRICT v_known
           FROM public.payment_outbox_idempotency AS d
          WHERE d.tenant_id IS NOT DISTINCT FROM p_tenant_id
@@ -383,7 +373,6 @@ DECLARE
     v_item public.payment_outbox_pending;
     v_attempt_no integer;
     v_state public.outbox_attempt_state := p_state;
-    v_correlation_id uuid;
 BEGIN
     -- The clock, not the transaction's start: a lease that has run out meanwhile is lost.
     SELECT p.* INTO v_item
@@ -408,9 +397,6 @@ BEGIN
         v_state := 'FAILED';
     END IF;
 
-    v_correlation_id := coalesce(v_item.correlation_id,
-        public.outbox_correlation(v_item.outbox_id, v_item.tenant_id, v_item.instruction_id));
-
     INSERT INTO public.payment_outbox_attempts
         (outbox_id, instruction_id, participant_id, sequence_id, idempotency_key, rail_type, payload, attempt_no, state,
          claimed_at, completed_at, rail_reference, rail_code, error_code, error_message, latency_ms, worker_id,
@@ -420,7 +406,7 @@ BEGIN
          v_item.rail_type, v_item.payload, v_attempt_no, v_state,
          coalesce(v_item.claimed_at, pg_catalog.clock_timestamp()), pg_catalog.clock_timestamp(),
          p_rail_reference, p_rail_code, p_error_code, p_error_message, p_latency_ms, p_worker_id,
-         v_item.tenant_id, v_correlation_id, v_item.upstream_ref, v_item.downstream_ref, v_item.nfs_sequence_ref);
+         v_item.tenant_id, v_item.correlation_id, v_item.upstream_ref, v_item.downstream_ref, v_item.nfs_sequence_ref);
 
     IF v_state IN ('DISPATCHED', 'FAILED') THEN
         DELETE FROM public.payment_outbox_pending AS p WHERE p.outbox_id = v_item.outbox_id;
@@ -429,8 +415,7 @@ BEGIN
            SET attempt_count = greatest(p.attempt_count, v_attempt_no),
                next_attempt_at = pg_catalog.clock_timestamp()
                    + pg_catalog.make_interval(secs => greatest(1, coalesce(p_retry_delay_seconds, 1))),
-               claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL,
-               correlation_id = v_correlation_id
+               claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL
          WHERE p.outbox_id = v_item.outbox_id;
         PERFORM pg_catalog.pg_notify('symphony_outbox', '');
     END IF;
@@ -447,18 +432,18 @@ DECLARE
     v_item public.payment_outbox_pending;
     v_attempt_no integer;
     v_exhausted boolean;
-    v_correlation_id uuid;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1 OR coalesce(p_worker_id, '') = '' THEN
+    IF p_batch_size IS NULL OR p_batch_size < 1
+       OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
         RAISE EXCEPTION 'a batch of at least one and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN
         SELECT p.*
           FROM public.payment_outbox_pending AS p
-         WHERE p.claimed_by IS NOT NULL AND p.lease_token IS NOT NULL
-           AND p.lease_expires_at <= pg_catalog.clock_timestamp()
-         ORDER BY p.lease_expires_at, p.outbox_id
+         WHERE p.lease_token IS NOT NULL
+           AND p.lease_expires_at <= (SELECT pg_catalog.clock_timestamp())
+         ORDER BY p.lease_expires_at
          LIMIT p_batch_size
            FOR UPDATE SKIP LOCKED
     LOOP
@@ -466,8 +451,6 @@ BEGIN
           FROM public.payment_outbox_attempts AS a
          WHERE a.outbox_id = v_item.outbox_id;
         v_exhausted := v_attempt_no >= public.outbox_retry_ceiling();
-        v_correlation_id := coalesce(v_item.correlation_id,
-            public.outbox_correlation(v_item.outbox_id, v_item.tenant_id, v_item.instruction_id));
         INSERT INTO public.payment_outbox_attempts
             (outbox_id, instruction_id, participant_id, sequence_id, idempotency_key, rail_type, payload, attempt_no, state,
              claimed_at, completed_at, error_code, error_message, worker_id,
@@ -481,15 +464,14 @@ BEGIN
              pg_catalog.format(CASE WHEN v_exhausted THEN 'the lease of worker %s expired at attempt %s, the last one allowed'
                                    ELSE 'the lease of worker %s expired at attempt %s' END, v_item.claimed_by, v_attempt_no),
              p_worker_id,
-             v_item.tenant_id, v_correlation_id, v_item.upstream_ref, v_item.downstream_ref, v_item.nfs_sequence_ref);
+             v_item.tenant_id, v_item.correlation_id, v_item.upstream_ref, v_item.downstream_ref, v_item.nfs_sequence_ref);
         IF v_exhausted THEN
             DELETE FROM public.payment_outbox_pending AS p WHERE p.outbox_id = v_item.outbox_id;
         ELSE
             UPDATE public.payment_outbox_pending AS p
                SET attempt_count = greatest(p.attempt_count, v_attempt_no),
                    next_attempt_at = pg_catalog.clock_timestamp() + interval '1 second',
-                   claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL,
-                   correlation_id = v_correlation_id
+                   claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL
              WHERE p.outbox_id = v_item.outbox_id;
             PERFORM pg_catalog.pg_notify('symphony_outbox', '');
         END IF;

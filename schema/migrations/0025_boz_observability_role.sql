@@ -15,7 +15,8 @@ BEGIN
                     EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_name);
                 END IF;
                 SELECT r.rolcanlogin, r.rolcreaterole, r.rolcreatedb,
-                       r.rolsuper OR r.rolbypassrls OR r.rolreplication AS powerful
+                       r.rolsuper OR r.rolbypassrls OR r.rolreplication AS powerful,
+                       EXISTS (SELECT FROM pg_catalog.pg_auth_members AS m WHERE m.member = r.oid) AS joined
                   INTO STRICT v_role
                   FROM pg_catalog.pg_roles AS r
                  WHERE r.rolname = v_name;
@@ -23,11 +24,26 @@ BEGIN
                     RAISE EXCEPTION 'role % exists with SUPERUSER, BYPASSRLS or REPLICATION', v_name
                         USING ERRCODE = 'P7004', HINT = 'A superuser has to take these attributes away, or drop the role.';
                 END IF;
-                IF v_role.rolcanlogin OR v_role.rolcreaterole OR v_role.rolcreatedb THEN
-                    EXECUTE pg_catalog.format('ALTER ROLE %I NOLOGIN NOCREATEROLE NOCREATEDB', v_name);
+                IF v_role.joined THEN
+                    RAISE EXCEPTION 'role % is a member of other roles, whose rights it would have', v_name
+                        USING ERRCODE = 'P7004', HINT = 'Revoke its memberships, or drop the role.';
+                END IF;
+                -- One by one: naming an attribute needs the right to change it, even where nothing changes.
+                IF v_role.rolcanlogin THEN
+                    EXECUTE pg_catalog.format('ALTER ROLE %I NOLOGIN', v_name);
+                END IF;
+                IF v_role.rolcreaterole THEN
+                    EXECUTE pg_catalog.format('ALTER ROLE %I NOCREATEROLE', v_name);
+                END IF;
+                IF v_role.rolcreatedb THEN
+                    EXECUTE pg_catalog.format('ALTER ROLE %I NOCREATEDB', v_name);
                 END IF;
                 EXIT;
             EXCEPTION
+                WHEN insufficient_privilege THEN
+                    RAISE EXCEPTION 'role % is not as it must be, and % may not put it right', v_name, current_user
+                        USING ERRCODE = 'P7004',
+                              HINT = 'Let its owner or a superuser create it or make it NOLOGIN NOCREATEROLE NOCREATEDB.';
                 WHEN duplicate_object OR unique_violation OR internal_error THEN
                     -- Another database's migration was quicker ("tuple concurrently updated" is internal_error). Look again.
                     IF attempt = 20 THEN

@@ -2,15 +2,18 @@
 -- Guarantee: new rows are auditably billable and stitchable by construction: a tenant has its payer, a payer its key, a proof its tenant and
 -- payer, every row of an instruction its correlation id (INV-090, INV-091, INV-092, INV-094; AC1, AC2, AC3, AC5). Everything that worked on
 -- a row from before still works (AC6).
--- Locks: ACCESS EXCLUSIVE on six tables and SHARE ROW EXCLUSIVE on tenant_members, all taken by the first statement, each waited for no
+-- Locks: ACCESS EXCLUSIVE on six tables and SHARE ROW EXCLUSIVE on tenant_members, all taken before anything else, each waited for no
 -- longer than the budget below; when one cannot be had, the runner retries the whole. Catalog changes only: no row is rewritten or scanned.
 
 -- Short, because while this transaction waits for one table it may already hold another: nobody is to be stalled longer.
 SET LOCAL lock_timeout = '100ms';
--- The most contended last: it is held for the shortest time.
-LOCK TABLE public.billable_clients, public.external_proofs, public.tenants IN ACCESS EXCLUSIVE MODE;
+-- In the order in which the writers of the application meet the tables: a proof comes to its attestation, an enqueue and a completion
+-- from queue to ledger, and every one of them ends at members, tenants and payers (foreign keys). So none of them, having one table,
+-- waits for another that this transaction already has, while it waits for theirs: each is waited for as long as statements run.
+LOCK TABLE public.external_proofs, public.ingress_attestations, public.payment_outbox_pending, public.payment_outbox_attempts
+    IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE public.tenant_members IN SHARE ROW EXCLUSIVE MODE;
-LOCK TABLE public.ingress_attestations, public.payment_outbox_attempts, public.payment_outbox_pending IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE public.tenants, public.billable_clients IN ACCESS EXCLUSIVE MODE;
 
 -- A payer's key -------------------------------------------------------------------------------------------------------------------------
 
@@ -34,7 +37,7 @@ BEGIN
     NEW.client_key := nullif(pg_catalog.lower(pg_catalog.regexp_replace(NEW.client_key, '^\s+|\s+$', '', 'g')), '');
     NEW.predates_client_key := TG_OP = 'UPDATE' AND NEW.client_key IS NULL;
     IF TG_OP = 'UPDATE' THEN
-        NEW.predates_client_key := NEW.predates_client_key AND OLD.predates_client_key;
+        NEW.predates_client_key := NEW.predates_client_key AND OLD.predates_client_key AND OLD.client_key IS NULL;
     END IF;
     RETURN NEW;
 END
@@ -62,7 +65,8 @@ AS $$
 BEGIN
     NEW.predates_payer := TG_OP = 'UPDATE' AND NEW.billable_client_id IS NULL;
     IF TG_OP = 'UPDATE' THEN
-        NEW.predates_payer := NEW.predates_payer AND OLD.predates_payer;
+        -- The marker read true on every row that was there, also on one that had its payer: such a one may not lose it.
+        NEW.predates_payer := NEW.predates_payer AND OLD.predates_payer AND OLD.billable_client_id IS NULL;
     END IF;
     RETURN NEW;
 END
@@ -74,6 +78,26 @@ CREATE TRIGGER trg_settle_tenant_payer BEFORE INSERT OR UPDATE ON public.tenants
 ALTER TABLE public.tenants ENABLE ALWAYS TRIGGER trg_settle_tenant_payer;
 
 -- Correlation ---------------------------------------------------------------------------------------------------------------------------
+
+-- The one id of an item: what the attestation of its tenant's instruction, the queue or an attempt already carries. An attestation from
+-- before may carry none and can never be given one (append-only): its own id stands in, the same for whoever asks. A fresh id comes last.
+CREATE FUNCTION public.outbox_correlation(p_outbox_id uuid, p_tenant_id uuid, p_instruction_id text) RETURNS uuid
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT coalesce(
+        (SELECT i.correlation_id FROM public.ingress_attestations AS i
+          WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id),
+        (SELECT p.correlation_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = p_outbox_id),
+        (SELECT a.correlation_id FROM public.payment_outbox_attempts AS a
+          WHERE a.outbox_id = p_outbox_id AND a.correlation_id IS NOT NULL
+          ORDER BY a.attempt_no LIMIT 1),
+        (SELECT i.attestation_id FROM public.ingress_attestations AS i
+          WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id),
+        public.uuid_v7_or_random())
+$$;
+COMMENT ON FUNCTION public.outbox_correlation(uuid, uuid, text) IS 'The correlation id that an outbox item without one takes on, so that its rows join.';
+REVOKE EXECUTE ON FUNCTION public.outbox_correlation(uuid, uuid, text) FROM PUBLIC;
 
 CREATE FUNCTION public.set_correlation_id_if_null() RETURNS trigger
     LANGUAGE plpgsql
@@ -128,7 +152,7 @@ ALTER TABLE public.external_proofs
     ADD CONSTRAINT external_proofs_billable_client_required_new_rows_chk CHECK (billable_client_id IS NOT NULL) NOT VALID,
     ADD CONSTRAINT external_proofs_correlation_required_new_rows_chk CHECK (correlation_id IS NOT NULL) NOT VALID;
 COMMENT ON COLUMN public.external_proofs.billable_client_id IS 'The tenant''s payer when the proof was recorded; derived, never taken from the writer.';
-COMMENT ON COLUMN public.external_proofs.correlation_id IS 'The attestation''s; for an attestation from before, the id its item or its earlier proofs carry.';
+COMMENT ON COLUMN public.external_proofs.correlation_id IS 'The attestation''s; for one from before, what its earlier proofs or its item carry, else the attestation''s own id.';
 
 -- With the owner's rights, so that who may record a proof need not be able to read tenants.
 CREATE FUNCTION public.set_external_proofs_attribution() RETURNS trigger
@@ -176,9 +200,13 @@ BEGIN
                 USING ERRCODE = 'P7202', HINT = 'Give a member of this tenant.';
         END IF;
     END IF;
-    -- An attestation from before may carry no id: then what its outbox item or an earlier proof carries, so that all of them join.
+    -- An attestation from before may carry no id: then what an earlier proof or its outbox item carries, so that all of them join;
+    -- without either its own id stands in, as in outbox_correlation().
     v_correlation_id := coalesce(
         v_attestation.correlation_id,
+        (SELECT e.correlation_id FROM public.external_proofs AS e
+          WHERE e.attestation_id = NEW.attestation_id AND e.correlation_id IS NOT NULL
+          ORDER BY e.created_at, e.proof_id LIMIT 1),
         (SELECT p.correlation_id FROM public.payment_outbox_pending AS p
           WHERE p.tenant_id = v_attestation.tenant_id AND p.instruction_id = v_attestation.instruction_id
             AND p.correlation_id IS NOT NULL
@@ -187,11 +215,7 @@ BEGIN
           WHERE a.tenant_id = v_attestation.tenant_id AND a.instruction_id = v_attestation.instruction_id
             AND a.correlation_id IS NOT NULL
           ORDER BY a.created_at, a.attempt_id LIMIT 1),
-        (SELECT e.correlation_id FROM public.external_proofs AS e
-          WHERE e.attestation_id = NEW.attestation_id AND e.correlation_id IS NOT NULL
-          ORDER BY e.created_at, e.proof_id LIMIT 1),
-        NEW.correlation_id,
-        public.uuid_v7_or_random());
+        NEW.attestation_id);
     IF NEW.correlation_id <> v_correlation_id THEN
         RAISE EXCEPTION 'the proof names another correlation id than its attestation'
             USING ERRCODE = 'P7215', HINT = 'Leave the correlation id out; it is derived.';
