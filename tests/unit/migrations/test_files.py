@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -153,9 +153,12 @@ def test_bytes_that_are_no_migration(folder: Path, data: bytes, text: str) -> No
 
 def test_an_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's own sentence is shown (root can read everything, so the refusal is made here)."""
+    real = os.open
 
-    def deny(*args: object, **kwargs: object) -> int:
-        raise PermissionError(13, "Permission denied")
+    def deny(path: Any, *args: Any, **kwargs: Any) -> int:
+        if path == "0001_first.sql":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *args, **kwargs)
 
     monkeypatch.setattr("scripts.migrations.files.os.open", deny)
     with pytest.raises(FileNameError, match=r"(?s)0001_first\.sql: cannot be read.*found  Permission denied"):
@@ -229,7 +232,7 @@ def test_hashing_parses_nothing(folder: Path) -> None:
     """`read_files` reads broken SQL without a word: only what is pending is parsed."""
     (folder / "0002_b.sql").write_text("SELEC")
     files = read_files(folder)
-    assert [sorted(file.__dict__) for file in files] == [["checksum", "data", "listed", "name", "number", "path"]] * 2
+    assert [sorted(file.__dict__) for file in files] == [["checksum", "data", "folder", "listed", "name", "number"]] * 2
 
 
 def test_the_digest_names_every_file_and_byte(folder: Path) -> None:
