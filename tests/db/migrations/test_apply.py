@@ -352,3 +352,38 @@ def test_an_open_transaction_is_our_own_mistake(empty_database: ScratchDatabase,
     conn = empty_database.connect(autocommit=False)
     with pytest.raises(RuntimeError, match="autocommit"):
         migrate(conn, migrations.files(), QUICK, report=lambda _: None)
+
+
+HELPS = {
+    "57014": ("SELECT pg_sleep(5);", "STATEMENT_TIMEOUT_MS"),
+    "42501": ("SELECT * FROM pg_authid;", "run as a role that may do this"),
+    "25001": ("REINDEX TABLE public.p;", "put the statement into a file marked `-- symphony:no_tx`"),
+}
+
+
+@pytest.mark.parametrize("sqlstate", HELPS)
+def test_the_help_fits_the_cause(empty_database: ScratchDatabase, migrations: MigrationFolder, sqlstate: str) -> None:
+    """Out of time, not allowed, or only refused in a transaction because the table is partitioned."""
+    sql, words = HELPS[sqlstate]
+    migrations.write("0001_p.sql", "CREATE TABLE public.p (a int) PARTITION BY LIST (a); CREATE INDEX ON public.p (a);")
+    empty_database.apply(migrations.files())
+    migrations.write("0002_x.sql", sql)
+    with pytest.raises(MigrationFailedError) as caught:
+        empty_database.apply(migrations.files(), Settings(statement_timeout_ms=500))
+    assert caught.value.sqlstate == sqlstate
+    assert words in caught.value.help
+
+
+def test_the_runners_own_statements_may_fail(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Outside any file: the server's message and SQLSTATE, exit 5, no traceback of the driver."""
+    ordinary(migrations, 1)
+    conn = empty_database.connect()
+    conn.execute("SET default_transaction_read_only = on")
+    empty_database.apply(migrations.files())
+    conn.execute("SET statement_timeout = 1")
+    with empty_database.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE public.schema_migrations IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(MigrationFailedError) as caught:
+            migrate(conn, migrations.files(), QUICK, report=lambda _: None)
+    assert str(caught.value).startswith("error[migration failed]: the runner's own statements: canceling statement")
+    assert caught.value.exit_code == 5
