@@ -36,3 +36,20 @@ class UnaskedError(ProjectError):
             "the connection to the database was lost",
             help="the next invariant gets a new connection; repeat this one alone",
         )
+
+
+class StatementsError(ProjectError):
+    """The statements of the release before cannot be read; compatibility with it cannot be judged."""
+
+    kind = "statements"
+    exit_code = ExitCode.FAILED
+
+    @classmethod
+    def unreadable(cls, name: str, why: str) -> StatementsError:
+        """The file is missing, is not JSON, holds no statement, or one without its fields."""
+        return cls(
+            "the statements of the release before cannot be read",
+            where=name,
+            facts=[("expected", "name, role, sql and answer of at least one"), ("found", why)],
+            help="restore the file from git, or complete the statement",
+        )

@@ -8,6 +8,7 @@ Never: prints (it has a voice), decides an outcome (a Result does), or knows how
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scripts.clock import utc_now
@@ -110,7 +111,7 @@ class _Attempt:
 
         subject = read_lint_input(self._settings)
         for gate in gates:
-            self._one(gate.id, lambda name=gate.id: verify_lint(name, subject))  # type: ignore[misc]
+            self._one(gate.id, partial(verify_lint, gate.id, subject))
 
     def _on_database(self, gates: Sequence[Gate], files: tuple[MigrationFile, ...], *, apply: bool) -> None:
         from scripts.run.database import DatabaseGates
@@ -123,7 +124,7 @@ class _Attempt:
                 if apply and not any(gate.kind == "migrate" for gate in gates):
                     database.migrate()
                 for gate in gates:
-                    self._one(gate.id, lambda gate=gate: database.settle(gate, apply=apply))  # type: ignore[misc]
+                    self._one(gate.id, partial(database.settle, gate, apply=apply))
 
     def _one(self, name: str, settle: Callable[[], Result]) -> None:
         self._run.start(name)
