@@ -14,7 +14,7 @@ import os
 import secrets
 import tarfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +86,11 @@ def open_container(engine: Engine, settings: Settings, *, run_id: str, reason: s
     image = settings.pg_image
     password = random_password()
     name = f"{LABEL}-{secrets.token_hex(6)}"
-    with _telling(image):
+    with _telling(image), ExitStack() as opened:
         try:
             container = _Container(engine, image, _create(engine, image, name, run_id))
             _put_files(container, password)
-            leash = _attach(container)
+            opened.enter_context(_attached(container))
             engine.client.api.start(container.id)
             dsn = f"{_address(container)} user={SUPERUSER} password={password} dbname=postgres"
             conn = _wait(container, dsn, timeout_ms=settings.server_start_timeout_ms)
@@ -101,8 +101,8 @@ def open_container(engine: Engine, settings: Settings, *, run_id: str, reason: s
             with connect(made.admin_dsn) as conn:
                 facts = read_facts(conn) | _facts_of(container)
             yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, facts)
-            leash.close()
         finally:
+            opened.close()
             _remove(engine, name)
 
 
@@ -169,9 +169,17 @@ def _put_files(container: _Container, password: str) -> None:
     container.engine.client.api.put_archive(container.id, "/", buffer.getvalue())
 
 
-def _attach(container: _Container) -> Any:
-    """Hold the container's stdin open, for as long as this process lives."""
-    return container.engine.client.api.attach_socket(container.id, params={"stdin": 1, "stream": 1})
+@contextmanager
+def _attached(container: _Container) -> Iterator[None]:
+    """Hold the container's stdin open, for as long as this process lives or until the block is left."""
+    stream = container.engine.client.api.attach_socket(container.id, params={"stdin": 1, "stream": 1})
+    try:
+        yield
+    finally:
+        # The SDK hands out one layer of three; the connection stays open until all are closed.
+        for layer in (stream._response, stream, getattr(stream, "_sock", None)):  # noqa: SLF001 - it has no other way
+            if layer is not None:
+                layer.close()
 
 
 def _address(container: _Container) -> str:
@@ -199,7 +207,8 @@ def _wait(container: _Container, dsn: str, *, timeout_ms: int) -> Connection:
         if ENDED in log:
             if any(words in log for words in DISK_FULL):
                 raise DiskFullError.during("the start of the container", VOLUME)
-            raise DockerError.ended(container.image, log.rsplit(ENDED, 1)[1].split("\n", 1)[0].strip(), log)
+            said, _, status = log.rpartition(ENDED)
+            raise DockerError.ended(container.image, f"exit status {status.strip()}", said.strip())
 
     conn = wait_until_ready(dsn, timeout_ms=timeout_ms, require_alive=require_alive)
     if conn is None:

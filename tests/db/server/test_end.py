@@ -1,11 +1,10 @@
-"""Nothing is left behind: whatever kills the run, and whenever, server, folder and memory are gone within two seconds."""
+"""Nothing is left behind: whatever kills the run, and whenever, server, folder and memory are gone in two seconds."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,6 +13,7 @@ from make_runs import AS_USERS, Run, alive, parent_of, postmaster_of, segments_o
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 GONE_WITHIN_S = 2.0
 
