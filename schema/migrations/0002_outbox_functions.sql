@@ -2,7 +2,8 @@
 -- Guarantee: the outbox is written through these functions alone: idempotent enqueue, fenced leases, counted repairs
 -- (INV-011, INV-012, INV-013, INV-015).   Locks: none on existing tables.
 
--- The ceiling is policy: it is set with ALTER DATABASE … SET symphony.outbox_retry_ceiling by the database's owner. A setting of the
+-- The ceiling is policy: ALTER DATABASE … SET symphony.outbox_retry_ceiling, by a superuser, or by the database's owner once it was
+-- granted SET ON PARAMETER (the server asks for that with every name it does not know). It binds all workers at once. A setting of the
 -- session counts only where the role the session acts as could have done that (its login, or what SET ROLE made of it; within a
 -- SECURITY DEFINER function current_user would say the owner): a worker cannot shorten or lengthen its retries.
 CREATE FUNCTION public.outbox_retry_ceiling() RETURNS integer
@@ -25,7 +26,7 @@ AS $$
     -- Anything but a whole number from 1 to 999 is no ceiling; then 20 holds.
     SELECT CASE WHEN chosen.value ~ '^[1-9][0-9]{0,2}$' THEN chosen.value::integer ELSE 20 END FROM chosen
 $$;
-COMMENT ON FUNCTION public.outbox_retry_ceiling() IS 'Most attempts an item may have: 1 to 999, 20 unless the database owner set another (INV-015).';
+COMMENT ON FUNCTION public.outbox_retry_ceiling() IS 'Most attempts an item may have: 1 to 999, 20 unless another is set for the database (INV-015).';
 REVOKE EXECUTE ON FUNCTION public.outbox_retry_ceiling() FROM PUBLIC;
 
 CREATE FUNCTION public.bump_participant_outbox_seq(p_participant_id text) RETURNS bigint
