@@ -1,0 +1,176 @@
+"""0026 and 0027 among traffic: nobody is stalled for longer than the lock budget, and no row is rewritten or read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from make_payments import Payments, fresh
+
+from scripts.errors.migration import MigrationFailedError
+from scripts.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fix_database import MigratedDatabase
+
+    from scripts.migrations.files import MigrationFile
+
+TABLES = (
+    "external_proofs",
+    "ingress_attestations",
+    "payment_outbox_pending",
+    "payment_outbox_attempts",
+    "tenant_members",
+    "tenants",
+    "billable_clients",
+)
+# The budget of 0026 is 100 ms a lock; the rest is what a busy machine of two cores adds.
+LONGEST_STALL_S = 1.0
+
+
+@pytest.fixture
+def before(migrated_to: Callable[[int], MigratedDatabase]) -> MigratedDatabase:
+    """A database at 0025, with a row in every table that 0026 changes."""
+    made = migrated_to(25)
+    payments = Payments(made.connect())
+    tenant = payments.tenant(payments.payer(None))
+    payments.member(tenant)
+    payments.proof(payments.attestation(tenant, "i"))
+    for name in ("i", "j"):
+        payments.enqueue(name, tenant=tenant)
+    payments.complete(payments.claim()[0], "DISPATCHED")
+    return made
+
+
+class Traffic:
+    """Statements of the application, one after the other, until it is told to stop; each is timed."""
+
+    def __init__(self, conn: psycopg.Connection[Any], spared: str) -> None:
+        self.longest_s, self.done, self.failed = 0.0, 0, list[str]()
+        self._conn, self._ended = conn, threading.Event()
+        self._reads = [f"SELECT count(*) FROM public.{table}" for table in TABLES if table != spared]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop it, and wait for its last statement."""
+        self._ended.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the traffic is stalled"
+
+    def _run(self) -> None:
+        calls: list[Callable[[], object]] = [lambda q=query: self._conn.execute(q.encode()) for query in self._reads]
+        calls.append(lambda: Payments(self._conn).enqueue(fresh("traffic")))
+        while not self._ended.is_set():
+            for call in calls:
+                started = time.monotonic()
+                try:
+                    call()
+                except psycopg.Error as exc:
+                    self.failed.append(f"{exc.sqlstate}: {exc}")
+                self.done += 1
+                self.longest_s = max(self.longest_s, time.monotonic() - started)
+
+
+@pytest.mark.parametrize("held", TABLES)
+def test_a_reader_that_stays_stops_the_migration_and_nobody_else(before: MigratedDatabase, held: str) -> None:
+    """One open transaction on one table: 0026 gives up after its budget, every other statement goes on (D-31, AC6)."""
+    reader = before.connect(autocommit=False)
+    # On tenant_members a reader conflicts with nothing that 0026 takes; a writer does.
+    lock = "ROW EXCLUSIVE" if held == "tenant_members" else "ACCESS SHARE"
+    reader.execute(f"LOCK TABLE public.{held} IN {lock} MODE".encode())
+    writer = before.connect()
+    writer.execute("SET statement_timeout = '5s'")
+    traffic = Traffic(writer, spared=held)
+    try:
+        with pytest.raises(MigrationFailedError) as caught:
+            before.migrate(26, Settings(lock_attempts=2))
+    finally:
+        traffic.stop()
+
+    assert caught.value.exit_code == 5
+    assert "55P03" in str(caught.value)
+    assert "0026_business_foundation_delta_tightening.sql" not in before.recorded()
+    assert before.value("SELECT count(*) FROM pg_attribute WHERE attname LIKE 'predates%%'") == 0
+    assert traffic.failed == []
+    assert traffic.done > 20
+    assert traffic.longest_s < LONGEST_STALL_S
+
+    reader.rollback()
+    assert [file.name[:4] for file in before.migrate().files] == ["0026", "0027"]
+
+
+def test_a_reader_that_ends_lets_a_later_try_through(before: MigratedDatabase) -> None:
+    """The whole transaction is tried again, and succeeds when the reader has gone (D-31)."""
+    reader = before.connect(autocommit=False)
+    reader.execute("SELECT count(*) FROM public.external_proofs")
+    end = threading.Timer(0.6, reader.rollback)
+    end.start()
+
+    first, _ = before.migrate(None, Settings(lock_attempts=20)).files
+
+    end.join()
+    assert first.attempts > 1
+
+
+def test_nothing_fails_while_both_files_apply_under_traffic(before: MigratedDatabase) -> None:
+    """Reads and enqueues all along: 0 failed statements, the longest stall within the budget (D-31, AC4)."""
+    writer = before.connect()
+    traffic = Traffic(writer, spared="")
+    try:
+        before.migrate(None, Settings(lock_attempts=50))
+        time.sleep(0.2)
+    finally:
+        traffic.stop()
+
+    assert traffic.failed == []
+    assert traffic.longest_s < LONGEST_STALL_S
+
+
+def test_no_row_is_rewritten_or_read(before: MigratedDatabase, project_files: tuple[MigrationFile, ...]) -> None:
+    """0026 changes the catalog alone: the server reports no rewrite and no scan, and every row is where it was (AC6)."""
+    (file,) = [file for file in project_files if file.number == 26]  # noqa: PLR2004 - the file's own number
+    owner = Payments(before.connect())
+    places = {table: _places(owner, table) for table in TABLES}
+    scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname = ANY(%s)"
+    told: list[str] = []
+    conn = before.connect()
+    conn.add_notice_handler(lambda note: told.append(note.message_primary or ""))
+    conn.execute("SET client_min_messages = debug1")
+    with conn.transaction():
+        conn.execute(file.text.encode())
+        read = Payments(conn).one(scans, list(TABLES))
+
+    assert [line for line in told if line.startswith(("rewriting", "verifying", "validating"))] == []
+    assert read == 0
+    assert {table: _places(owner, table) for table in TABLES} == places
+    assert all(len(rows) > 0 for _, rows in places.values())
+
+
+def test_the_notices_tell_a_rewrite_and_a_scan(before: MigratedDatabase) -> None:
+    """The test above can fail: a volatile default and a validated check are told in those words (AC6)."""
+    told: list[str] = []
+    conn = before.connect()
+    conn.add_notice_handler(lambda note: told.append(note.message_primary or ""))
+    conn.execute("SET client_min_messages = debug1")
+    conn.execute("ALTER TABLE public.tenants ADD COLUMN a uuid DEFAULT gen_random_uuid()")
+    conn.execute("ALTER TABLE public.tenants ADD CONSTRAINT a CHECK (tenant_key <> '')")
+
+    assert {line.split()[0] for line in told} >= {"rewriting", "verifying"}
+
+
+def test_only_the_concurrent_builds_run_outside_a_transaction(project_files: tuple[MigrationFile, ...]) -> None:
+    """0026 is one transaction with its ledger row; 0027 and three others build indexes outside one (AC4)."""
+    assert [file.number for file in project_files if file.no_tx] == [13, 18, 21, 27]
+    assert [file.number for file in project_files] == list(range(1, 28))
+
+
+def _places(payments: Payments, table: str) -> tuple[int, list[tuple[Any, ...]]]:
+    """The table's file, and of each row who wrote it and where it lies."""
+    file = payments.one("SELECT pg_relation_filenode(%s::regclass)", f"public.{table}")
+    return file, payments.rows(f"SELECT xmin::text, ctid::text FROM public.{table} ORDER BY ctid")
