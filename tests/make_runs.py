@@ -7,11 +7,15 @@ import subprocess  # noqa: TID251 - a test starts the program it kills
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from scripts.settings import ROOT
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 # Reports each step on a line; waits to be killed. argv: the folder for its files; "fork".
 CHILD = """
@@ -151,6 +155,16 @@ def segments_of(pid: int) -> list[str]:
         lines = [line for line in subprocess.check_output(["ipcs", "-mp"], text=True).splitlines() if line[:1] == "m"]
         column = -2
     return [line for line in lines if line.split()[column] == str(pid)]
+
+
+def quiet(_line: str) -> None:
+    """A report that nobody reads."""
+
+
+def fail_inside(opened: AbstractContextManager[object]) -> None:
+    """Raise ZeroDivisionError in a `with` block."""
+    with opened:
+        _ = 1 / 0
 
 
 def others_can_pass(path: Path) -> bool:

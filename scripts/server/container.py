@@ -16,7 +16,7 @@ import tarfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import DiskFullError, DockerError, StartError
@@ -141,7 +141,7 @@ def _create(engine: Engine, image: str, name: str, run_id: str) -> str:
             "PGDATA": PGDATA,
             "TZ": "UTC",
         },
-        ports=[PORT.split("/")[0]],
+        ports=["5432"],
         host_config=host_config,
         stdin_open=True,  # with StdinOnce: the engine closes it when our connection ends
         labels={

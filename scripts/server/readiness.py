@@ -31,6 +31,7 @@ APPLICATION = "parity-runner"
 _REFUSED_LOGIN = re.compile(
     r'authentication failed|no pg_hba\.conf entry|no password supplied|role "[^"]*" does not exist'
 )
+_PORTS = re.compile(r"[0-9,]*")
 _NO_DATABASE = re.compile(r'database "([^"]*)" does not exist')
 
 
@@ -45,10 +46,10 @@ def parse_dsn(dsn: str) -> dict[str, str]:
 
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeDecodeError):
         raise UnreachableError.malformed() from None
-    # An @ that was not percent-encoded puts the password's tail into the host, and from there into messages.
-    if "@" in parts.get("host", ""):
+    # A password with an unencoded @ or / is cut there, and its pieces become host, port or database, which are shown.
+    if "@" in parts.get("host", "") + parts.get("dbname", "") or not _PORTS.fullmatch(parts.get("port", "")):
         raise UnreachableError.malformed()
     return parts
 

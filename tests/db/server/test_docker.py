@@ -1,4 +1,4 @@
-"""The Docker origin on a real engine, with the image built from this environment: the official image's contract, no leaks."""
+"""The Docker origin on a real engine, image built from this environment: the official contract, no leaks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 import signal
-import subprocess
+import subprocess  # noqa: TID251 - a test starts the program it kills
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from make_runs import fail_inside, quiet
 
 from scripts.errors.server import DockerError
 from scripts.server import container as container_module
@@ -52,7 +53,7 @@ def engine() -> Iterator[Engine]:
 def docker_server(engine: Engine) -> Iterator[Server]:
     """A server in a container."""
     settings = Settings(server="docker", pg_image=TAG)
-    with open_server(settings, run_id="docker-tests", report=str) as opened:
+    with open_server(settings, run_id="docker-tests", report=quiet) as opened:
         yield opened
 
 
@@ -117,12 +118,12 @@ def test_the_first_boots_password_opens_nothing(docker_server: Server, engine: E
 def test_the_block_left_the_container_gone(engine: Engine) -> None:
     """Also when the run failed."""
     run_id = secrets.token_hex(6)
-    with (
-        pytest.raises(ZeroDivisionError),
-        open_server(Settings(server="docker", pg_image=TAG), run_id=run_id, report=str),
-    ):
+    settings = Settings(server="docker", pg_image=TAG)
+    with open_server(settings, run_id=run_id, report=quiet):
         assert len(containers(engine, run_id)) == 1
-        _ = 1 / 0
+    assert containers(engine, run_id) == []
+    with pytest.raises(ZeroDivisionError):
+        fail_inside(open_server(settings, run_id=run_id, report=quiet))
     assert containers(engine, run_id) == []
 
 
@@ -131,7 +132,7 @@ def test_the_block_left_the_container_gone(engine: Engine) -> None:
 def test_a_killed_run_takes_its_container_along(engine: Engine, word: str, signum: int) -> None:
     """While it starts and while it runs: the container waits on its stdin, which dies with the run."""
     run_id = secrets.token_hex(6)
-    environment = {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}
+    environment = {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}  # noqa: TID251 - the engine of this run
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, TAG, run_id],
         cwd=ROOT,
@@ -161,7 +162,7 @@ def test_a_server_that_ends_shows_the_container_s_log(engine: Engine, monkeypatc
     run_id = secrets.token_hex(6)
     with (
         pytest.raises(DockerError) as caught,
-        open_server(Settings(server="docker", pg_image=TAG), run_id=run_id, report=str),
+        open_server(Settings(server="docker", pg_image=TAG), run_id=run_id, report=quiet),
     ):
         pass
     text = str(caught.value)
@@ -197,11 +198,12 @@ def test_auto_takes_docker_when_the_image_is_there(engine: Engine) -> None:
 def test_the_offline_image_keeps_the_official_contract(engine: Engine) -> None:
     """POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB without any command of ours; and no password, no server."""
     api = engine.client.api
+    password = "p w'd"
     name = f"parity-runner-test-{secrets.token_hex(4)}"
     created = api.create_container(
         TAG,
         name=name,
-        environment={"POSTGRES_USER": "app", "POSTGRES_PASSWORD": "p w'd", "POSTGRES_DB": 'we"ird', "PGOPTIONS": ""},
+        environment={"POSTGRES_USER": "app", "POSTGRES_PASSWORD": password, "POSTGRES_DB": 'we"ird', "PGOPTIONS": ""},
         command=["postgres", "-c", "listen_addresses=*"],
         ports=["5432"],
         host_config=api.create_host_config(port_bindings={"5432/tcp": ("127.0.0.1", None)}),
@@ -213,7 +215,7 @@ def test_the_offline_image_keeps_the_official_contract(engine: Engine) -> None:
 
         from scripts.server.readiness import wait_until_ready
 
-        dsn = make_conninfo(host="127.0.0.1", port=port, user="app", password="p w'd", dbname='we"ird')
+        dsn = make_conninfo(host="127.0.0.1", port=port, user="app", password=password, dbname='we"ird')
         conn = wait_until_ready(dsn, timeout_ms=30_000, require_alive=lambda: None)
         assert conn is not None
         assert conn.execute("SELECT current_setting('is_superuser')").fetchone() == ("on",)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from make_runs import processes
+from make_runs import fail_inside, processes
 
 from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError, TooOldError, WrongPasswordError
 from scripts.server import binaries, folders, layout
@@ -124,7 +124,7 @@ def test_rows_do_not_reach_the_log(server: Server) -> None:
 
 
 def test_its_facts_show_that_it_was_fresh(closed_folder: Path) -> None:
-    """initdb's second and the start lie inside the run; no user relation, no used object number; pinned locale."""
+    """The second of initdb and the start lie inside the run; no user relation, no used object number; pinned locale."""
     began = int(time.time())
     with open_embedded(Settings(), reason="why not") as server:
         facts = server.facts
@@ -150,8 +150,8 @@ def test_its_facts_show_that_it_was_fresh(closed_folder: Path) -> None:
 
 def test_an_exception_in_the_run_ends_the_server_and_is_not_replaced(closed_folder: Path) -> None:
     """What the caller raised is what the caller sees."""
-    with pytest.raises(ZeroDivisionError), open_embedded(Settings(), reason=""):
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        fail_inside(open_embedded(Settings(), reason=""))
     assert list(closed_folder.iterdir()) == []
 
 
@@ -185,8 +185,7 @@ def test_programs_in_a_closed_folder_are_copied_and_the_folder_stays_closed(
     assert list(closed_folder.iterdir()) == []
     if find_account() is not None:  # root: the server's user cannot enter, and PG_BINDIR is not copied
         with pytest.raises(BinariesError, match='the user "nobody" cannot reach the PostgreSQL programs'):
-            with open_embedded(Settings(pg_bindir=copy.bindir), reason=""):
-                pass
+            fail_inside(open_embedded(Settings(pg_bindir=copy.bindir), reason=""))
         assert list(closed_folder.iterdir()) == []
 
 
@@ -221,7 +220,7 @@ def test_an_old_pg_bindir_is_named_before_initdb_meets_unknown_options(closed_fo
 
 
 def test_a_full_disk_is_named(closed_folder: Path, programs: Path) -> None:
-    """initdb's words for ENOSPC become an error that says where to make room."""
+    """The words of initdb for ENOSPC become an error that says where to make room."""
     write_program(programs, "postgres", "echo 'postgres (PostgreSQL) 18.6'")
     write_program(programs, "initdb", "echo 'initdb: error: could not write file: No space left on device' >&2; exit 1")
     with pytest.raises(DiskFullError) as caught, open_embedded(Settings(pg_bindir=programs), reason=""):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from make_runs import fail_inside, quiet
 from psycopg import sql
 
 from scripts.errors.server import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from scripts.server.model import Server
 
+PASSWORD = "p@ss/w:rd#1"
+WRONG = "hunter22"
 # Everything a stray write could change: databases, roles and memberships, and the relations of the URL's database.
 STATE = """
 SELECT 'database ' || datname || ' ' || pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database
@@ -52,9 +55,9 @@ def foreign(server: Server) -> Iterator[str]:
     name = f"app_{secrets.token_hex(4)}"
     identifier = sql.Identifier(name)
     with connect(server.admin_dsn) as conn:
-        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD 'p@ss/w:rd#1'").format(identifier))
+        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(identifier, PASSWORD))
         conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
-    yield url_of(server.dsn, user=name, password="p@ss/w:rd#1", dbname=name)
+    yield url_of(server.dsn, user=name, password=PASSWORD, dbname=name)
     with connect(server.admin_dsn) as conn:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
         conn.execute(sql.SQL("DROP ROLE {}").format(identifier))
@@ -90,8 +93,8 @@ def test_a_throw_away_database_leaves_the_server_as_it_was(foreign: str) -> None
 def test_it_is_dropped_when_the_run_fails_and_the_failure_is_what_is_raised(foreign: str) -> None:
     """Whatever the run raised, the database goes."""
     before = state(foreign)
-    with pytest.raises(ZeroDivisionError), open_server(Settings(database_url=foreign), run_id="r", report=str):
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        fail_inside(open_server(Settings(database_url=foreign), run_id="r", report=quiet))
     assert state(foreign) == before
 
 
@@ -99,9 +102,9 @@ def test_roles_that_a_run_made_are_named_since_they_stay(foreign: str, server: S
     """Roles belong to the whole server; whether they are ours alone cannot be known."""
     lines: list[str] = []
     role = f"role_{secrets.token_hex(4)}"
-    with open_server(Settings(database_url=foreign), run_id="r", report=lines.append) as opened:
-        with connect(opened.dsn) as conn:
-            conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    settings = Settings(database_url=foreign)
+    with open_server(settings, run_id="r", report=lines.append) as opened, connect(opened.dsn) as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
     assert any(line.startswith("server   roles that appeared") and role in line for line in lines)
     with connect(str(server.admin_dsn)) as conn:
         conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
@@ -134,7 +137,7 @@ def test_fresh_db_0_is_the_database_as_it_is(foreign: str) -> None:
         conn.execute("CREATE TABLE public.kept (id int)")
     before = state(foreign)
     settings = Settings(fresh_db=False, database_url=foreign)
-    with open_server(settings, run_id="r", report=str) as server:
+    with open_server(settings, run_id="r", report=quiet) as server:
         assert server.dsn == foreign
         assert server.admin_dsn is None
         assert server.facts["user_relations_before"] == "1"
@@ -144,7 +147,7 @@ def test_fresh_db_0_is_the_database_as_it_is(foreign: str) -> None:
 def test_a_role_without_createdb_is_told_its_choices(server: Server) -> None:
     """The owner of a fresh server may not create databases."""
     settings = Settings(database_url=url_of(server.dsn))
-    with pytest.raises(NotAllowedError) as caught, open_server(settings, run_id="r", report=str):
+    with pytest.raises(NotAllowedError) as caught, open_server(settings, run_id="r", report=quiet):
         pass
     assert "the role may not create a throw-away database" in str(caught.value)
     assert "help: ALTER ROLE … CREATEDB, or FRESH_DB=0" in str(caught.value)
@@ -157,33 +160,38 @@ def test_what_is_wrong_with_a_url_is_named(server: Server, *, fresh_db: bool) ->
     good = parse_dsn(server.dsn)
     cases: list[tuple[str, type[ServerError], str]] = [
         ("postgresql://u:hunter22@127.0.0.1:1/d", UnreachableError, "u@127.0.0.1:1/d: the server cannot be reached"),
-        (url_of(server.dsn, password="hunter22"), WrongPasswordError, "refuses the user or the password"),
+        (url_of(server.dsn, password=WRONG), WrongPasswordError, "refuses the user or the password"),
         (url_of(server.dsn, dbname="nowhere"), DatabaseMissingError, 'there is no database "nowhere"'),
-        (url_of(server.dsn, user="nobody_here", password="hunter22"), WrongPasswordError, "refuses the user"),
+        (url_of(server.dsn, user="nobody_here", password=WRONG), WrongPasswordError, "refuses the user"),
     ]
     for url, kind, text in cases:
         with (
             pytest.raises(kind) as caught,
-            open_server(Settings(fresh_db=fresh_db, database_url=url), run_id="r", report=str),
+            open_server(Settings(fresh_db=fresh_db, database_url=url), run_id="r", report=quiet),
         ):
             pass
         assert text in str(caught.value)
         assert caught.value.exit_code == 3
-        assert "hunter22" not in str(caught.value)
+        assert WRONG not in str(caught.value)
         assert good["password"] not in str(caught.value)
         assert caught.value.__cause__ is None  # the driver's error holds the connection's parameters
 
 
 def test_a_failed_drop_says_what_to_do_by_hand(foreign: str, server: Server) -> None:
-    """The server went away, or the role lost its rights: the name of what is left, and the command."""
-    with (
-        pytest.raises(NotAllowedError) as caught,
-        open_server(Settings(database_url=foreign), run_id="r", report=str) as s,
-    ):
-        database = parse_dsn(s.dsn)["dbname"]
-        with connect(str(server.admin_dsn)) as conn:
-            name = parse_dsn(foreign)["user"]
-            conn.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
+    """The role lost its rights meanwhile: the name of what is left, and the command."""
+    name = sql.Identifier(parse_dsn(foreign)["user"])
+    databases: list[str] = []
+
+    def lose_rights() -> None:
+        with open_server(Settings(database_url=foreign), run_id="r", report=quiet) as opened:
+            databases.append(parse_dsn(opened.dsn)["dbname"])
+            with connect(str(server.admin_dsn)) as conn:
+                conn.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(name))
+
+    with pytest.raises(NotAllowedError) as caught:
+        lose_rights()
+
+    (database,) = databases
     with connect(str(server.admin_dsn)) as conn:
         conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
     assert f'the throw-away database "{database}" could not be dropped' in str(caught.value)

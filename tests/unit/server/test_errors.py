@@ -1,0 +1,87 @@
+"""Every error of the server room, word by word: what, where, expected and found, help; exit 3."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.errors import server as errors
+from scripts.errors.base import ExitCode
+from scripts.errors.server import (
+    AccountError,
+    BinariesError,
+    DatabaseMissingError,
+    DiskFullError,
+    DockerError,
+    FolderError,
+    NotAllowedError,
+    ServerError,
+    StartError,
+    TooOldError,
+    UnreachableError,
+    WrongPasswordError,
+)
+
+if TYPE_CHECKING:
+    from conftest import Golden
+
+AT = "app@db.example:5432/payments"
+# One of each, in the order of the module.
+EXAMPLES: dict[str, ServerError] = {
+    "UnreachableError.at": UnreachableError.at(AT, "Connection refused"),
+    "UnreachableError.malformed": UnreachableError.malformed(),
+    "WrongPasswordError.at": WrongPasswordError.at(AT),
+    "DatabaseMissingError.at": DatabaseMissingError.at(AT, "payments"),
+    "TooOldError.server": TooOldError.server(AT, "17.5 (Debian 17.5-1)"),
+    "TooOldError.binaries": TooOldError.binaries("/usr/lib/postgresql/17/bin", "17.5"),
+    "NotAllowedError.create_database": NotAllowedError.create_database(AT),
+    "NotAllowedError.creation_failed": NotAllowedError.creation_failed(AT, "source database is being accessed"),
+    "NotAllowedError.cleanup": NotAllowedError.cleanup(AT, "parity_1_ab", "the server cannot be reached"),
+    "DiskFullError.during": DiskFullError.during("initdb", "/dev/shm"),  # noqa: S108 - shown, not used
+    "FolderError.none_usable": FolderError.none_usable([("/a", "not there"), ("/b", "not writable")]),
+    "FolderError.no_exec": FolderError.no_exec([("/a", "mounted noexec")]),
+    "FolderError.socket_path_too_long": FolderError.socket_path_too_long("/long/.s.PGSQL.5432", length=130, limit=107),
+    "BinariesError.wheel_missing": BinariesError.wheel_missing(),
+    "BinariesError.incomplete": BinariesError.incomplete("/opt/pg/bin", "initdb"),
+    "BinariesError.system_part_missing": BinariesError.system_part_missing("setpriv"),
+    "BinariesError.not_readable": BinariesError.not_readable("/root/pg/bin", "nobody"),
+    "AccountError.none": AccountError.none("nobody", "no such user"),
+    "StartError.failed": StartError.failed("initdb", "exit status 1", "first line\nlast line"),
+    "StartError.not_ready": StartError.not_ready("the server", 60_000, ""),
+    "StartError.watcher_lost": StartError.watcher_lost("it ended with status -9"),
+    "DockerError.no_engine": DockerError.no_engine("/var/run/docker.sock: No such file or directory"),
+    "DockerError.no_image": DockerError.no_image("postgres:18", "manifest unknown"),
+    "DockerError.refused": DockerError.refused("run the container", "postgres:18", "no space left on device"),
+    "DockerError.ended": DockerError.ended("postgres:18", "exit status 1", "FATAL: no"),
+}
+
+
+def constructors() -> set[str]:
+    """Every named constructor of the module."""
+    return {
+        f"{name}.{member}"
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, ServerError)
+        for member, value in vars(kind).items()
+        if isinstance(value, classmethod)
+    }
+
+
+def test_every_constructor_has_an_example() -> None:
+    """A new error needs its text looked at."""
+    assert constructors() == set(EXAMPLES)
+
+
+def test_the_texts(golden: Golden) -> None:
+    """All of them, in one golden file that reads like a catalogue."""
+    golden.require_equal("server_errors.txt", "\n\n".join(str(error) for error in EXAMPLES.values()) + "\n")
+
+
+@pytest.mark.parametrize("error", EXAMPLES.values(), ids=EXAMPLES)
+def test_each_ends_with_exit_3_and_a_next_step(error: ServerError) -> None:
+    """No server is one exit code, whatever the cause."""
+    assert error.exit_code is ExitCode.NO_SERVER
+    assert error.help
+    assert not error.what.endswith(".")

@@ -1,0 +1,101 @@
+"""One signal, one exception, in the main thread; then quiet while things are put away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from scripts.errors.base import Interrupted
+from scripts.server.signals import SIGNALS, ending_on_signals
+
+
+def interrupt(signum: int) -> None:
+    """Send this process a signal and give it time to arrive."""
+    os.kill(os.getpid(), signum)
+    time.sleep(0.05)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_each_signal_raises_with_the_shells_exit_code(signum: int) -> None:
+    """130, 143, 129."""
+    with pytest.raises(Interrupted) as caught, ending_on_signals():
+        interrupt(signum)
+    assert caught.value.exit_code == 128 + signum
+
+
+def test_further_signals_do_not_disturb_the_cleaning_up() -> None:
+    """Nox sends SIGINT and then SIGTERM; an impatient person sends three."""
+    done: list[str] = []
+
+    def work() -> None:
+        try:
+            interrupt(signal.SIGINT)
+        finally:
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                interrupt(signum)
+            done.append("cleaned")
+
+    with pytest.raises(Interrupted) as caught, ending_on_signals():
+        work()
+    assert done == ["cleaned"]
+    assert caught.value.signum == signal.SIGINT
+
+
+def test_a_person_who_insists_is_believed() -> None:
+    """A second Ctrl-C after the time given raises again; a SIGTERM does not."""
+    reached: list[str] = []
+
+    def work() -> None:
+        try:
+            interrupt(signal.SIGTERM)
+        finally:
+            interrupt(signal.SIGTERM)
+            reached.append("past the second SIGTERM")
+            interrupt(signal.SIGINT)
+            reached.append("past Ctrl-C")
+
+    with pytest.raises(Interrupted), ending_on_signals(force_after_s=0):
+        work()
+    assert reached == ["past the second SIGTERM"]
+
+
+def test_the_handlers_are_put_back() -> None:
+    """Also after an exception."""
+    before = [signal.getsignal(signum) for signum in SIGNALS]
+    with ending_on_signals():
+        assert [signal.getsignal(signum) for signum in SIGNALS] != before
+    with pytest.raises(Interrupted), ending_on_signals():
+        interrupt(signal.SIGTERM)
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    """As nohup asks for."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_on_signals():
+            interrupt(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_in_another_thread_it_refuses() -> None:
+    """Python allows handlers in the main thread only; silence would leave the run unprotected."""
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with ending_on_signals():
+                pass
+        except RuntimeError as exc:
+            caught.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(caught[0])
