@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from scripts.server.folders import MEMORY
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Run:
     def __init__(self, folder: Path, *, user: str | None = None, fork: bool = False) -> None:
         self.folder = folder
         self.watchers: list[int] = []
+        self.memory_before = shared_memory()
         self.process = subprocess.Popen(
             [
                 sys.executable if user is None else python_for_others()[0],
@@ -88,13 +90,13 @@ class Run:
         return status if status >= 0 else 128 - status
 
     def leftovers(self) -> list[str]:
-        """Files below the folder, servers that name it, the watcher."""
+        """Files below the folder, servers that name it, the watcher, POSIX shared memory that nobody uses."""
         found = [str(path) for path in self.folder.iterdir()]
         for pid, _, line in processes():
             # The run itself, and a child it forked, name the folder, too.
             if (str(self.folder) in line and CHILD not in line) or (pid in self.watchers and line):
                 found.append(f"process {pid}: {line}")
-        return found
+        return found + sorted(unused(shared_memory() - self.memory_before))
 
     def close(self) -> None:
         """Kill what is left and let go of the pipe."""
@@ -128,6 +130,22 @@ def processes() -> list[tuple[int, int, str]]:
                 continue
             found.append((int(path.name), parent, line))
     return found
+
+
+def shared_memory() -> frozenset[str]:
+    """POSIX segments of any PostgreSQL; the embedded server makes none, not even in initdb."""
+    return frozenset(str(path) for path in MEMORY.glob("PostgreSQL.*"))
+
+
+def unused(segments: frozenset[str]) -> set[str]:
+    """Those that no process has mapped: other servers on this machine come and go."""
+    maps = []
+    for path in Path("/proc").glob("[0-9]*/maps") if segments else ():
+        try:
+            maps.append(path.read_text())
+        except OSError:  # it has just ended, or is somebody else's
+            continue
+    return {segment for segment in segments if not any(segment in text for text in maps)}
 
 
 def alive(pid: int) -> bool:
