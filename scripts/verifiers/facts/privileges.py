@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.roles import ROLES
 
 if TYPE_CHECKING:
-    from scripts.verifiers.facts.reading import Grant, Held
+    from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held
 
 PUBLIC = "PUBLIC"
 NONE = "none"
@@ -93,6 +93,22 @@ def matrix_of(held: Held) -> str:
     columns = [grant for grants in held.column_grants.values() for grant in grants]
     names = sorted({grant.grantee for grant in (*held.grants, *columns)} - {held.owner})
     return "; ".join(f"{name}: {privileges_of(held, name)}" for name in names) or NONE
+
+
+def open_to(defaults: tuple[DefaultGrant, ...], owner: str, kind: str) -> str:
+    """Who else gets at what the owner makes later.
+
+    Args:
+        defaults: the database's default privileges.
+        owner: whose objects.
+        kind: `f` for functions, which PostgreSQL gives to everybody unless told otherwise; `r` for tables.
+    """
+    mine = [one for one in defaults if (one.owner, one.kind) == (owner, kind)]
+    # Only a rule for every schema can take away what PostgreSQL gives; one for a schema can only add.
+    others = {str(one.grantee) for one in mine if one.grantee is not None} - {owner}
+    if kind == "f" and not any(one.schema == "" for one in mine):
+        others.add(PUBLIC)
+    return ", ".join(sorted(others)) or "their owner's alone"
 
 
 def _word(grant: Grant) -> str:

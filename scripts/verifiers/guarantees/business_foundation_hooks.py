@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.privileges import public_privileges
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.guarantees.legacy_details import name_list
@@ -61,6 +62,10 @@ def verify(database: Database, findings: Findings) -> None:
             examined=int(held is not None),
         )
     name_list(findings)
+    for name in ("settle_tenant_payer", "settle_billable_client_key", "set_correlation_id_if_null"):
+        facts.function(FUNCTIONS[name])
+    facts.trigger(_TENANTS, "trg_settle_tenant_payer")
+    facts.trigger(_PAYERS, "trg_settle_billable_client_key")
     play(database.conn, findings, PROBES)
 
 

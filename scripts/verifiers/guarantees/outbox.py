@@ -53,14 +53,21 @@ def verify_notify(database: Database, findings: Findings) -> None:
 
 def verify_replay(database: Database, findings: Findings) -> None:
     """INV-011, INV-023, D-13: one request, one item, whatever is repeated and whoever died on the way."""
-    facts = _facts(database, findings, "enqueue_payment_outbox", "repair_expired_leases")
+    facts = _facts(
+        database,
+        findings,
+        "enqueue_payment_outbox",
+        "repair_expired_leases",
+        "payment_request_sha256",
+        "outbox_item_of_key",
+    )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
     play(database.conn, findings, attempts.REPLAY_PROBES)
 
 
 def verify_claims(database: Database, findings: Findings) -> None:
     """INV-012: claims."""
-    _facts(database, findings, "claim_outbox_batch")
+    _facts(database, findings, "claim_outbox_batch", "outbox_claim_limit")
     claims.skips_locked(database, findings)
     play(database.conn, findings, claims.CLAIM_PROBES)
 
@@ -73,13 +80,13 @@ def verify_fencing(database: Database, findings: Findings) -> None:
 
 def verify_ceiling(database: Database, findings: Findings) -> None:
     """INV-015, D-01, D-07: retrying ends, on every path."""
-    _facts(database, findings, "outbox_retry_ceiling", "repair_expired_leases")
+    _facts(database, findings, "outbox_retry_ceiling", "repair_expired_leases", "outbox_claim_limit")
     play(database.conn, findings, attempts.CEILING_PROBES)
 
 
 def verify_correlation(database: Database, findings: Findings) -> None:
     """INV-092, D-03: one id from the attestation to the proof."""
-    facts = _facts(database, findings, "set_correlation_id_if_null", "set_external_proofs_attribution")
+    facts = _facts(database, findings, "set_correlation_id_if_null", "outbox_correlation")
     facts.constraint(_PROOFS, _PROOFS.constraint("external_proofs_correlation_required_new_rows_chk"))
     play(database.conn, findings, chain.PROBES)
 
@@ -94,7 +101,11 @@ def verify_attribution(database: Database, findings: Findings) -> None:
 
 def verify_legacy(database: Database, findings: Findings) -> None:
     """AC6, D-02: old rows."""
-    facts = _facts(database, findings, "set_correlation_id_if_null")
+    facts = _facts(
+        database, findings, "set_correlation_id_if_null", "settle_tenant_payer", "settle_billable_client_key"
+    )
+    facts.trigger(_TENANTS, "trg_settle_tenant_payer")
+    facts.trigger(_PAYERS, "trg_settle_billable_client_key")
     facts.trigger(_PENDING, "trg_set_corr_id_payment_outbox_pending")
     for table, rule in (
         (_TENANTS, "tenants_billable_client_required_new_rows_chk"),

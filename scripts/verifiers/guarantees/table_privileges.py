@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.verifiers.facts.privileges import SCHEMA_USERS, TABLE_GRANTS, matrix_of
+from scripts.verifiers.facts.privileges import SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import TABLE_PROBES
 from scripts.verifiers.probes.stage import play
@@ -28,6 +28,12 @@ def verify(database: Database, findings: Findings) -> None:
         )
     findings.check(
         "tables_have_one_owner", expected=1, observed=len(owners), where="schema public", examined=len(owners)
+    )
+    findings.check(
+        "tables_to_come",
+        expected="their owner's alone",
+        observed="; ".join(open_to(facts.default_grants, owner, "r") for owner in sorted(owners)),
+        where="default privileges of the tables' owner",
     )
     # Whoever owns the schema may create in it; pg_database_owner stands for the owner of the tables.
     insiders = owners | {facts.schema_owner, facts.database_owner}

@@ -22,6 +22,14 @@ _LAST: LiteralString = (
     "SELECT a.attempt_no, a.state::text, a.error_code, a.completed_at IS NOT NULL, a.worker_id "
     "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s ORDER BY a.attempt_no DESC LIMIT 1"
 )
+_TIMES: LiteralString = (
+    "SELECT a.claimed_at = '2001-02-03 04:05:06+00', a.completed_at > pg_catalog.now() "
+    "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
+)
+_LOST: LiteralString = (
+    "SELECT a.error_code, pg_catalog.strpos(a.error_message, 'probe-worker') > 0, "
+    "a.claimed_at = '2001-02-03 04:05:06+00' FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
+)
 _REPLAY: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.state")
 
 
@@ -80,6 +88,12 @@ def retryable(stage: Stage) -> None:
         observed=[recorded, [*world.attempts(stage, item)], [*(stage.row(_STATE, [item.outbox_id]) or ())]],
         where="public.complete_outbox_attempt",
     )
+    stage.findings.check(
+        "attempt_keeps_the_claim's_time",
+        expected=[True, True],
+        observed=[*(stage.row(_TIMES, [item.outbox_id]) or ())],
+        where="public.complete_outbox_attempt",
+    )
 
 
 def ceiling_of_completion(stage: Stage) -> None:
@@ -132,6 +146,22 @@ def ceiling_is_sane(stage: Stage) -> None:
             stage.value("SELECT pg_catalog.set_config('symphony.outbox_retry_ceiling', %s, true)", [setting])
             found = stage.value("SELECT public.outbox_retry_ceiling()")
             stage.findings.check(f"ceiling_set_to_{label}", expected=True, observed=0 < found < 1000, where=where)
+
+
+def ceiling_is_policy(stage: Stage) -> None:
+    """A worker that could lower the ceiling would turn its first retry into a lost payment: its own setting is nothing."""
+    item = world.queued(stage)
+    token = world.leased(stage, item, worker=_WORKER)
+    stage.become(EXECUTOR)
+    stage.value("SELECT pg_catalog.set_config('symphony.outbox_retry_ceiling', '1', true)")
+    call = {"item": item.outbox_id, "token": token, "worker": _WORKER, "state": "RETRYABLE"}
+    recorded = stage.value(world.COMPLETE, call)
+    stage.findings.check(
+        "ceiling_not_set_by_a_worker",
+        expected="RETRYABLE",
+        observed=recorded,
+        where="public.outbox_retry_ceiling",
+    )
 
 
 def takeover(stage: Stage) -> None:
@@ -214,6 +244,22 @@ def content(stage: Stage) -> None:
     )
 
 
+def imported(stage: Stage) -> None:
+    """The key of an item that came by another way than enqueue counts all the same."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    item = stage.value(
+        "INSERT INTO public.payment_outbox_pending (instruction_id, participant_id, idempotency_key, rail_type, "
+        "sequence_id, payload, tenant_id) VALUES (%(instruction)s, %(participant)s, %(key)s, %(rail)s, 1, "
+        "%(payload)s::jsonb, %(tenant)s) RETURNING outbox_id",
+        asked,
+    )
+    found = stage.value(world.ENQUEUE, asked, role=INGEST)
+    stage.findings.check("key_of_an_imported_item", expected=True, observed=found == item, where=where)
+    other = asked | {"rail": "OTHER"}
+    stage.refused("key_of_an_imported_item_with_other_content", "P7104", world.ENQUEUE, other, role=INGEST, where=where)
+
+
 def arguments(stage: Stage) -> None:
     """What is missing, empty or no object is refused before anything is written."""
     asked = world.request()
@@ -235,6 +281,7 @@ def arguments(stage: Stage) -> None:
         ("empty_batch", [0, _WORKER]),
         ("no_worker", [1, None]),
         ("empty_worker", [1, ""]),
+        ("blank_worker", [1, " \t"]),
     ):
         stage.refused(f"repair_{label}", "P7105", _REPAIR, values, role=EXECUTOR, where="public.repair_expired_leases")
 
@@ -254,6 +301,12 @@ def zombie(stage: Stage) -> None:
         ],
         where="public.repair_expired_leases",
     )
+    stage.findings.check(
+        "zombie_names_the_lost_worker",
+        expected=["LEASE_EXPIRED", True, True],
+        observed=[*(stage.row(_LOST, [item.outbox_id]) or ())],
+        where="public.repair_expired_leases",
+    )
     again = stage.row(_REPLAY, item.asked, role=INGEST) or (None, "")
     stage.findings.check(
         "replay_of_a_zombie",
@@ -265,7 +318,8 @@ def zombie(stage: Stage) -> None:
 
 def _tried_to_the_brink(stage: Stage, item: world.Item) -> int:
     """Record all attempts but the last that the ceiling allows; returns the ceiling."""
-    ceiling: int = stage.value("SELECT public.outbox_retry_ceiling()")
+    # A ceiling beyond all bounds is another check's finding; it must not make this one write millions of rows.
+    ceiling: int = min(stage.value("SELECT public.outbox_retry_ceiling()"), 1000)
     asked: dict[str, Any] = item.asked | {"item": item.outbox_id, "last": ceiling - 1}
     stage.run(
         "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
@@ -287,10 +341,12 @@ CEILING_PROBES = (
     Probe("repair_ceiling_setup", ceiling_of_repair),
     Probe("takeover_setup", takeover),
     Probe("ceiling_setting_setup", ceiling_is_sane),
+    Probe("ceiling_policy_setup", ceiling_is_policy),
 )
 REPLAY_PROBES = (
     Probe("replay_setup", replay),
     Probe("content_setup", content),
+    Probe("imported_setup", imported),
     Probe("arguments_setup", arguments),
     Probe("zombie_setup", zombie),
 )

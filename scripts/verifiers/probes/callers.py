@@ -91,8 +91,8 @@ def tables_are_denied(stage: Stage) -> None:
         "forged attempt as symphony_control",
         DENIED,
         b"INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
-        b"rail_type, sequence_id, payload, attempt_no, state) "
-        b"VALUES (public.uuid_v7_or_random(), 'p', 'p', 'p', 'p', 1, '{}', 1, 'FAILED')",
+        b"rail_type, sequence_id, payload, attempt_no, state, correlation_id) VALUES (public.uuid_v7_or_random(), "
+        b"'p', 'p', 'p', 'p', 1, '{}', 1, 'FAILED', public.uuid_v7_or_random())",
         role=CONTROL,
         where="public.payment_outbox_attempts",
     )

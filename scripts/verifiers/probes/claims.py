@@ -106,6 +106,7 @@ def arguments(stage: Stage) -> None:
         ("negative_batch", [-1, _WORKER, 60]),
         ("no_worker", [1, None, 60]),
         ("empty_worker", [1, "", 60]),
+        ("blank_worker", [1, " \t", 60]),
         ("no_lease", [1, _WORKER, None]),
         ("empty_lease", [1, _WORKER, 0]),
         ("negative_lease", [1, _WORKER, -1]),
@@ -134,6 +135,7 @@ def fencing(stage: Stage) -> None:
         stage.refused(
             f"state_{state.lower()}", "P7003", world.COMPLETE, good | {"state": state}, role=EXECUTOR, where=where
         )
+    stage.refused("state_null", "P7003", world.COMPLETE, good | {"state": None}, role=EXECUTOR, where=where)
     stage.refused("valid_lease", ACCEPTED, world.COMPLETE, good, role=EXECUTOR, where=where)
     with stage.undone():
         stage.rows(world.COMPLETE, good, role=EXECUTOR)

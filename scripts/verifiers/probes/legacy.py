@@ -72,6 +72,12 @@ def old_tenant(stage: Stage) -> None:
             "VALUES (%s, 'old', 'NGO', true) RETURNING tenant_id",
             [key],
         )
+        # The marker reads true on every row that was there, also on one that had its payer.
+        paid = stage.value(
+            "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id, predates_payer) "
+            "VALUES (%s, 'old', 'NGO', %s, true) RETURNING tenant_id",
+            [world.name("tenant"), world.payer(stage)],
+        )
     where = "public.tenants"
     for label, change in (
         ("suspended", b"status = 'SUSPENDED'"),
@@ -84,6 +90,13 @@ def old_tenant(stage: Stage) -> None:
             [key],
             where=where,
         )
+    stage.refused(
+        "old_tenant_keeps_the_payer_it_had",
+        "23514 tenants_billable_client_required_new_rows_chk",
+        "UPDATE public.tenants SET billable_client_id = NULL WHERE tenant_id = %s",
+        [paid],
+        where=where,
+    )
     # Nobody pays for it yet, so nothing of it can be billed: its proofs are refused until somebody does.
     attestation = world.attestation(stage, tenant)
     stage.refused("proof_of_an_old_tenant", "P7212", _PROOF, [attestation], where="public.external_proofs")
@@ -165,16 +178,17 @@ def old_item(stage: Stage) -> None:
 
 
 def old_attestation(stage: Stage) -> None:
-    """A proof of an attestation without a correlation id is attributed all the same, and gets an id."""
-    tenant = world.tenant(stage)
+    """A proof of an attestation without a correlation id is attributed all the same, and gets the id of its item."""
+    tenant, instruction = world.tenant(stage), world.name("instruction")
     with _before_the_rule(stage, "ingress_attestations", "ingress_attestations_correlation_required_new_rows_chk"):
-        attestation = world.attestation(stage, tenant)
+        attestation = world.attestation(stage, tenant, instruction=instruction)
     row = stage.row(_PROOF, [attestation]) or (None, None)
     again = stage.row(_PROOF, [attestation]) or (None, None)
+    item = world.queued(stage, tenant, instruction=instruction)
     stage.findings.check(
         "proof_of_an_old_attestation",
-        expected=[True, True, True],
-        observed=[row[0] == tenant, isinstance(row[1], uuid.UUID), row == again],
+        expected=[True, True, True, True],
+        observed=[row[0] == tenant, isinstance(row[1], uuid.UUID), row == again, _ids(stage, item) == {row[1]}],
         where="public.external_proofs",
     )
 

@@ -117,7 +117,9 @@ def usage(stage: Stage) -> None:
         stage.refused(f"usage_{label}", code, _EVENT, row | wrong, where=where)
     stage.run(_EVENT, row)
     stage.refused("usage_twice", "23505 ux_billing_usage_events_idempotency", _EVENT, row, where=where)
-    stage.accepted("usage_without_key_twice", _EVENT, row | {"key": None}, where=where)
+    with stage.undone():
+        stage.run(_EVENT, row | {"key": None})
+        stage.accepted("usage_without_key_twice", _EVENT, row | {"key": None}, where=where)
 
 
 TENANCY_PROBES = (Probe("attestation_setup", attestations), Probe("people_setup", people_stay))

@@ -117,7 +117,8 @@ def leased(stage: Stage, item: Item, *, worker: str = "probe-worker", expired: b
     """Give the worker a lease on the item, as a claim would leave it; returns the token."""
     token = uuid.uuid4()
     stage.run(
-        "UPDATE public.payment_outbox_pending SET claimed_by = %s, lease_token = %s, lease_expires_at = "
+        "UPDATE public.payment_outbox_pending SET claimed_by = %s, claimed_at = '2001-02-03 04:05:06+00', "
+        "lease_token = %s, lease_expires_at = "
         "pg_catalog.clock_timestamp() + pg_catalog.make_interval(hours => %s) WHERE outbox_id = %s",
         [worker, token, -100_000 if expired else 1, item.outbox_id],
     )
