@@ -179,7 +179,7 @@ def test_a_missing_argument_is_refused(payments: Payments, name: str) -> None:
 def test_a_blank_argument_is_refused(payments: Payments, name: str, blank: str) -> None:
     """Empty or white space alone is no name: P7105."""
     with pytest.raises(psycopg.Error, match="may not be blank") as caught:
-        payments.enqueue(**{"instruction_id": "i", name: blank})  # type: ignore[arg-type]
+        payments.enqueue(**{"instruction_id": "i", name: blank})
     assert caught.value.sqlstate == "P7105"
 
 
