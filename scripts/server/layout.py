@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 PREFIX = "parity-"
 CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
 LOG_LINES = 20
-DISK_FULL = ("No space left on device", "Disk quota exceeded")
+# The system's words, and those the server has for a write that was cut short.
+DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def _embedded(settings: Settings, report: Callable[[str], None], reason: str) ->
     from scripts.server.embedded import open_embedded
 
     report(f"server   embedded: {reason}")
+    _say_what_is_not_kept(settings, report)
     with open_embedded(settings, reason=reason) as server:
         yield server
 
@@ -79,6 +80,7 @@ def _docker(settings: Settings, report: Callable[[str], None], run_id: str, reas
             report(f"server   docker: pulling {settings.pg_image}, which is not there yet")
             pull_image(engine, settings.pg_image)
         report(f"server   docker: {reason}")
+        _say_what_is_not_kept(settings, report)
         with open_container(engine, settings, run_id=run_id, reason=reason) as server:
             yield server
 
@@ -96,6 +98,11 @@ def _auto(settings: Settings, report: Callable[[str], None], run_id: str) -> Ite
         yield from _docker(settings, report, run_id, why)
     else:
         yield from _embedded(settings, report, why)
+
+
+def _say_what_is_not_kept(settings: Settings, report: Callable[[str], None]) -> None:
+    if settings.keep_db:
+        report("server   KEEP_DB=1 keeps a database on the server at DATABASE_URL; this server goes with the run")
 
 
 def _unused_url(settings: Settings) -> str:

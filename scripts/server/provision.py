@@ -8,10 +8,15 @@ Promises: passwords are random for each run; the server is sent their SCRAM veri
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scripts.errors.server import DiskFullError, StartError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg import Connection
 
 SUPERUSER = "postgres"
@@ -52,11 +57,39 @@ def provision(conn: Connection, admin_dsn: str, database: str) -> Provisioned:
         admin_dsn: what `conn` was opened with; the owner connects to the same place.
         database: the name; a database of that name (the server's own `postgres`) is handed over instead.
     """
-    from psycopg import sql
     from psycopg.conninfo import make_conninfo
 
     password = random_password()
     verifier = _verifier(conn, OWNER, password)
+    with explaining("the creation of the database"):
+        _create(conn, database, verifier)
+    return Provisioned(
+        owner_dsn=make_conninfo(admin_dsn, user=OWNER, password=password, dbname=database),
+        admin_dsn=make_conninfo(admin_dsn, dbname=database),
+    )
+
+
+@contextmanager
+def explaining(step: str) -> Iterator[None]:
+    """Tell of a full disk, or of whatever else the server of our own objects to, as an error with a next step.
+
+    Raises:
+        DiskFullError: SQLSTATE 53100.
+        StartError: any other refusal, in the server's first line: no DETAIL, no statement.
+    """
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.DiskFull as exc:
+        raise DiskFullError.during(step, "the server's data folder") from exc
+    except psycopg.Error as exc:
+        raise StartError.failed(step, f"SQLSTATE {exc.sqlstate}", exc.diag.message_primary or "") from exc
+
+
+def _create(conn: Connection, database: str, verifier: str) -> None:
+    from psycopg import sql
+
     owner, name = sql.Identifier(OWNER), sql.Identifier(database)
     conn.execute(
         sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB CREATEROLE PASSWORD {}").format(
@@ -67,10 +100,6 @@ def provision(conn: Connection, admin_dsn: str, database: str) -> Provisioned:
         conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
     else:
         conn.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner))
-    return Provisioned(
-        owner_dsn=make_conninfo(admin_dsn, user=OWNER, password=password, dbname=database),
-        admin_dsn=make_conninfo(admin_dsn, dbname=database),
-    )
 
 
 def renew_password(conn: Connection, admin_dsn: str) -> str:

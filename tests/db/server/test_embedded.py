@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from scripts.errors.server import BinariesError, DiskFullError, FolderError, Sta
 from scripts.server import binaries, folders, layout
 from scripts.server.account import find_account
 from scripts.server.embedded import open_embedded
+from scripts.server.provision import explaining
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import Settings
 
@@ -219,14 +220,34 @@ def test_an_old_pg_bindir_is_named_before_initdb_meets_unknown_options(closed_fo
     assert list(closed_folder.iterdir()) == []
 
 
-def test_a_full_disk_is_named(closed_folder: Path, programs: Path) -> None:
+@pytest.mark.parametrize(
+    "words", ["could not write file: No space left on device", "HINT:  Check free disk space.", "Disk quota exceeded"]
+)
+def test_a_full_disk_is_named(closed_folder: Path, programs: Path, words: str) -> None:
     """The words of initdb for ENOSPC become an error that says where to make room."""
     write_program(programs, "postgres", "echo 'postgres (PostgreSQL) 18.6'")
-    write_program(programs, "initdb", "echo 'initdb: error: could not write file: No space left on device' >&2; exit 1")
+    write_program(programs, "initdb", f"echo 'initdb: error: {words}' >&2; exit 1")
     with pytest.raises(DiskFullError) as caught, open_embedded(Settings(pg_bindir=programs), reason=""):
         pass
     assert str(caught.value).startswith(f"error[disk full]: {closed_folder}: no space left during initdb\n")
     assert list(closed_folder.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_after_initdb_is_named_too(server: Server) -> None:
+    """The server's SQLSTATE for it, raised by a real one; anything else it objects to is told in its first line."""
+    raising = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{}', DETAIL = 'row data'; END $$"
+    with connect(server.dsn) as conn:
+        with pytest.raises(DiskFullError, match="no space left during the creation of the database"):
+            explained(conn, raising.format("53100"))
+        with pytest.raises(StartError) as caught:
+            explained(conn, raising.format("57014"))
+    assert caught.value.facts == (("found", "SQLSTATE 57014"), ("log", "could not extend file"))
+
+
+def explained(conn: psycopg.Connection[Any], statement: str) -> None:
+    """Execute as provision does."""
+    with explaining("the creation of the database"):
+        conn.execute(statement)
 
 
 def test_a_start_that_hangs_has_a_deadline(closed_folder: Path, programs: Path) -> None:
