@@ -1,0 +1,208 @@
+"""Which migrations have landed, and what became of them: the files against a commit.
+
+Owns: the one use of git by the lints. Starts `git` with a cleaned environment and a deadline.
+Promises: the comparison reads the commit and the bytes on disk, never the index; what it was made with is said, and a
+    comparison that could not be made is an error on CI and a sentence elsewhere, never silence.
+Never: fetches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess  # noqa: TID251 - an owner of git
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from scripts.errors.history import FileNameError
+from scripts.errors.lint import LandedError
+from scripts.lint.model import Finding
+from scripts.migrations.files import number_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from scripts.migrations.files import MigrationFile
+
+DEADLINE_S: Final = 20.0
+RULES: Final = {
+    "landed-edited": "A migration that has landed keeps its bytes",
+    "landed-renamed": "A migration that has landed keeps its name",
+    "landed-removed": "A migration that has landed stays",
+    "landed-late": "A new migration has a number above every one that has landed",
+}
+_ENVIRONMENT: Final = {
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+_OVERRIDES: Final = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.quotePath=false")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the files were compared with, and what came of it.
+
+    how: a sentence for the record. base: the commit, None when there was none. landed: how many files it holds.
+    """
+
+    how: str
+    base: str | None
+    landed: int
+    findings: tuple[Finding, ...]
+
+
+def compare_landed(
+    files: Sequence[MigrationFile], folder: Path, base_ref: str, *, ci: bool, git: str | None = None
+) -> Comparison:
+    """Compare the files with what had landed where this change began.
+
+    That is the merge base of HEAD and `base_ref`. Without such a ref, and not on CI, it is HEAD: what is committed.
+
+    Args:
+        files: what lies in the folder now.
+        folder: of the migrations.
+        base_ref: a ref or commit that holds what has landed.
+        ci: whether a missing base is an error.
+        git: path of the program; looked up on the PATH when None.
+
+    Raises:
+        LandedError: git cannot say, and may not be passed over.
+    """
+    program = git or shutil.which("git")
+    if program is None:
+        return _without(LandedError.git("git is not installed", "no program git on the PATH"), ci=ci)
+    repository = _Repository(folder, program)
+    code, _, err = repository.run("rev-parse", "--show-prefix")
+    if b"dubious ownership" in err:
+        raise LandedError.git("git refuses to read this repository", "it belongs to another user")
+    if code != 0:
+        return _without(LandedError.not_tracked("no repository"), ci=ci)
+    if repository.commit("HEAD") is None:
+        return _without(LandedError.not_tracked("a repository without a commit"), ci=ci)
+    how, base = _base(repository, base_ref, ci=ci)
+    committed = repository.files_of(base)
+    return Comparison(how, base, len(committed), tuple(_differences(files, committed)))
+
+
+def _without(error: LandedError, *, ci: bool) -> Comparison:
+    if ci:
+        raise error
+    return Comparison(f"compared with nothing: {error.what}", None, 0, ())
+
+
+def _base(repository: _Repository, base_ref: str, *, ci: bool) -> tuple[str, str]:
+    """(sentence, commit) of what is taken as landed."""
+    head = repository.commit("HEAD") or ""
+    base = repository.commit(base_ref)
+    shallow = repository.text("rev-parse", "--is-shallow-repository") == "true"
+    if base is None:
+        remotes = repository.text("remote")
+        if ci and remotes:
+            raise LandedError.no_base(base_ref, shallow=shallow)
+        why = f"{base_ref} is not in this clone" if remotes else f"there is no {base_ref}: no remote"
+        return f"compared with HEAD, {head[:12]}: {why}", head
+    merge_base = repository.text("merge-base", head, base)
+    if not merge_base:
+        raise LandedError.no_merge_base(base_ref, shallow=shallow)
+    if merge_base == head:
+        return f"compared with HEAD, {head[:12]}, all of which is part of {base_ref}", head
+    return f"compared with {merge_base[:12]}, where HEAD left {base_ref}", merge_base
+
+
+def _differences(files: Sequence[MigrationFile], committed: Mapping[str, str]) -> Iterator[Finding]:
+    now = {file.name: file for file in files}
+    names = {
+        _blob_name(file.data, length): file.name for file in files for length in {len(n) for n in committed.values()}
+    }
+    highest = max((number_of(name) for name in committed), default=-1)
+    for name, blob in committed.items():
+        file = now.get(name)
+        successor = names.get(blob)
+        if file is not None and _blob_name(file.data, len(blob)) == blob:
+            continue
+        if file is not None:
+            yield _finding("landed-edited", name, f"{name} is not the file that landed")
+        elif successor is not None and successor not in committed:
+            yield _finding("landed-renamed", name, f"{name} has become {successor}")
+        else:
+            yield _finding("landed-removed", name, f"{name} is gone")
+    for file in files:
+        if file.name not in committed and file.number <= highest:
+            yield _finding("landed-late", file.name, f"{file.name} comes after number {highest:04d} has landed")
+
+
+def _finding(rule: str, name: str, message: str) -> Finding:
+    late = rule == "landed-late"
+    help_text = (
+        "give it the next free number: other databases have gone past this one"
+        if late
+        else "restore the file from git and put the change into a new migration"
+    )
+    return Finding(rule, name, 1, 1, name, message, help_text)
+
+
+def _blob_name(data: bytes, length: int) -> str:
+    """Git's name for the bytes: sha1 for names of 40 digits, sha256 for 64."""
+    blob = b"blob %d\0" % len(data) + data
+    if length == 64:
+        return hashlib.sha256(blob).hexdigest()
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
+
+
+class _Repository:
+    """One work tree, asked from the folder of migrations."""
+
+    def __init__(self, folder: Path, git: str) -> None:
+        self._folder = folder
+        self._git = git
+
+    def commit(self, ref: str) -> str | None:
+        """The commit a ref names, or None."""
+        return self.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}") or None
+
+    def text(self, *arguments: str) -> str:
+        """What git answers; empty when it refuses."""
+        code, out, _ = self.run(*arguments)
+        return out.decode("utf-8", "replace").strip() if code == 0 else ""
+
+    def files_of(self, commit: str) -> dict[str, str]:
+        """Name → blob of every migration that the commit holds in this folder."""
+        code, out, err = self.run("ls-tree", "-z", commit)
+        if code != 0:
+            raise LandedError.git(f"git cannot list the files of {commit[:12]}", err.decode("utf-8", "replace").strip())
+        found: dict[str, str] = {}
+        for entry in out.split(b"\0"):
+            head, _, path = entry.partition(b"\t")
+            name = os.fsdecode(path)
+            try:
+                number_of(name)
+            except FileNameError:
+                continue
+            found[name] = head.split()[2].decode()
+        return found
+
+    def run(self, *arguments: str) -> tuple[int, bytes, bytes]:
+        """Exit code, stdout and stderr of one git command."""
+        overrides = [part for override in _OVERRIDES for part in ("-c", override)]
+        # Home is needed for `safe.directory`, which git honours in the user's own configuration only.
+        environment = _ENVIRONMENT | {"HOME": str(Path.home()), "PATH": f"{Path(self._git).parent}:{os.defpath}"}
+        try:
+            done = subprocess.run(  # noqa: S603 - a fixed program, no shell, our own arguments
+                [self._git, "--no-pager", *overrides, "-C", str(self._folder), *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise LandedError.git("git gave no answer", f"nothing within {DEADLINE_S:g} s") from exc
+        except OSError as exc:
+            raise LandedError.git("git cannot be started", exc.strerror or type(exc).__name__) from exc
+        return done.returncode, done.stdout, done.stderr

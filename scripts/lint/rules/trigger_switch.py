@@ -1,0 +1,61 @@
+"""trigger-switch: guards are not switched off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.lint.model import Finding, Rule
+from scripts.lint.nodes import commands, relation_of
+from scripts.lint.tables import changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scripts.lint.subject import LintInput
+
+_OFF = {
+    "AT_DisableTrig": "DISABLE TRIGGER",
+    "AT_DisableTrigAll": "DISABLE TRIGGER ALL",
+    "AT_DisableTrigUser": "DISABLE TRIGGER USER",
+    "AT_EnableReplicaTrig": "ENABLE REPLICA TRIGGER",
+    "AT_DisableRule": "DISABLE RULE",
+    "AT_DisableRowSecurity": "DISABLE ROW LEVEL SECURITY",
+    "AT_NoForceRowSecurity": "NO FORCE ROW LEVEL SECURITY",
+}
+
+
+def find(subject: LintInput) -> Iterator[Finding]:
+    """Triggers and row security that are disabled, and session_replication_role, which disables them all."""
+    for part in subject.executed:
+        if part.kind == "AlterTableStmt":
+            table = relation_of(part.node.relation)
+            for subtype, command in commands(part.node):
+                if subtype in _OFF:
+                    name = f"{table}.{command.name}" if command.name else str(table)
+                    yield RULE.at(part, name, f"{_OFF[subtype]} on {name}")
+        elif part.kind == "AlterEventTrigStmt" and part.node.tgenabled == "D":
+            yield RULE.at(part, part.node.trigname, f"event trigger {part.node.trigname} is disabled")
+        elif part.kind == "VariableSetStmt" and part.node.name == "session_replication_role":
+            yield RULE.at(part, "session_replication_role", "session_replication_role switches ordinary triggers off")
+    for change in changes(subject):
+        if change.subtype == "AT_EnableTrig":
+            yield RULE.at(
+                change.part,
+                change.name,
+                f"ENABLE TRIGGER {change.name} does not hold in replica mode",
+                help="write ENABLE ALWAYS TRIGGER",
+            )
+
+
+RULE = Rule(
+    id="trigger-switch",
+    gate="weak-guarantees",
+    severity="error",
+    title="No trigger, rule or row security is switched off, and none is made to depend on the session",
+    why="The guards of append-only tables are triggers: with one of them off, history is rewritten without a trace.",
+    help="leave it on; ENABLE ALWAYS keeps it on in replica mode, too",
+    before="CREATE TABLE public.a (id bigint);",
+    red="SET LOCAL lock_timeout = '500ms';\nALTER TABLE public.a DISABLE TRIGGER ALL;",
+    green="SET LOCAL lock_timeout = '500ms';\nALTER TABLE public.a ENABLE ALWAYS TRIGGER guard;",
+    find=find,
+)
