@@ -74,6 +74,13 @@ def sums_update(_: Context) -> None:
     _run("sums.update")
 
 
+@task(name="build", help={"offline": "from what is installed here, without a registry"})
+def image_build(_: Context, offline: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
+    """Build the Docker image of the server."""
+    _run("image.build", offline=offline)
+
+
 namespace = Collection(pre_ci, verify, lint, migrate, status, plan, gates)
 namespace.add_collection(Collection("catalog", catalog_update))
 namespace.add_collection(Collection("sums", sums_update))
+namespace.add_collection(Collection("image", image_build))

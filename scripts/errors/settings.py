@@ -47,6 +47,15 @@ class UsageError(ProjectError):
         )
 
     @classmethod
+    def needs_offline(cls) -> UsageError:
+        """`image.build` without `--offline`: Docker builds from a registry's base, and needs nothing of ours for it."""
+        return cls(
+            "only the image that needs no registry is built here",
+            facts=[("expected", "--offline"), ("found", "nothing")],
+            help="add --offline; where a registry is at hand, `docker build -t parity-postgres:18 infra/docker`",
+        )
+
+    @classmethod
     def empty_selection(cls) -> UsageError:
         """`--only` with nothing in it."""
         return cls(

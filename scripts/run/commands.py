@@ -71,7 +71,7 @@ def _called(verb: str, only: Sequence[str]) -> str:
 
 
 def _commands() -> Mapping[str, Command]:
-    from scripts.run import history
+    from scripts.run import history, image
 
     return {
         "pre-ci": pre_ci,
@@ -83,6 +83,7 @@ def _commands() -> Mapping[str, Command]:
         "plan": history.plan,
         "catalog.update": history.update_catalog,
         "sums.update": history.update_sums,
+        "image.build": image.build_image,
     }
 
 

@@ -19,7 +19,7 @@ from scripts.evidence.read import read_run
 from scripts.migrations.sums import render_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from fix_database import MigratedDatabase, ScratchDatabase
 
@@ -169,7 +169,7 @@ def test_no_password_is_told_or_kept(database: ScratchDatabase, tmp_path: Path) 
 
 
 @pytest.fixture
-def broken_folder(tmp_path: Path) -> Iterator[Path]:
+def broken_folder(tmp_path: Path) -> Path:
     """A copy of the migrations whose 14th file fails, listed as it is."""
     folder = tmp_path / "migrations"
     shutil.copytree(ROOT / "schema" / "migrations", folder)

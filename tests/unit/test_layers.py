@@ -31,8 +31,7 @@ ROOMS = (
 )
 # Who may start an outside program, and which.
 SUBPROCESS_OWNERS = {
-    "server/embedded.py": "initdb and postgres",
-    "server/watcher.py": "the process that ends a server whose owner has died",
+    "server/watcher.py": "initdb and postgres, and the process that ends them with their run",
     "lint/squawk.py": "squawk",
     "evidence/source.py": "git",
     "lint/landed.py": "git",

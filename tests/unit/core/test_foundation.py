@@ -41,6 +41,7 @@ def test_usage_errors_name_what_exists() -> None:
     empty = UsageError.empty_selection()
     assert "the selection is empty" in str(empty)
     assert unknown.exit_code is empty.exit_code is ExitCode.USAGE
+    assert "only the image that needs no registry is built here" in str(UsageError.needs_offline())
 
 
 @pytest.mark.parametrize(
