@@ -30,6 +30,16 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def own_fault(cls, kind: str, place: str) -> UnaskedError:
+        """A fault in a verifier's own code."""
+        return cls(
+            "the verifier itself failed",
+            where=place,
+            facts=[("fault", f"{kind} at {place}")],
+            help="report it; the other invariants were asked all the same",
+        )
+
+    @classmethod
     def connection_lost(cls) -> UnaskedError:
         """The connection broke under a question."""
         return cls(

@@ -33,6 +33,7 @@ class Findings:
     checks: list[Check] = field(default_factory=list)
     examined: int = 0
     details: dict[str, Json] = field(default_factory=dict)
+    _ids: set[str] = field(default_factory=set, repr=False)
 
     def check(  # noqa: PLR0913 - a Check's fields, by keyword
         self,
@@ -54,9 +55,10 @@ class Findings:
             help: what to do when the two differ.
             examined: how many objects or rows the answer rests on.
         """
-        if any(check.id == id for check in self.checks):
+        if id in self._ids:
             msg = f"two checks of one id: {id}"
             raise RuntimeError(msg)
+        self._ids.add(id)
         self.checks.append(Check(id, expected, observed, where, help))
         self.examined += examined
 

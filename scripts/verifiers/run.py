@@ -8,7 +8,9 @@ Never: decides an outcome (scripts/result), or knows any table of ours.
 
 from __future__ import annotations
 
+import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import utc_now
@@ -73,6 +75,8 @@ def verify_invariant(invariant: Invariant, database: Database, *, now: Callable[
         error = _sentence(_unasked(exc, database))
     except ProjectError as exc:
         error = _sentence(exc)
+    except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked
+        error = _sentence(UnaskedError.own_fault(type(exc).__name__, _place_of(exc)))
     return Result(
         gate=invariant.id,
         started_at=started_at,
@@ -113,6 +117,12 @@ def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:
     except KeyError:
         name = ""
     return UnaskedError.refused(sqlstate=exc.sqlstate, name=name)
+
+
+def _place_of(exc: Exception) -> str:
+    """The last line of ours that the fault came through; never its message, which may quote a row."""
+    places = [frame for frame in traceback.extract_tb(exc.__traceback__) if "verifiers" in frame.filename]
+    return f"{Path(places[-1].filename).name}:{places[-1].lineno}" if places else "an unknown place"
 
 
 def _sentence(exc: ProjectError) -> str:

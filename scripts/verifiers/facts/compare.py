@@ -53,7 +53,7 @@ class Facts:
         """The column has its type, default and nullability."""
         expected = table.column(name)
         observed = self.found_column(table, name)
-        if observed is not None:
+        if observed is not None and observed != expected:
             if not expected.not_null:
                 observed = replace(observed, not_null=False)
             if same_expression(expected.default, observed.default):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.verifiers.facts.compare import ABSENT, Facts
+from scripts.verifiers.facts.tables import TABLES
+
 if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.migrations.files import MigrationFile
@@ -38,27 +41,24 @@ def verify_history(database: Database, findings: Findings) -> None:
 
 
 def verify_no_tx(database: Database, findings: Findings) -> None:
-    """Which files are marked, that each is recorded, and that every index such a file declares is valid and ready."""
+    """Which files are marked, that each is recorded, and every index such a file declares, by definition."""
     recorded = _recorded(database)
     marked: list[Json] = [file.name for file in database.files if file.no_tx]
     findings.check("marked_files", expected=[*NO_TX_FILES], observed=marked, where="schema/migrations")
     for name in NO_TX_FILES:
         findings.check(f"{name} recorded", expected=True, observed=name in recorded, where=_LEDGER)
     declared = [pair for file in database.files if file.no_tx for pair in _declared(file)]
+    facts = Facts(database.facts, database.sources, findings)
     for index, table in declared:
-        found = database.facts.tables.get(table)
-        state = next((i for i in found.indexes if i.name == index), None) if found else None
-        words = "absent" if state is None else "valid and ready" if state.valid and state.ready else "not usable"
-        findings.check(
-            f"{index} ({table})", expected="valid and ready", observed=words, examined=int(state is not None)
-        )
+        facts.index(TABLES[table], index, id=f"{index} ({table})")
     findings.check("indexes_declared", expected=True, observed=bool(declared), where="schema/migrations", examined=0)
-    due = "idx_payment_outbox_pending_due_claim"
-    holds = {check.id: check.observed for check in findings.checks}
+    due = next(
+        (check for check in findings.checks if check.id.startswith("idx_payment_outbox_pending_due_claim")), None
+    )
     findings.details.update(
         migration_applied=NO_TX_FILES[0] in recorded,
-        index_exists=holds.get(f"{due} (payment_outbox_pending)") not in (None, "absent"),
-        index_validity=holds.get(f"{due} (payment_outbox_pending)") == "valid and ready",
+        index_exists=due is not None and due.observed != ABSENT,
+        index_validity=due is not None and due.holds,
     )
 
 

@@ -139,13 +139,12 @@ def ceiling_of_repair(stage: Stage) -> None:
 def ceiling_is_sane(stage: Stage) -> None:
     """The ceiling is a number strictly between 0 and 1000, whatever a session sets it to."""
     where = "public.outbox_retry_ceiling"
-    default = stage.value("SELECT public.outbox_retry_ceiling()")
-    stage.findings.check("ceiling_in_bounds", expected=True, observed=0 < default < 1000, where=where)
+    stage.findings.check("ceiling_in_bounds", expected=True, observed=0 < _ceiling(stage) < 1000, where=where)
     for label, setting in (("text", "abc"), ("negative", "-3"), ("zero", "0"), ("huge", "2000000000")):
         with stage.undone():
             stage.value("SELECT pg_catalog.set_config('symphony.outbox_retry_ceiling', %s, true)", [setting])
-            found = stage.value("SELECT public.outbox_retry_ceiling()")
-            stage.findings.check(f"ceiling_set_to_{label}", expected=True, observed=0 < found < 1000, where=where)
+            sane = 0 < _ceiling(stage) < 1000
+            stage.findings.check(f"ceiling_set_to_{label}", expected=True, observed=sane, where=where)
 
 
 def ceiling_is_policy(stage: Stage) -> None:
@@ -316,10 +315,16 @@ def zombie(stage: Stage) -> None:
     )
 
 
+def _ceiling(stage: Stage) -> int:
+    """The ceiling as the functions see it; 0 when it is none at all."""
+    found: int | None = stage.value("SELECT public.outbox_retry_ceiling()")
+    return found or 0
+
+
 def _tried_to_the_brink(stage: Stage, item: world.Item) -> int:
     """Record all attempts but the last that the ceiling allows; returns the ceiling."""
     # A ceiling beyond all bounds is another check's finding; it must not make this one write millions of rows.
-    ceiling: int = min(stage.value("SELECT public.outbox_retry_ceiling()"), 1000)
+    ceiling = min(_ceiling(stage), 1000)
     asked: dict[str, Any] = item.asked | {"item": item.outbox_id, "last": ceiling - 1}
     stage.run(
         "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "

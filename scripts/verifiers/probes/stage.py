@@ -36,12 +36,14 @@ _NO_ANSWER_STATES = ("25P02", "25P03", "25P04")
 class Stage:
     """One connection inside a transaction that will be rolled back.
 
-    `home` is the role that acts when no other is named: the schema's owner.
+    `home` is the role that acts when no other is named: the schema's owner. `keyed`: payers have keys already, so that a
+    database from before them fails for what it lacks, and not because no payer could be planted.
     """
 
     conn: psycopg.Connection[Any]
     findings: Findings
     home: str
+    keyed: bool
 
     def run(self, sql: Query, params: Params = None) -> None:
         """Do it as the owner."""
@@ -156,7 +158,7 @@ def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Pro
     """
     import psycopg
 
-    stage = Stage(conn, findings, home=_owner(conn))
+    stage = Stage(conn, findings, *_surroundings(conn))
     with stage.undone():
         _reach_roles(conn)
         stage.become(stage.home)
@@ -182,10 +184,12 @@ def told(exc: psycopg.Error) -> str:
 
 # The owner made the tables and functions, so it is the owner that plants rows and makes twins, also when a superuser
 # verifies: what a superuser may do proves nothing.
-_OWNER: LiteralString = """
+_SURROUNDINGS: LiteralString = """
     SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class AS c
                       WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
-                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text)
+                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text),
+           EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attname = 'client_key'
+                      AND a.attrelid = pg_catalog.to_regclass('public.billable_clients'))
 """
 _OUT_OF_REACH: LiteralString = """
     SELECT rolname FROM pg_catalog.pg_roles
@@ -193,11 +197,12 @@ _OUT_OF_REACH: LiteralString = """
 """
 
 
-def _owner(conn: psycopg.Connection[Any]) -> str:
-    from psycopg.rows import scalar_row
+def _surroundings(conn: psycopg.Connection[Any]) -> tuple[str, bool]:
+    from psycopg.rows import tuple_row
 
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        return str(cursor.execute(_OWNER).fetchone())
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        owner, keyed = cursor.execute(_SURROUNDINGS).fetchall()[0]
+    return str(owner), bool(keyed)
 
 
 def _reach_roles(conn: psycopg.Connection[Any]) -> None:

@@ -23,6 +23,14 @@ ENQUEUE: LiteralString = (
 COMPLETE: LiteralString = (
     "SELECT c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, %(state)s) AS c"
 )
+_PAYER: LiteralString = (
+    "INSERT INTO public.billable_clients (legal_name, client_type) VALUES (%(name)s, 'BANK') "
+    "RETURNING billable_client_id"
+)
+_KEYED_PAYER: LiteralString = (
+    "INSERT INTO public.billable_clients (legal_name, client_type, client_key) VALUES (%(name)s, 'BANK', %(key)s) "
+    "RETURNING billable_client_id"
+)
 _FAR = "-infinity"
 
 
@@ -40,12 +48,9 @@ class Item:
 
 
 def payer(stage: Stage) -> uuid.UUID:
-    """An active payer with a key."""
-    found: uuid.UUID = stage.value(
-        "INSERT INTO public.billable_clients (legal_name, client_type, client_key) VALUES (%s, 'BANK', %s) "
-        "RETURNING billable_client_id",
-        [name("payer"), name("key")],
-    )
+    """An active payer, with a key where payers have one."""
+    row = {"name": name("payer"), "key": name("key")}
+    found: uuid.UUID = stage.value(_KEYED_PAYER if stage.keyed else _PAYER, row)
     return found
 
 

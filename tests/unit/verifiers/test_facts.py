@@ -1,0 +1,195 @@
+"""Facts are compared as what they mean: each thing that can hollow an object out shows in its text."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.migrations.files import MigrationFile
+from scripts.verifiers.facts.compare import ABSENT, Facts, same_expression
+from scripts.verifiers.facts.privileges import grantees, matrix_of, open_to, privileges_of
+from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held, Reading, Routine
+from scripts.verifiers.facts.shape import Column, Constraint, Function, Index, Table, Trigger, trigger_timing
+from scripts.verifiers.facts.sources import function_sources
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.model import Findings
+
+COLUMN = Column("a", "text", not_null=True)
+CHECK = Constraint("c", name="k", expression="(a > 0)")
+FOREIGN = Constraint("f", ("a",), "k", references="public.t", referenced=("b",))
+INDEX = Index("i", ("a", "b"))
+TRIGGER = Trigger("t", "public.f()", ("INSERT",))
+FUNCTION = Function("f", "a integer", "integer", "sql")
+OTHER: dict[type, object] = {bool: True, str: "x", int: 7, tuple: ("x",), type(None): "x"}
+
+
+@pytest.mark.parametrize("thing", [COLUMN, CHECK, FOREIGN, INDEX, TRIGGER, FUNCTION], ids=lambda t: type(t).__name__)
+def test_every_field_shows(thing: Column | Constraint | Index | Trigger | Function) -> None:
+    """D-08: another value in any field but the name gives another text."""
+    silent = {"name", "tree"}
+    if isinstance(thing, Constraint):
+        silent |= {"kind"} | (
+            {"columns", "references", "referenced", "on_update", "on_delete"} if thing is CHECK else {"expression"}
+        )
+        silent |= {"nulls_not_distinct"}
+    if isinstance(thing, Column):
+        silent |= {"virtual"}
+    actions = {"on_update": "c", "on_delete": "n"}
+    for field in fields(thing):
+        if field.name in silent:
+            continue
+        value = getattr(thing, field.name)
+        other = actions.get(field.name) or (not value if isinstance(value, bool) else OTHER[type(value)])
+        assert replace(thing, **{field.name: other}).text != thing.text, field.name
+
+
+def test_states_and_kinds_show() -> None:
+    """What needs more than one field to show."""
+    assert Constraint("u", ("a",)).text == "UNIQUE (a)"
+    assert Constraint("u", ("a",), nulls_not_distinct=True).text == "UNIQUE NULLS NOT DISTINCT (a)"
+    assert Constraint("p", ("a", "b")).text == "PRIMARY KEY (a, b)"
+    assert Constraint("x", ("a",)).text == "EXCLUDE (a)"
+    assert FOREIGN.text == "FOREIGN KEY (a) REFERENCES public.t (b) ON UPDATE NO ACTION ON DELETE NO ACTION"
+    assert replace(CHECK, valid=False, enforced=False).text == "CHECK ((a > 0)) NOT VALID NOT ENFORCED"
+    assert Column("a", "int", generated="1").text != Column("a", "int", generated="1", virtual=True).text
+    assert replace(INDEX, valid=False, ready=False).text == "INDEX USING btree (a, b) INVALID NOT READY"
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        (1 | 2 | 4, ("BEFORE", "ROW", ("INSERT",))),
+        (1 | 2 | 8 | 16, ("BEFORE", "ROW", ("UPDATE", "DELETE"))),
+        (2 | 32, ("BEFORE", "STATEMENT", ("TRUNCATE",))),
+        (1 | 4, ("AFTER", "ROW", ("INSERT",))),
+        (1 | 64 | 4, ("INSTEAD OF", "ROW", ("INSERT",))),
+    ],
+)
+def test_trigger_bits(bits: int, said: tuple[str, str, tuple[str, ...]]) -> None:
+    """Timing, level and events are read from the bits, whatever the trigger is called."""
+    assert trigger_timing(bits) == said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("(a IS NOT NULL)", "a is not null", True),
+        ("((a > 0) AND (b > 0))", "a > 0 AND b > 0", True),
+        ("(a > 0)", "(a >= 0)", False),
+        ("(a = 'x'::text)", "(a = 'X'::text)", False),
+        ("(a > 0)", "(0 < a)", False),
+        (None, None, True),
+        ("true", None, False),
+    ],
+)
+def test_expressions_are_compared_as_trees(one: str | None, other: str | None, *, same: bool) -> None:
+    """Spacing, case of keywords and needless brackets do not count; everything else does."""
+    assert same_expression(one, other) is same
+
+
+@given(st.sampled_from(sorted(TABLES)), st.data())
+def test_a_missing_object_is_absent(name: str, data: st.DataObject) -> None:
+    """Whatever is taken out of a table is told as absent, and examined nothing; the rest holds."""
+    table = TABLES[name]
+    gone = data.draw(st.sampled_from(table.columns))
+    there = replace(table, columns=tuple(column for column in table.columns if column is not gone))
+    findings = Findings()
+    facts = Facts(Reading(tables={name: there}), {}, findings)
+    for column in table.columns:
+        facts.column(table, column.name)
+
+    (failed,) = [check for check in findings.checks if not check.holds]
+    assert (failed.id, failed.observed) == (f"{name}.{gone.name}", ABSENT)
+    assert findings.examined == len(table.columns) - 1
+
+
+def test_a_stricter_column_is_the_column() -> None:
+    """A further NOT NULL takes nothing away; a missing one does."""
+    loose, strict = Column("a", "text"), Column("a", "text", not_null=True)
+    for expected, observed, holds in ((loose, strict, True), (strict, loose, False)):
+        findings = Findings()
+        facts = Facts(Reading(tables={"t": Table("t", (observed,))}), {}, findings)
+        facts.column(Table("t", (expected,)), "a")
+        assert [check.holds for check in findings.checks] == [holds]
+
+
+def test_an_unnamed_constraint_counts_by_meaning() -> None:
+    """A constraint that PostgreSQL named is found under any name; a named one under its own alone."""
+    found = Table("t", (), constraints=(replace(CHECK, name="renamed"),))
+    for expected, holds in ((replace(CHECK, name=""), True), (CHECK, False)):
+        findings = Findings()
+        Facts(Reading(tables={"t": found}), {}, findings).constraint(Table("t", ()), expected)
+        assert [check.holds for check in findings.checks] == [holds]
+
+
+def test_two_functions_of_one_name_are_not_one() -> None:
+    """An overload beside the expected function, a changed body, and a body in no migration are all seen."""
+    routine = Routine(FUNCTION, "public.f(integer)", "f", "SELECT 1", "owner", ())
+    for routines, sources, holds in (
+        ((routine,), {"f": "SELECT 1"}, True),
+        ((routine,), {"f": "SELECT 2"}, False),
+        ((routine,), {}, False),
+        ((routine, routine), {"f": "SELECT 1"}, False),
+        ((), {"f": "SELECT 1"}, False),
+    ):
+        findings = Findings()
+        Facts(Reading(routines=routines), sources, findings).function(FUNCTION)
+        assert [check.holds for check in findings.checks] == [holds]
+
+
+def test_bodies_come_from_the_last_migration() -> None:
+    """The last CREATE counts; another schema's function, and one the server keeps as a tree, do not."""
+    body = "CREATE OR REPLACE FUNCTION {} RETURNS int LANGUAGE sql AS $$ SELECT {} $$;\n"
+    files = (
+        MigrationFile.of_text("0001_a.sql", body.format("public.f()", 1) + body.format("f2()", 1)),
+        MigrationFile.of_text("0002_b.sql", body.format("public.f()", 2) + body.format("squatter.f2()", 3)),
+        MigrationFile.of_text("0003_c.sql", "CREATE FUNCTION public.g() RETURNS int LANGUAGE sql RETURN 1;\n"),
+    )
+
+    assert function_sources(files) == {"f": " SELECT 2 ", "f2": " SELECT 1 "}
+
+
+def test_a_check_id_is_asked_once() -> None:
+    """Two answers under one name would hide one of them."""
+    findings = Findings()
+    findings.check("a", expected=1, observed=1)
+    with pytest.raises(RuntimeError, match="two checks of one id: a"):
+        findings.check("a", expected=1, observed=2)
+
+
+def test_grants_count_down_to_columns_and_options() -> None:
+    """D-29: MAINTAIN, column grants and grant options are part of what a role holds."""
+    held = Held(
+        kind="r", persistence="p", owner="owner", row_security=False, rules=(), parents=(), children=(),
+        grants=(Grant("owner", "SELECT"), Grant("PUBLIC", "MAINTAIN"), Grant("a", "SELECT", grantable=True)),
+        column_grants={"c": (Grant("b", "UPDATE"),)},
+    )  # fmt: skip
+
+    assert matrix_of(held) == "PUBLIC: MAINTAIN; a: SELECT WITH GRANT OPTION; b: UPDATE (c)"
+    assert privileges_of(held, "c") == "none"
+    assert grantees((Grant("owner", "EXECUTE"), Grant("PUBLIC", "EXECUTE")), "owner") == "PUBLIC"
+
+
+@pytest.mark.parametrize(
+    ("rules", "kind", "said"),
+    [
+        ((), "f", "PUBLIC"),
+        ((), "r", "their owner's alone"),
+        ((DefaultGrant("o", "", "f", "o", "EXECUTE"),), "f", "their owner's alone"),
+        ((DefaultGrant("o", "", "f", None, None),), "f", "their owner's alone"),
+        (
+            (DefaultGrant("o", "", "f", "o", "EXECUTE"), DefaultGrant("o", "public", "f", "PUBLIC", "EXECUTE")),
+            "f",
+            "PUBLIC",
+        ),
+        ((DefaultGrant("o", "public", "f", "o", "EXECUTE"),), "f", "PUBLIC"),
+        ((DefaultGrant("o", "public", "r", "a", "SELECT"),), "r", "a"),
+        ((DefaultGrant("another", "", "f", "another", "EXECUTE"),), "f", "PUBLIC"),
+    ],
+)
+def test_default_privileges(rules: tuple[DefaultGrant, ...], kind: str, said: str) -> None:
+    """D-04: PostgreSQL gives functions to everybody unless a rule for every schema takes that away."""
+    assert open_to(rules, "o", kind) == said
