@@ -1,7 +1,15 @@
 -- 0019_member_tenant_consistency_guard.sql
 -- Guarantee: member and client of a row belong to the tenant of that row (INV-064).
--- Locks: SHARE ROW EXCLUSIVE on ingress_attestations and payment_outbox_attempts (triggers), SHARE UPDATE EXCLUSIVE for the validations.
+-- Locks: SHARE UPDATE EXCLUSIVE (validations), then SHARE ROW EXCLUSIVE on ingress_attestations and payment_outbox_attempts (triggers).
 SET LOCAL lock_timeout = '500ms';
+
+-- First, while nothing stronger than SHARE UPDATE EXCLUSIVE is held: the tables are read here, and nobody waits for that.
+ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_tenant_id_fkey;
+ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_client_id_fkey;
+ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_member_id_fkey;
+ALTER TABLE public.payment_outbox_attempts VALIDATE CONSTRAINT payment_outbox_attempts_tenant_id_fkey;
+ALTER TABLE public.payment_outbox_attempts VALIDATE CONSTRAINT payment_outbox_attempts_member_id_fkey;
+ALTER TABLE public.payment_outbox_pending VALIDATE CONSTRAINT payment_outbox_pending_tenant_id_fkey;
 
 CREATE FUNCTION public.enforce_member_tenant_match() RETURNS trigger
     LANGUAGE plpgsql
@@ -70,10 +78,3 @@ ALTER TABLE public.payment_outbox_attempts ENABLE ALWAYS TRIGGER trg_attempts_me
 -- The guards run with the rights of whoever inserts: the reads they need, and no more.
 GRANT SELECT (member_id, tenant_id) ON TABLE public.tenant_members TO symphony_ingest;
 GRANT SELECT (client_id, tenant_id) ON TABLE public.tenant_clients TO symphony_ingest;
-
-ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_tenant_id_fkey;
-ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_client_id_fkey;
-ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_member_id_fkey;
-ALTER TABLE public.payment_outbox_attempts VALIDATE CONSTRAINT payment_outbox_attempts_tenant_id_fkey;
-ALTER TABLE public.payment_outbox_attempts VALIDATE CONSTRAINT payment_outbox_attempts_member_id_fkey;
-ALTER TABLE public.payment_outbox_pending VALIDATE CONSTRAINT payment_outbox_pending_tenant_id_fkey;

@@ -1,7 +1,9 @@
 -- 0024_business_tables_privilege_hygiene_and_usage_event_conventions.sql
 -- Guarantee: PUBLIC holds nothing on any table; a usage event is recorded once per payer and key (INV-090, INV-104).
--- Locks: ACCESS EXCLUSIVE and SHARE on billing_usage_events, SHARE UPDATE EXCLUSIVE on ingress_attestations. Nothing is rewritten.
+-- Locks: SHARE UPDATE EXCLUSIVE on ingress_attestations, then ACCESS EXCLUSIVE and SHARE on billing_usage_events. Nothing is rewritten.
 SET LOCAL lock_timeout = '500ms';
+-- First, while nothing stronger is held: the table is read here.
+ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_signatures_is_array_check;
 -- now() is evaluated once, when the column is added: rows from before read that moment.
 ALTER TABLE public.billing_usage_events
     ADD COLUMN created_at timestamptz DEFAULT now(),
@@ -16,5 +18,3 @@ REVOKE ALL ON TABLE public.participants, public.billable_clients, public.billing
     public.policy_versions, public.revoked_client_certs, public.revoked_tokens, public.tenants, public.tenant_clients,
     public.tenant_members
     FROM PUBLIC;
-
-ALTER TABLE public.ingress_attestations VALIDATE CONSTRAINT ingress_attestations_signatures_is_array_check;

@@ -38,11 +38,15 @@ BEGIN
     NEW.predates_client_key := TG_OP = 'UPDATE' AND NEW.client_key IS NULL;
     IF TG_OP = 'UPDATE' THEN
         NEW.predates_client_key := NEW.predates_client_key AND OLD.predates_client_key AND OLD.client_key IS NULL;
+    ELSIF NEW.client_key IS NULL THEN
+        -- An upsert's proposal under an id that is taken, as for tenants below.
+        PERFORM FROM public.billable_clients AS b WHERE b.billable_client_id = NEW.billable_client_id FOR KEY SHARE;
+        NEW.predates_client_key := NEW.predates_client_key OR FOUND;
     END IF;
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION public.settle_billable_client_key() IS 'Normalises a payer''s key and decides whether the row predates it: never on insertion, never again once it had a key.';
+COMMENT ON FUNCTION public.settle_billable_client_key() IS 'Normalises a payer''s key and decides whether the row predates it: no row that is inserted does, nor one that ever had a key.';
 REVOKE EXECUTE ON FUNCTION public.settle_billable_client_key() FROM PUBLIC;
 CREATE TRIGGER trg_settle_billable_client_key BEFORE INSERT OR UPDATE ON public.billable_clients
     FOR EACH ROW EXECUTE FUNCTION public.settle_billable_client_key();
@@ -67,11 +71,18 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         -- The marker read true on every row that was there, also on one that had its payer: such a one may not lose it.
         NEW.predates_payer := NEW.predates_payer AND OLD.predates_payer AND OLD.billable_client_id IS NULL;
+    ELSIF NEW.billable_client_id IS NULL THEN
+        -- An upsert proposes a row before the server meets the one that is there. A proposal under a key that is taken may lack the payer:
+        -- it becomes an UPDATE of that row or ends at the unique key, and is never inserted, since the lock keeps row and keys in place.
+        PERFORM FROM public.tenants AS t
+          WHERE t.tenant_id = NEW.tenant_id OR t.tenant_key = NEW.tenant_key
+            FOR KEY SHARE;
+        NEW.predates_payer := NEW.predates_payer OR FOUND;
     END IF;
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION public.settle_tenant_payer() IS 'Decides whether a tenant predates the payer rule: never on insertion, never again once it had a payer.';
+COMMENT ON FUNCTION public.settle_tenant_payer() IS 'Decides whether a tenant predates the payer rule: no row that is inserted does, nor one that ever had a payer.';
 REVOKE EXECUTE ON FUNCTION public.settle_tenant_payer() FROM PUBLIC;
 CREATE TRIGGER trg_settle_tenant_payer BEFORE INSERT OR UPDATE ON public.tenants
     FOR EACH ROW EXECUTE FUNCTION public.settle_tenant_payer();

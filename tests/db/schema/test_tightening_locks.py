@@ -166,6 +166,28 @@ def test_the_notices_tell_a_rewrite_and_a_scan(before: MigratedDatabase) -> None
     assert {line.split()[0] for line in told} >= {"rewriting", "verifying"}
 
 
+@pytest.mark.parametrize("number", [19, 24])
+def test_a_validation_reads_before_any_lock_that_stops_writers(
+    migrated_to: Callable[[int], MigratedDatabase], project_files: tuple[MigrationFile, ...], number: int
+) -> None:
+    """A constraint is validated, which reads its table, while the file holds nothing that a writer waits for (AC4)."""
+    conn = migrated_to(number - 1).connect()
+    stopping = (
+        "SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid()"
+        " AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+        " AND c.relnamespace = 'public'::regnamespace"
+    )
+    validations = 0
+    with conn.transaction():
+        for statement in next(file for file in project_files if file.number == number).statements:
+            conn.execute(statement.text.encode())
+            if "VALIDATE CONSTRAINT" in statement.text:
+                validations += 1
+                assert conn.execute(stopping).fetchall() == []
+
+    assert validations > 0
+
+
 def test_only_the_concurrent_builds_run_outside_a_transaction(project_files: tuple[MigrationFile, ...]) -> None:
     """0026 is one transaction with its ledger row; 0027 and three others build indexes outside one (AC4)."""
     assert [file.number for file in project_files if file.no_tx] == [13, 18, 21, 27]
