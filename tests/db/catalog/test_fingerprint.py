@@ -171,7 +171,7 @@ def catalog_of(database: ScratchDatabase) -> Catalog:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_is_seen_and_named(base: ScratchDatabase, change: str) -> None:
-    """The fingerprint differs, and the comparison names the object."""
+    """The fingerprint differs, and the comparison names the object (D-27)."""
     before = catalog_of(base)
     with base.connect_admin() as conn:
         conn.execute(numbered(change, base).encode())
@@ -257,7 +257,7 @@ def test_the_reader_changes_nothing(base: ScratchDatabase) -> None:
 
 
 def test_the_baseline(base: ScratchDatabase) -> None:
-    """Equal: one check a kind, all hold. Changed: the kind's check fails, and one check tells each difference."""
+    """Equal: one check a kind, all hold. Changed: the kind fails, and one check tells each difference (D-27)."""
     golden = render_catalog(catalog_of(base))
     checks = verify_baseline(catalog_of(base), golden)
     assert len(checks) > 20

@@ -25,7 +25,7 @@ QUICK = Settings(lock_timeout_ms=100, lock_attempts=3, runner_lock_timeout_ms=30
 def test_runners_at_once_apply_each_file_once(
     empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any], runners: int
 ) -> None:
-    """On an empty database, ledger not yet made: all succeed, each file is applied by exactly one."""
+    """On an empty database, ledger not yet made: all succeed, each file is applied by exactly one (D-17)."""
     for number in range(1, 7):
         migrations.write(f"{number:04d}_t.sql", f"CREATE TABLE public.t{number} (a int); SELECT pg_sleep(0.02);")
     migrations.write("0007_i.sql", "-- symphony:no_tx\nCREATE UNIQUE INDEX CONCURRENTLY t1_a ON public.t1 (a);")
@@ -86,7 +86,7 @@ def test_a_waiting_runner_does_not_hold_up_a_concurrent_build(
 def test_a_busy_table_is_tried_again_as_a_whole(
     empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
 ) -> None:
-    """While a reader holds the second table, nobody is kept from the first; when it lets go, the file goes through."""
+    """While a reader holds the second table, the first is free; when it lets go, the file goes through (D-31)."""
     migrations.write("0001_t.sql", "CREATE TABLE public.a (x int); CREATE TABLE public.b (x int);")
     empty_database.apply(migrations.files())
     migrations.write("0002_c.sql", "ALTER TABLE public.a ADD y int; ALTER TABLE public.b ADD y int;")
@@ -131,7 +131,7 @@ def test_the_budget_for_locks_ends(empty_database: ScratchDatabase, migrations: 
 def test_a_catalog_row_changed_by_another_session_is_tried_again(
     empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
 ) -> None:
-    """`tuple concurrently updated` (XX000) is no failure of the file."""
+    """`tuple concurrently updated` (XX000) is no failure of the file (D-33)."""
     migrations.write("0001_t.sql", "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1';")
     empty_database.apply(migrations.files())
     migrations.write("0002_g.sql", "GRANT EXECUTE ON FUNCTION public.f() TO pg_monitor;")

@@ -59,7 +59,7 @@ def run(database: ScratchDatabase, migrations: MigrationFolder, **settings: Any)
 def test_a_build_that_is_killed_is_rebuilt_and_then_recorded(
     with_table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
 ) -> None:
-    """A writer is open, the building backend is killed: nothing is recorded; the next run rebuilds and records."""
+    """A writer is open, the building backend is killed: not recorded; the next run rebuilds and records (D-10)."""
     writer = with_table.connect(autocommit=False)
     writer.execute("INSERT INTO public.t VALUES (100, 'open')")
     call = background(lambda: with_table.apply(migrations.files()))
@@ -81,7 +81,7 @@ def test_a_build_that_is_killed_is_rebuilt_and_then_recorded(
 
 
 def test_duplicates_are_counted_and_never_shown(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """23505: the remains are dropped, the groups counted, the query handed over; the keys themselves stay inside."""
+    """23505: the remains go, groups are counted, the query is handed over; the keys stay inside (D-10)."""
     with with_table.connect() as conn:
         conn.execute("INSERT INTO public.t VALUES (1, 'secret-1'), (2, 'secret-1'), (3, 'secret-2'), (4, 'secret-2')")
     with pytest.raises(DuplicateKeysError) as caught:
@@ -146,7 +146,7 @@ def test_a_valid_index_of_this_definition_is_adopted(with_table: ScratchDatabase
 def test_another_definition_stops_the_run(
     with_table: ScratchDatabase, migrations: MigrationFolder, squatter: str, found: str
 ) -> None:
-    """The name is no proof: both definitions are shown, in the server's own words, and nothing is touched."""
+    """The name is no proof: both definitions are shown, in the server's own words, and nothing is touched (D-10)."""
     with with_table.connect() as conn:
         conn.execute(squatter.encode())
     with pytest.raises(IndexConflictError) as caught:
@@ -164,7 +164,7 @@ def test_another_definition_stops_the_run(
 
 
 def test_a_view_of_that_name_stops_the_run(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """IF NOT EXISTS would be satisfied by any relation of the name."""
+    """IF NOT EXISTS would be satisfied by any relation of the name (D-10)."""
     with with_table.connect() as conn:
         conn.execute("CREATE VIEW public.t_a AS SELECT 1 AS one")
     with pytest.raises(IndexConflictError, match=r"(?s)public\.t_a is the name of something else.*found   a view"):
@@ -218,7 +218,7 @@ def test_several_builds_in_one_file_are_completed(with_table: ScratchDatabase, m
 
 
 def test_an_index_dropped_again_is_not_recorded(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """The catalog is asked once more before the ledger row is written (the proof, not the command's success)."""
+    """The catalog is asked once more before the ledger row is written (the proof, not the command's success) (D-10)."""
     conn = with_table.connect()
     conn.execute("CREATE FUNCTION public.never(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'")
     from scripts.migrations import no_tx
@@ -333,7 +333,7 @@ def test_names_that_need_quotes(empty_database: ScratchDatabase, migrations: Mig
 def test_a_comment_that_mentions_concurrently_changes_nothing(
     empty_database: ScratchDatabase, migrations: MigrationFolder
 ) -> None:
-    """The statement decides, not the text: the file is transactional, and its failure leaves nothing."""
+    """The statement decides, not the text: the file is transactional, and its failure leaves nothing (D-18)."""
     migrations.write(
         "0001_t.sql",
         "-- CREATE INDEX CONCURRENTLY comes later; see symphony:no_tx\n"

@@ -75,7 +75,7 @@ def test_a_name_that_looks_like_a_migration(folder: Path, name: str) -> None:
 
 
 def test_duplicate_numbers(folder: Path) -> None:
-    """Two files of one number, written alike or not."""
+    """Two files of one number, written alike or not (D-19)."""
     (folder / "00001_second.sql").write_text("SELECT 1;")
     assert refused(folder, FileNameError) == (
         "error[file name]: number 0001 is taken twice\n"
@@ -85,7 +85,7 @@ def test_duplicate_numbers(folder: Path) -> None:
 
 
 def test_gaps(folder: Path) -> None:
-    """A missing number, and a folder that begins too high."""
+    """A missing number, and a folder that begins too high (D-19)."""
     (folder / "0004_d.sql").write_text("SELECT 1;")
     assert "0004_d.sql: gap in the numbers: 0002, 0003 missing" in refused(folder, FileNameError)
     (folder / "0001_first.sql").unlink()
@@ -208,7 +208,7 @@ def test_statements_that_may_not_stand_there(folder: Path, text: str, kind: type
     ],
 )
 def test_the_marker_is_found(folder: Path, text: str) -> None:
-    """A comment of its own, anywhere before the first statement."""
+    """A comment of its own, anywhere before the first statement (D-18)."""
     (folder / "0002_b.sql").write_text(text)
     assert read_migrations(folder)[1].no_tx
 

@@ -57,7 +57,7 @@ def test_tampered() -> None:
 
 
 def test_vanished() -> None:
-    """A recorded file that is gone."""
+    """A recorded file that is gone (D-19)."""
     with pytest.raises(VanishedError) as caught:
         plan_migrations(files(2), rows(files(4)))
     assert str(caught.value) == (
