@@ -265,16 +265,6 @@ def test_a_second_terminal_attempt_names_its_index(payments: Payments) -> None:
     assert caught.value.diag.constraint_name == "ux_outbox_attempts_one_terminal_per_outbox"
 
 
-def test_ids_are_of_the_built_in_generator(payments: Payments) -> None:
-    """Version 7, and the strategy says what is bound, whatever somebody adds later (D-41)."""
-    strategy = "SELECT uuid_extract_version(public.uuid_v7_or_random()), public.uuid_strategy()"
-    assert payments.rows(strategy) == [(7, "uuidv7")]
-    payments.run("CREATE FUNCTION public.uuidv7() RETURNS uuid LANGUAGE sql RETURN gen_random_uuid()")
-    assert payments.rows(strategy) == [(7, "uuidv7")]
-    payments.enqueue()
-    assert payments.one("SELECT uuid_extract_version(outbox_id) FROM public.payment_outbox_pending") == 7
-
-
 def test_an_older_server_is_refused(payments: Payments, project_files: tuple[MigrationFile, ...]) -> None:
     """The guard of 0001, asked for a version that nobody has: P7001, and what to do."""
     guard = project_files[0].statements[0]

@@ -129,3 +129,34 @@ def test_an_index_of_that_name_with_another_definition_is_no_index_of_ours(
 
     assert getattr(caught.value, "exit_code", None) == 5
     assert len(database.recorded()) == 26
+
+
+def test_the_same_index_built_before_is_adopted(migrated_to: Callable[[int], MigratedDatabase]) -> None:
+    """0013 builds what 0007 built: found whole and of that definition it is kept, and the file is recorded (D-34)."""
+    database = migrated_to(12)
+    oid = "SELECT 'public.idx_payment_outbox_pending_due_claim'::regclass::oid"
+    before = database.value(oid)
+
+    (applied,) = database.migrate(13).files
+
+    assert (applied.no_tx, database.value(oid)) == (True, before)
+    assert any("idx_payment_outbox_pending_due_claim" in note for note in applied.notes)
+
+
+def test_history_changes_no_type_and_repeats_no_name(
+    migrated_to: Callable[[int], MigratedDatabase],
+) -> None:
+    """A tenant is a uuid, and mandatory, from the first attestation on; 0017 neither converts nor restates (D-34)."""
+    database = migrated_to(16)
+    column = (
+        "SELECT format_type(atttypid, atttypmod) || ' ' || attnotnull FROM pg_attribute"
+        " WHERE attrelid = 'public.ingress_attestations'::regclass AND attname = 'tenant_id'"
+    )
+    shape = "SELECT pg_get_indexdef('public.idx_ingress_attestations_tenant_received'::regclass)"
+    before = (database.value(column), database.value(shape))
+
+    database.migrate(17)
+
+    assert before == (database.value(column), database.value(shape))
+    assert before[0] == "uuid true"
+    assert "WHERE (tenant_id IS NOT NULL)" in before[1]
