@@ -148,7 +148,7 @@ def ceiling_is_sane(stage: Stage) -> None:
 
 
 def ceiling_is_policy(stage: Stage) -> None:
-    """A worker that could lower the ceiling would turn its first retry into a lost payment: its own setting is nothing."""
+    """A worker that could lower the ceiling would turn its first retry into a lost payment: its setting is nothing."""
     item = world.queued(stage)
     token = world.leased(stage, item, worker=_WORKER)
     stage.become(EXECUTOR)

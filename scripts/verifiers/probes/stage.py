@@ -36,8 +36,8 @@ _NO_ANSWER_STATES = ("25P02", "25P03", "25P04")
 class Stage:
     """One connection inside a transaction that will be rolled back.
 
-    `home` is the role that acts when no other is named: the schema's owner. `keyed`: payers have keys already, so that a
-    database from before them fails for what it lacks, and not because no payer could be planted.
+    `home` is the role that acts when no other is named: the schema's owner. `keyed`: payers have keys already, so that
+    a database from before them fails for what it lacks, and not because no payer could be planted.
     """
 
     conn: psycopg.Connection[Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import select_invariants, verify_invariant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import psycopg
     from db.verifiers.mutants import Mutant
     from fix_database import ScratchDatabase

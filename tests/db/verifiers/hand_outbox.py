@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from db.verifiers.mutants import Mutant
-from scripts.verifiers.facts.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +23,15 @@ def rewritten(invariant: str, function: str, old: str, new: str, *checks: str) -
     """A mutant of one function's body."""
     title = f"{function}: {' '.join(old.split())[:60]} → {' '.join(new.split())[:60]}"
     return Mutant(title, {invariant: frozenset(checks)}, rewrites=((function, old, new),), only=False)
+
+
+def hollowed(signature: str, *, definer: bool = False) -> str:
+    """The trigger function, its settings kept, doing nothing."""
+    return (
+        f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql "
+        f"SECURITY {'DEFINER' if definer else 'INVOKER'} "
+        "SET search_path = pg_catalog, public, pg_temp AS 'BEGIN RETURN NEW; END'"
+    )
 
 
 def weakened(table: str, name: str, to: str = "true") -> str:
@@ -391,7 +399,7 @@ def proofs() -> Iterator[Mutant]:
     yield sql(gate, "no proof has a subject", ["proof_rightly_attributed"], strict)
     extra = (
         "CREATE FUNCTION public.mutant() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
-        "CREATE TRIGGER zz_mutant BEFORE INSERT ON public.external_proofs FOR EACH ROW EXECUTE FUNCTION public.mutant()",
+        "CREATE TRIGGER zz_mutant BEFORE INSERT ON public.external_proofs FOR EACH ROW EXECUTE FUNCTION mutant()",
     )
     yield sql(gate, "a stranger's trigger", ["external_proofs_no_other_trigger"], *extra)
 
@@ -464,8 +472,10 @@ def legacy() -> Iterator[Mutant]:
     trigger = "trg_set_corr_id_payment_outbox_pending"
     insert_only = (
         f"DROP TRIGGER {trigger} ON public.payment_outbox_pending",
-        f"CREATE TRIGGER {trigger} BEFORE INSERT ON public.payment_outbox_pending FOR EACH ROW "
-        "EXECUTE FUNCTION public.set_correlation_id_if_null()",
+        (
+            f"CREATE TRIGGER {trigger} BEFORE INSERT ON public.payment_outbox_pending FOR EACH ROW "
+            "EXECUTE FUNCTION public.set_correlation_id_if_null()"
+        ),
         f"ALTER TABLE public.payment_outbox_pending ENABLE ALWAYS TRIGGER {trigger}",
     )
     yield sql(gate, "old items are stuck", [trigger, "old_item_setup"], *insert_only)

@@ -171,7 +171,7 @@ def _trigger(table: Table, trigger: Trigger) -> Iterator[Mutant]:
     always = f"ALTER TABLE {where} ENABLE ALWAYS TRIGGER {trigger.name}"
     when = f"WHEN ({trigger.when}) " if trigger.when else ""
 
-    def made(  # noqa: PLR0913 - the parts of CREATE TRIGGER
+    def made(
         *,
         on: str = where,
         timing: str = trigger.timing,
@@ -203,7 +203,7 @@ def _trigger(table: Table, trigger: Trigger) -> Iterator[Mutant]:
 def _name_of(table: Table, constraint: Constraint, reading: Reading) -> str:
     """The name that the database has given it."""
     for found in reading.tables[table.name].constraints:
-        if found.kind == constraint.kind and found.columns == constraint.columns:
-            if found.kind != "c" or same_expression(constraint.expression, found.expression):
-                return found.name
+        alike = found.kind == constraint.kind and found.columns == constraint.columns
+        if alike and (found.kind != "c" or same_expression(constraint.expression, found.expression)):
+            return found.name
     raise KeyError(constraint.text)

@@ -81,5 +81,7 @@ def test_conventions_are_read_from_their_file(bench: Bench, tmp_path: Path, monk
 
     assert {check.id for check in result.checks if check.holds} == {"index on tenants (status)"}
     assert result.details["mismatched"] == ["tenants.tenant_key", "conventions_version"]
-    assert "tenants.no_such_column" in result.details["missing"]
+    missing = result.details["missing"]
+    assert isinstance(missing, list)
+    assert "tenants.no_such_column" in missing
     assert result.details["tables_checked"] == 2

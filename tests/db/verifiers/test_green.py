@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from db.verifiers.conftest import Bench
 from psycopg import sql
 
-from db.verifiers.conftest import Bench
 from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
 from scripts.verifiers.facts.tables import TABLES
@@ -99,7 +99,7 @@ def test_nothing_is_left_behind(bench: Bench) -> None:
             bench.owner.execute("SELECT name, setting FROM pg_settings WHERE name !~ '^transaction|[.]'").fetchall(),
             bench.owner.execute("SELECT current_user, session_user, pg_my_temp_schema() <> 0").fetchall()[0][:2],
             bench.owner.execute(
-                "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype IN ('advisory', 'transactionid')"
+                "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid'"
             ).fetchall(),
             bench.owner.info.transaction_status,
         ]
@@ -115,8 +115,10 @@ SQUATTERS = (
     "CREATE TABLE squatter.tenants (LIKE public.tenants INCLUDING ALL)",
     "CREATE TABLE squatter.payment_outbox_pending (LIKE public.payment_outbox_pending INCLUDING ALL)",
     "CREATE FUNCTION squatter.set_correlation_id_if_null() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
-    "CREATE TRIGGER trg_set_corr_id_payment_outbox_pending BEFORE INSERT ON squatter.payment_outbox_pending "
-    "FOR EACH ROW EXECUTE FUNCTION squatter.set_correlation_id_if_null()",
+    (
+        "CREATE TRIGGER trg_set_corr_id_payment_outbox_pending BEFORE INSERT ON squatter.payment_outbox_pending "
+        "FOR EACH ROW EXECUTE FUNCTION squatter.set_correlation_id_if_null()"
+    ),
     "CREATE UNIQUE INDEX ux_billable_clients_client_key ON squatter.tenants (tenant_key)",
 )
 
@@ -149,12 +151,13 @@ GUTTED = (
     """DO $$ DECLARE r record; BEGIN
         FOR r IN SELECT conrelid::regclass AS t, conname AS c FROM pg_constraint
                   WHERE connamespace = 'public'::regnamespace AND contype = 'c' LOOP
-            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I CHECK (true) NOT VALID', r.t, r.c, r.c);
+            EXECUTE format('ALTER TABLE %1$s DROP CONSTRAINT %2$I, ADD CONSTRAINT %2$I CHECK (true) NOT VALID',
+                           r.t, r.c);
         END LOOP;
     END $$""",
     """DO $$ DECLARE r record; BEGIN
-        FOR r IN SELECT c.relname AS i, t.oid::regclass AS t FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
-                   JOIN pg_class t ON t.oid = x.indrelid
+        FOR r IN SELECT c.relname AS i, t.oid::regclass AS t FROM pg_index x
+                   JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
                   WHERE t.relnamespace = 'public'::regnamespace
                     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid) LOOP
             EXECUTE format('DROP INDEX public.%I', r.i);
@@ -231,7 +234,7 @@ def test_a_harmless_change_raises_no_alarm(bench: Bench, change: str) -> None:
 
 
 def fill(conn: psycopg.Connection[Any], count: int = 10_000) -> None:
-    """Rows as production would hold them: a queue with due, leased and expired items, a ledger, attestations, payers."""
+    """Rows as production would hold them: due, leased and expired items, a ledger, attestations, payers."""
     with conn.transaction():
         conn.execute(
             "INSERT INTO public.billable_clients (legal_name, client_type, client_key)"
@@ -239,7 +242,7 @@ def fill(conn: psycopg.Connection[Any], count: int = 10_000) -> None:
         )
         conn.execute(
             "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id)"
-            " SELECT 'tenant-' || row_number() OVER (), 'tenant', 'NGO', billable_client_id FROM public.billable_clients"
+            " SELECT client_key, 'tenant', 'NGO', billable_client_id FROM public.billable_clients"
         )
         conn.execute(
             "INSERT INTO public.tenant_members (tenant_id, member_ref)"
@@ -257,7 +260,7 @@ def fill(conn: psycopg.Connection[Any], count: int = 10_000) -> None:
         )
         conn.execute(
             "SELECT count(e.*) FROM public.ingress_attestations AS i, LATERAL public.enqueue_payment_outbox("
-            "i.instruction_id, 'participant-' || (i.instruction_id), i.attestation_id::text, 'RAIL', '{}', i.tenant_id) AS e"
+            "i.instruction_id, i.instruction_id, i.attestation_id::text, 'RAIL', '{}', i.tenant_id) AS e"
         )
         conn.execute(
             "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key,"
@@ -268,14 +271,13 @@ def fill(conn: psycopg.Connection[Any], count: int = 10_000) -> None:
         # A third is due, a third is leased, a third was left by workers that died long ago.
         conn.execute(
             "UPDATE public.payment_outbox_pending SET claimed_by = 'worker', lease_token = gen_random_uuid(),"
-            " claimed_at = now(), lease_expires_at = now() + CASE sequence_id + length(instruction_id) %% 2"
-            " WHEN 1 THEN interval '1 hour' ELSE interval '-9 years' END WHERE hashtext(instruction_id) %% 3 <> 0".replace(
-                "%%", "%"
-            )
+            " claimed_at = now(), lease_expires_at = now() + CASE WHEN hashtext(instruction_id) % 3 = 1"
+            " THEN interval '1 hour' ELSE interval '-9 years' END WHERE hashtext(instruction_id) % 3 <> 0"
         )
         conn.execute(
             "INSERT INTO public.billing_usage_events (billable_client_id, tenant_id, event_type, units, quantity)"
-            " SELECT billable_client_id, tenant_id, 'CASE_PACK', 'count', 1 FROM public.tenants, generate_series(1, %s)",
+            " SELECT billable_client_id, tenant_id, 'CASE_PACK', 'count', 1"
+            " FROM public.tenants, generate_series(1, %s)",
             [count // 100],
         )
         conn.execute("INSERT INTO public.policy_versions (version, checksum) VALUES ('active', 'checksum')")

@@ -32,7 +32,7 @@ def test_each_definition_is_held_by_exactly_one_check(bench: Bench) -> None:
 
 
 def test_hooks_are_definitions(bench: Bench) -> None:
-    """D-08: each of the predecessor's 75 and 18 hooks is red when its object is hollowed out."""
+    """D-08: each of the predecessor's 75 and 18 hooks is red when its object is hollow."""
     by_check: dict[str, list[Mutant]] = {}
     for mutant in derived(bench.on(bench.owner).facts):
         (check,) = mutant.must[DEFINITIONS]
@@ -50,10 +50,10 @@ def test_hooks_are_definitions(bench: Bench) -> None:
 
 
 def test_each_behaviour_is_seen_to_break(bench: Bench) -> None:
-    """AC1, AC2, AC3, AC5, AC6, D-01, D-02, D-03, D-04, D-05, D-06, D-07, D-11, D-12, D-13, D-15, D-28, D-29, D-30, D-39.
+    """Each behaviour is taken away with every name left in place, and the check that answers for it turns red.
 
-    Each is taken away with every name left in place; the check that answers for it turns red. Together they turn every
-    check of every invariant red at least once.
+    Together the mutants turn every check of every invariant red at least once. They are of AC1, AC2, AC3, AC5, AC6 and
+    D-01, D-02, D-03, D-04, D-05, D-06, D-07, D-11, D-12, D-13, D-15, D-28, D-29, D-30, D-39.
     """
     green = {name: {check.id for check in result.checks} for name, result in bench.settle().items()}
     seen: dict[str, set[str]] = {name: set() for name in green}

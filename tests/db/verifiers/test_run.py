@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-import pytest
-
 from scripts.result import Outcome
 from scripts.verifiers import run
 from scripts.verifiers.model import Database, Invariant
 from scripts.verifiers.run import select_invariants, verify_invariant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
     from db.verifiers.conftest import Bench
 
     from scripts.verifiers.model import Findings
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 SECRET = "4929-row-data"
 
 
-def invariant(verify: object) -> Invariant:
+def invariant(verify: Callable[[Database, Findings], None]) -> Invariant:
     """An invariant of the test's own."""
     (some,) = select_invariants(["outbox-mvcc-posture"])
     return replace(some, id="test", verify=verify)
 
 
 def test_a_missing_table_fails_with_a_sentence(bench: Bench) -> None:
-    """Without the table its invariants fail, by name of what is absent; no error, no traceback, the others are asked."""
+    """Without the table its invariants fail, by name of what is absent; the others are asked."""
     with bench.owner.transaction(force_rollback=True):
         bench.owner.execute("DROP TABLE public.payment_outbox_pending CASCADE")
         results = bench.settle()
@@ -50,7 +51,7 @@ def test_a_lost_connection_is_replaced(bench: Bench) -> None:
     subject = Database(lost, bench.database.connect, bench.files)
     (pid,) = lost.execute("SELECT pg_backend_pid()").fetchone() or (0,)
 
-    def verify(database: Database, findings: Findings) -> None:  # noqa: ARG001 - what every invariant takes
+    def verify(database: Database, findings: Findings) -> None:
         bench.admin.execute("SELECT pg_terminate_backend(%s)", [pid])
         database.conn.execute("SELECT 1")
 
@@ -85,7 +86,7 @@ def test_an_invariant_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPat
     """Many short questions that take too long together end in the same way."""
     monkeypatch.setattr(run, "INVARIANT_TIMEOUT_MS", 200)
 
-    def verify(database: Database, findings: Findings) -> None:  # noqa: ARG001 - what every invariant takes
+    def verify(database: Database, findings: Findings) -> None:
         for _ in range(100):
             database.conn.execute("SELECT pg_sleep(0.05)")
 
@@ -135,7 +136,7 @@ def test_no_row_data_in_any_text(bench: Bench) -> None:
 
 def test_nothing_examined_is_no_pass(bench: Bench) -> None:
     """An invariant that asked nothing is an error."""
-    result = verify_invariant(invariant(lambda database, findings: None), bench.on(bench.owner))
+    result = verify_invariant(invariant(lambda _database, _findings: None), bench.on(bench.owner))
 
     assert result.outcome is Outcome.ERROR
 
@@ -178,7 +179,7 @@ def test_the_clock_is_the_callers(bench: Bench) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     ticks = count()
     result = verify_invariant(
-        invariant(lambda database, findings: findings.check("a", expected=1, observed=1)),
+        invariant(lambda _, findings: findings.check("a", expected=1, observed=1)),
         bench.on(bench.owner),
         now=lambda: start + timedelta(seconds=next(ticks)),
     )

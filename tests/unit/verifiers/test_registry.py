@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import subprocess  # noqa: TID251 - a process of its own shows what an import alone loads
 import sys
 from collections import Counter
 from pathlib import Path
@@ -86,23 +86,31 @@ def test_an_unknown_or_empty_selection_is_an_error(only: list[str]) -> None:
     [
         (
             UnaskedError.role_out_of_reach("a, b", sqlstate="42501"),
-            "error[unasked]: the probes cannot act as a, b\n  SQLSTATE  42501\n"
-            "  help: verify as the role that made a, b, or as a superuser",
+            (
+                "error[unasked]: the probes cannot act as a, b\n  SQLSTATE  42501\n"
+                "  help: verify as the role that made a, b, or as a superuser"
+            ),
         ),
         (
             UnaskedError.refused(sqlstate="55P03", name="LockNotAvailable"),
-            "error[unasked]: the database gave no answer\n  SQLSTATE  55P03 LockNotAvailable\n"
-            "  help: repeat it alone with the command above; 55P03 and 57014 mean that others hold what it needs",
+            (
+                "error[unasked]: the database gave no answer\n  SQLSTATE  55P03 LockNotAvailable\n"
+                "  help: repeat it alone with the command above; 55P03 and 57014 mean that others hold what it needs"
+            ),
         ),
         (
             UnaskedError.own_fault("ValueError", "attempts.py:7"),
-            "error[unasked]: attempts.py:7: the verifier itself failed\n  fault  ValueError at attempts.py:7\n"
-            "  help: report it; the other invariants were asked all the same",
+            (
+                "error[unasked]: attempts.py:7: the verifier itself failed\n  fault  ValueError at attempts.py:7\n"
+                "  help: report it; the other invariants were asked all the same"
+            ),
         ),
         (
             UnaskedError.connection_lost(),
-            "error[unasked]: the connection to the database was lost\n"
-            "  help: the next invariant gets a new connection; repeat this one alone",
+            (
+                "error[unasked]: the connection to the database was lost\n"
+                "  help: the next invariant gets a new connection; repeat this one alone"
+            ),
         ),
     ],
 )
@@ -115,7 +123,7 @@ def test_error_texts(error: UnaskedError, text: str) -> None:
 def test_the_list_is_light() -> None:
     """Importing it loads neither the driver nor the parser: `invoke --list` and the CI matrix read it."""
     code = "import sys, scripts.verifiers.registry; print(sorted({'psycopg', 'postgast', 'docker'} & set(sys.modules)))"
-    done = subprocess.run(  # noqa: TID251 - a process of its own shows what an import alone loads
+    done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
 
