@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.probes import attempts, chain, claims, legacy, notify, proofs
+from scripts.verifiers.probes import attempts, chain, claims, legacy, notify, proofs, replay
 from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    play(database.conn, findings, attempts.REPLAY_PROBES)
+    play(database.conn, findings, replay.REPLAY_PROBES)
 
 
 def verify_claims(database: Database, findings: Findings) -> None:

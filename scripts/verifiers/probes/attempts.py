@@ -1,8 +1,7 @@
-"""INV-011, INV-015, INV-023, INV-032: what completion and repair write, replay, where retrying ends (D-01, D-07)."""
+"""INV-015, INV-032: what completion and repair write, and where retrying ends (D-01, D-07)."""
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
@@ -11,10 +10,10 @@ from scripts.verifiers.probes.stage import Probe
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
 
-EXECUTOR, INGEST = "symphony_executor", "symphony_ingest"
-_WORKER = "probe-worker"
-_REPAIR: LiteralString = "SELECT r.outbox_id, r.attempt_no FROM public.repair_expired_leases(%s, %s) AS r"
-_STATE: LiteralString = (
+EXECUTOR = "symphony_executor"
+WORKER = "probe-worker"
+REPAIR: LiteralString = "SELECT r.outbox_id, r.attempt_no FROM public.repair_expired_leases(%s, %s) AS r"
+STATE: LiteralString = (
     "SELECT p.claimed_by IS NULL AND p.lease_token IS NULL AND p.lease_expires_at IS NULL, p.attempt_count, "
     "p.next_attempt_at > pg_catalog.clock_timestamp() FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
 )
@@ -26,18 +25,13 @@ _TIMES: LiteralString = (
     "SELECT a.claimed_at = '2001-02-03 04:05:06+00', a.completed_at > pg_catalog.now() "
     "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
 )
-_LOST: LiteralString = (
-    "SELECT a.error_code, pg_catalog.strpos(a.error_message, 'probe-worker') > 0, "
-    "a.claimed_at = '2001-02-03 04:05:06+00' FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
-)
-_REPLAY: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.state")
 
 
 def complete(stage: Stage, item: world.Item, state: str) -> str | None:
     """Lease and complete the item as a worker does; the state that was recorded."""
-    token = world.leased(stage, item, worker=_WORKER)
+    token = world.leased(stage, item, worker=WORKER)
     found: str | None = stage.value(
-        world.COMPLETE, {"item": item.outbox_id, "token": token, "worker": _WORKER, "state": state}, role=EXECUTOR
+        world.COMPLETE, {"item": item.outbox_id, "token": token, "worker": WORKER, "state": state}, role=EXECUTOR
     )
     return found
 
@@ -85,7 +79,7 @@ def retryable(stage: Stage) -> None:
     stage.findings.check(
         "retryable_requeues",
         expected=["RETRYABLE", ["RETRYABLE"], [True, 1, True]],
-        observed=[recorded, [*world.attempts(stage, item)], [*(stage.row(_STATE, [item.outbox_id]) or ())]],
+        observed=[recorded, [*world.attempts(stage, item)], [*(stage.row(STATE, [item.outbox_id]) or ())]],
         where="public.complete_outbox_attempt",
     )
     stage.findings.check(
@@ -114,9 +108,9 @@ def ceiling_of_repair(stage: Stage) -> None:
     """Repair fails the item at the ceiling, and the others of the batch are repaired with it (D-01)."""
     worn, fresh = world.queued(stage), world.queued(stage)
     ceiling = _tried_to_the_brink(stage, worn)
-    world.leased(stage, worn, worker=_WORKER, expired=True)
-    world.leased(stage, fresh, worker=_WORKER, expired=True)
-    handled = {row[0]: row[1] for row in stage.rows(_REPAIR, [2, "probe-repairer"], role=EXECUTOR)}
+    world.leased(stage, worn, worker=WORKER, expired=True)
+    world.leased(stage, fresh, worker=WORKER, expired=True)
+    handled = {row[0]: row[1] for row in stage.rows(REPAIR, [2, "probe-repairer"], role=EXECUTOR)}
     last = stage.row(_LAST, [worn.outbox_id]) or (0, "", "", False, "")
     stage.findings.check(
         "repair_at_the_ceiling_fails_the_item",
@@ -150,10 +144,10 @@ def ceiling_is_sane(stage: Stage) -> None:
 def ceiling_is_policy(stage: Stage) -> None:
     """A worker that could lower the ceiling would turn its first retry into a lost payment: its setting is nothing."""
     item = world.queued(stage)
-    token = world.leased(stage, item, worker=_WORKER)
+    token = world.leased(stage, item, worker=WORKER)
     stage.become(EXECUTOR)
     stage.value("SELECT pg_catalog.set_config('symphony.outbox_retry_ceiling', '1', true)")
-    call = {"item": item.outbox_id, "token": token, "worker": _WORKER, "state": "RETRYABLE"}
+    call = {"item": item.outbox_id, "token": token, "worker": WORKER, "state": "RETRYABLE"}
     recorded = stage.value(world.COMPLETE, call)
     stage.findings.check(
         "ceiling_not_set_by_a_worker",
@@ -182,137 +176,6 @@ def takeover(stage: Stage) -> None:
                 observed=[[*world.attempts(stage, item)[-1:]], world.is_queued(stage, item)],
                 where=where,
             )
-
-
-def replay(stage: Stage) -> None:
-    """One request queued twice is one item, in the queue and after it has left it."""
-    asked = world.request(world.tenant(stage))
-    where = "public.enqueue_payment_outbox"
-    first = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
-    again = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
-    item = world.Item(first[0], asked)
-    stage.findings.check(
-        "replay_while_queued",
-        expected=["PENDING", "PENDING", True, True, []],
-        observed=[
-            first[1],
-            again[1],
-            first[0] == again[0],
-            world.is_queued(stage, item),
-            [*world.attempts(stage, item)],
-        ],
-        where=where,
-    )
-    complete(stage, item, "DISPATCHED")
-    late = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
-    stage.findings.check(
-        "replay_after_dispatch",
-        expected=[True, "DISPATCHED", False],
-        observed=[late[0] == first[0], late[1], world.is_queued(stage, item)],
-        where=where,
-    )
-
-
-def content(stage: Stage) -> None:
-    """A key stands for one payment of one tenant: other content is refused, another tenant's is another item (D-13)."""
-    asked = world.request(world.tenant(stage))
-    where = "public.enqueue_payment_outbox"
-    item = world.Item(stage.value(world.ENQUEUE, asked, role=INGEST), asked)
-    others = {"participant": world.name("participant"), "rail": "OTHER", "payload": '{"amount": 2}'}
-    for field, value in others.items():
-        stage.refused(
-            f"key_with_other_{field}", "P7104", world.ENQUEUE, asked | {field: value}, role=INGEST, where=where
-        )
-    spelled = stage.value(world.ENQUEUE, asked | {"payload": '{ "amount" : 1 }'}, role=INGEST)
-    stage.findings.check(
-        "key_with_same_content_respelled", expected=True, observed=spelled == item.outbox_id, where=where
-    )
-    for label, tenant in (("another_tenant", world.tenant(stage)), ("no_tenant", None)):
-        found = stage.value(world.ENQUEUE, asked | {"tenant": tenant}, role=INGEST)
-        stage.findings.check(
-            f"key_of_{label}", expected=True, observed=found is not None and found != item.outbox_id, where=where
-        )
-    complete(stage, item, "FAILED")
-    stage.refused(
-        "key_with_other_content_after_the_end",
-        "P7104",
-        world.ENQUEUE,
-        asked | {"rail": "OTHER"},
-        role=INGEST,
-        where=where,
-    )
-
-
-def imported(stage: Stage) -> None:
-    """The key of an item that came by another way than enqueue counts all the same."""
-    asked = world.request(world.tenant(stage))
-    where = "public.enqueue_payment_outbox"
-    item = stage.value(
-        "INSERT INTO public.payment_outbox_pending (instruction_id, participant_id, idempotency_key, rail_type, "
-        "sequence_id, payload, tenant_id) VALUES (%(instruction)s, %(participant)s, %(key)s, %(rail)s, 1, "
-        "%(payload)s::jsonb, %(tenant)s) RETURNING outbox_id",
-        asked,
-    )
-    found = stage.value(world.ENQUEUE, asked, role=INGEST)
-    stage.findings.check("key_of_an_imported_item", expected=True, observed=found == item, where=where)
-    other = asked | {"rail": "OTHER"}
-    stage.refused("key_of_an_imported_item_with_other_content", "P7104", world.ENQUEUE, other, role=INGEST, where=where)
-
-
-def arguments(stage: Stage) -> None:
-    """What is missing, empty or no object is refused before anything is written."""
-    asked = world.request()
-    where = "public.enqueue_payment_outbox"
-    for field in ("instruction", "participant", "key", "rail", "payload"):
-        stage.refused(
-            f"enqueue_without_{field}", "23502", world.ENQUEUE, asked | {field: None}, role=INGEST, where=where
-        )
-    for field in ("instruction", "participant", "key", "rail"):
-        stage.refused(
-            f"enqueue_with_empty_{field}", "P7105", world.ENQUEUE, asked | {field: ""}, role=INGEST, where=where
-        )
-    refusal = "23514 ck_pending_payload_is_object"
-    stage.refused("enqueue_a_list", refusal, world.ENQUEUE, asked | {"payload": "[]"}, role=INGEST, where=where)
-    unknown = asked | {"tenant": uuid.uuid4()}
-    stage.refused("enqueue_for_unknown_tenant", "23503", world.ENQUEUE, unknown, role=INGEST, where=where)
-    for label, values in (
-        ("no_batch", [None, _WORKER]),
-        ("empty_batch", [0, _WORKER]),
-        ("no_worker", [1, None]),
-        ("empty_worker", [1, ""]),
-        ("blank_worker", [1, " \t"]),
-    ):
-        stage.refused(f"repair_{label}", "P7105", _REPAIR, values, role=EXECUTOR, where="public.repair_expired_leases")
-
-
-def zombie(stage: Stage) -> None:
-    """A lease that ran out is recorded once, the item is still queued once, and a replay finds it."""
-    item = world.queued(stage)
-    world.leased(stage, item, worker=_WORKER, expired=True)
-    stage.rows(_REPAIR, [1, "probe-repairer"], role=EXECUTOR)
-    stage.findings.check(
-        "expired_lease_is_a_zombie_attempt",
-        expected=[["ZOMBIE_REQUEUE"], True, [True, 1, True]],
-        observed=[
-            [*world.attempts(stage, item)],
-            world.is_queued(stage, item),
-            [*(stage.row(_STATE, [item.outbox_id]) or ())],
-        ],
-        where="public.repair_expired_leases",
-    )
-    stage.findings.check(
-        "zombie_names_the_lost_worker",
-        expected=["LEASE_EXPIRED", True, True],
-        observed=[*(stage.row(_LOST, [item.outbox_id]) or ())],
-        where="public.repair_expired_leases",
-    )
-    again = stage.row(_REPLAY, item.asked, role=INGEST) or (None, "")
-    stage.findings.check(
-        "replay_of_a_zombie",
-        expected=[True, "PENDING"],
-        observed=[again[0] == item.outbox_id, again[1]],
-        where="public.enqueue_payment_outbox",
-    )
 
 
 def _ceiling(stage: Stage) -> int:
@@ -347,11 +210,4 @@ CEILING_PROBES = (
     Probe("takeover_setup", takeover),
     Probe("ceiling_setting_setup", ceiling_is_sane),
     Probe("ceiling_policy_setup", ceiling_is_policy),
-)
-REPLAY_PROBES = (
-    Probe("replay_setup", replay),
-    Probe("content_setup", content),
-    Probe("imported_setup", imported),
-    Probe("arguments_setup", arguments),
-    Probe("zombie_setup", zombie),
 )

@@ -1,0 +1,160 @@
+"""INV-011, INV-023, D-13: one request of one tenant is one item, whatever is repeated and whoever died."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, LiteralString
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.attempts import EXECUTOR, REPAIR, STATE, WORKER, complete
+from scripts.verifiers.probes.stage import Probe
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Stage
+
+INGEST = "symphony_ingest"
+_LOST: LiteralString = (
+    "SELECT a.error_code, pg_catalog.strpos(a.error_message, 'probe-worker') > 0, "
+    "a.claimed_at = '2001-02-03 04:05:06+00' FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
+)
+_REPLAY: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.state")
+
+
+def replay(stage: Stage) -> None:
+    """One request queued twice is one item, in the queue and after it has left it."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    first = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    again = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    item = world.Item(first[0], asked)
+    stage.findings.check(
+        "replay_while_queued",
+        expected=["PENDING", "PENDING", True, True, []],
+        observed=[
+            first[1],
+            again[1],
+            first[0] == again[0],
+            world.is_queued(stage, item),
+            [*world.attempts(stage, item)],
+        ],
+        where=where,
+    )
+    complete(stage, item, "DISPATCHED")
+    late = stage.row(_REPLAY, asked, role=INGEST) or (None, "")
+    stage.findings.check(
+        "replay_after_dispatch",
+        expected=[True, "DISPATCHED", False],
+        observed=[late[0] == first[0], late[1], world.is_queued(stage, item)],
+        where=where,
+    )
+
+
+def content(stage: Stage) -> None:
+    """A key stands for one payment of one tenant: other content is refused, another tenant's is another item (D-13)."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    item = world.Item(stage.value(world.ENQUEUE, asked, role=INGEST), asked)
+    others = {"participant": world.name("participant"), "rail": "OTHER", "payload": '{"amount": 2}'}
+    for field, value in others.items():
+        stage.refused(
+            f"key_with_other_{field}", "P7104", world.ENQUEUE, asked | {field: value}, role=INGEST, where=where
+        )
+    spelled = stage.value(world.ENQUEUE, asked | {"payload": '{ "amount" : 1 }'}, role=INGEST)
+    stage.findings.check(
+        "key_with_same_content_respelled", expected=True, observed=spelled == item.outbox_id, where=where
+    )
+    for label, tenant in (("another_tenant", world.tenant(stage)), ("no_tenant", None)):
+        found = stage.value(world.ENQUEUE, asked | {"tenant": tenant}, role=INGEST)
+        stage.findings.check(
+            f"key_of_{label}", expected=True, observed=found is not None and found != item.outbox_id, where=where
+        )
+    complete(stage, item, "FAILED")
+    stage.refused(
+        "key_with_other_content_after_the_end",
+        "P7104",
+        world.ENQUEUE,
+        asked | {"rail": "OTHER"},
+        role=INGEST,
+        where=where,
+    )
+
+
+def imported(stage: Stage) -> None:
+    """The key of an item that came by another way than enqueue counts all the same."""
+    asked = world.request(world.tenant(stage))
+    where = "public.enqueue_payment_outbox"
+    item = stage.value(
+        "INSERT INTO public.payment_outbox_pending (instruction_id, participant_id, idempotency_key, rail_type, "
+        "sequence_id, payload, tenant_id) VALUES (%(instruction)s, %(participant)s, %(key)s, %(rail)s, 1, "
+        "%(payload)s::jsonb, %(tenant)s) RETURNING outbox_id",
+        asked,
+    )
+    found = stage.value(world.ENQUEUE, asked, role=INGEST)
+    stage.findings.check("key_of_an_imported_item", expected=True, observed=found == item, where=where)
+    other = asked | {"rail": "OTHER"}
+    stage.refused("key_of_an_imported_item_with_other_content", "P7104", world.ENQUEUE, other, role=INGEST, where=where)
+
+
+def arguments(stage: Stage) -> None:
+    """What is missing, empty or no object is refused before anything is written."""
+    asked = world.request()
+    where = "public.enqueue_payment_outbox"
+    for field in ("instruction", "participant", "key", "rail", "payload"):
+        stage.refused(
+            f"enqueue_without_{field}", "23502", world.ENQUEUE, asked | {field: None}, role=INGEST, where=where
+        )
+    for field in ("instruction", "participant", "key", "rail"):
+        stage.refused(
+            f"enqueue_with_empty_{field}", "P7105", world.ENQUEUE, asked | {field: ""}, role=INGEST, where=where
+        )
+    refusal = "23514 ck_pending_payload_is_object"
+    stage.refused("enqueue_a_list", refusal, world.ENQUEUE, asked | {"payload": "[]"}, role=INGEST, where=where)
+    unknown = asked | {"tenant": uuid.uuid4()}
+    stage.refused("enqueue_for_unknown_tenant", "23503", world.ENQUEUE, unknown, role=INGEST, where=where)
+    for label, values in (
+        ("no_batch", [None, WORKER]),
+        ("empty_batch", [0, WORKER]),
+        ("no_worker", [1, None]),
+        ("empty_worker", [1, ""]),
+        ("blank_worker", [1, " \t"]),
+    ):
+        stage.refused(f"repair_{label}", "P7105", REPAIR, values, role=EXECUTOR, where="public.repair_expired_leases")
+
+
+def zombie(stage: Stage) -> None:
+    """A lease that ran out is recorded once, the item is still queued once, and a replay finds it."""
+    item = world.queued(stage)
+    world.leased(stage, item, worker=WORKER, expired=True)
+    stage.rows(REPAIR, [1, "probe-repairer"], role=EXECUTOR)
+    stage.findings.check(
+        "expired_lease_is_a_zombie_attempt",
+        expected=[["ZOMBIE_REQUEUE"], True, [True, 1, True]],
+        observed=[
+            [*world.attempts(stage, item)],
+            world.is_queued(stage, item),
+            [*(stage.row(STATE, [item.outbox_id]) or ())],
+        ],
+        where="public.repair_expired_leases",
+    )
+    stage.findings.check(
+        "zombie_names_the_lost_worker",
+        expected=["LEASE_EXPIRED", True, True],
+        observed=[*(stage.row(_LOST, [item.outbox_id]) or ())],
+        where="public.repair_expired_leases",
+    )
+    again = stage.row(_REPLAY, item.asked, role=INGEST) or (None, "")
+    stage.findings.check(
+        "replay_of_a_zombie",
+        expected=[True, "PENDING"],
+        observed=[again[0] == item.outbox_id, again[1]],
+        where="public.enqueue_payment_outbox",
+    )
+
+
+REPLAY_PROBES = (
+    Probe("replay_setup", replay),
+    Probe("content_setup", content),
+    Probe("imported_setup", imported),
+    Probe("arguments_setup", arguments),
+    Probe("zombie_setup", zombie),
+)
