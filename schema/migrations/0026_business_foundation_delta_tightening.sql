@@ -90,20 +90,19 @@ ALTER TABLE public.tenants ENABLE ALWAYS TRIGGER trg_settle_tenant_payer;
 
 -- Correlation ---------------------------------------------------------------------------------------------------------------------------
 
--- The one id of an item: what the attestation of its tenant's instruction, the queue or an attempt already carries. An attestation from
--- before may carry none and can never be given one (append-only): its own id stands in, the same for whoever asks. A fresh id comes last.
+-- The one id of an item: what the queue or an attempt of it already carries, else the attestation of its tenant's instruction. An
+-- attestation from before may carry none and can never be given one (append-only): its own id stands in, the same for whoever asks. A
+-- fresh id comes last.
 CREATE FUNCTION public.outbox_correlation(p_outbox_id uuid, p_tenant_id uuid, p_instruction_id text) RETURNS uuid
     LANGUAGE sql VOLATILE
     SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT coalesce(
-        (SELECT i.correlation_id FROM public.ingress_attestations AS i
-          WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id),
         (SELECT p.correlation_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = p_outbox_id),
         (SELECT a.correlation_id FROM public.payment_outbox_attempts AS a
           WHERE a.outbox_id = p_outbox_id AND a.correlation_id IS NOT NULL
           ORDER BY a.attempt_no LIMIT 1),
-        (SELECT i.attestation_id FROM public.ingress_attestations AS i
+        (SELECT coalesce(i.correlation_id, i.attestation_id) FROM public.ingress_attestations AS i
           WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id),
         public.uuid_v7_or_random())
 $$;

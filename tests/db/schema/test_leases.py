@@ -26,20 +26,19 @@ def payments(database: ScratchDatabase) -> Payments:
 
 def test_due_items_are_claimed_in_the_order_in_which_they_are_due(payments: Payments) -> None:
     """Returned as claimed, oldest due first, whatever the order of insertion (D-38)."""
-    items = [payments.enqueue().outbox_id for _ in range(40)]
-    for place, item in enumerate(items):
-        payments.run(
-            "UPDATE public.payment_outbox_pending SET next_attempt_at = now() - make_interval(secs => %s)"
-            " WHERE outbox_id = %s",
-            (place * 7) % 40 + 1,
-            item,
-        )
+    payments.run(
+        "INSERT INTO public.payment_outbox_pending (instruction_id, participant_id, sequence_id, idempotency_key,"
+        " rail_type, payload, next_attempt_at) SELECT 'i' || g, 'p', g, 'k', 'r', '{}',"
+        " now() - make_interval(secs => (g * 7919) %% 2000 + 1) FROM generate_series(1, %s) g",
+        2000,
+    )
+    payments.run("ANALYZE public.payment_outbox_pending")
     due = [
         row[0] for row in payments.rows("SELECT outbox_id FROM public.payment_outbox_pending ORDER BY next_attempt_at")
     ]
 
-    assert [lease.outbox_id for lease in payments.claim(15)] == due[:15]
-    assert [lease.outbox_id for lease in payments.claim(100)] == due[15:]
+    assert [lease.outbox_id for lease in payments.claim(500)] == due[:500]
+    assert [lease.outbox_id for lease in payments.claim(2000)] == due[500:]
 
 
 def test_what_is_not_due_or_leased_is_not_claimed(payments: Payments) -> None:
@@ -162,6 +161,27 @@ def test_the_clock_ends_a_lease_not_the_start_of_the_transaction(database: Scrat
     with pytest.raises(psycopg.Error) as caught:
         Payments(old).complete(lease, "DISPATCHED")
     assert caught.value.sqlstate == "P7002"
+
+
+def test_a_lease_that_runs_out_in_a_lock_queue_is_lost(database: ScratchDatabase, payments: Payments) -> None:
+    """The completion waited for the row, and the lease ended meanwhile: P7002, not a late success (D-38)."""
+    payments.enqueue()
+    (lease,) = payments.claim(seconds=1)
+    holder = database.connect(autocommit=False)
+    holder.execute("SELECT 1 FROM public.payment_outbox_pending FOR UPDATE")
+    codes: list[str | None] = []
+
+    def late() -> None:
+        with pytest.raises(psycopg.Error) as caught:
+            payments.complete(lease, "DISPATCHED")
+        codes.append(caught.value.sqlstate)
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    time.sleep(1.1)
+    holder.rollback()
+    thread.join(10)
+    assert codes == ["P7002"]
 
 
 @pytest.mark.parametrize("state", ["DISPATCHED", "FAILED"])

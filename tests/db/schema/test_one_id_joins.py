@@ -78,6 +78,19 @@ def test_the_callers_id_is_kept_everywhere(payments: Payments, tenant: UUID) -> 
     assert ids(payments) == {mine}
 
 
+def test_the_callers_id_goes_before_the_attestations(payments: Payments, tenant: UUID) -> None:
+    """An enqueue that names another id than the attestation keeps it in queue and ledger (AC2)."""
+    payments.attestation(tenant, "i", correlation_id=uuid4())
+    mine = uuid4()
+    item = payments.enqueue("i", tenant=tenant, correlation_id=mine)
+    payments.complete(payments.claim()[0], "RETRYABLE")
+    payments.attempt(item.outbox_id, 2, "RETRYABLE", tenant_id=tenant, instruction_id="i")
+    payments.make_due()
+    payments.complete(payments.claim()[0], "DISPATCHED")
+
+    assert payments.attempts(item.outbox_id, "correlation_id") == [(mine,)] * 3
+
+
 def test_without_an_id_each_new_row_gets_one(payments: Payments, tenant: UUID) -> None:
     """Rows written directly are filled too; explicit NULL is no way around (AC2)."""
     payments.attestation(tenant, correlation_id=None)
