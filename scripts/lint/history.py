@@ -1,7 +1,8 @@
 """What the files create, in order: which relation is old when a statement meets it, which function a name meant.
 
 Owns: `History`. "Existing" means: not created earlier in the same file. Whatever no file creates at all must be there
-    already, so it exists, too; CREATE … IF NOT EXISTS proves nothing.
+    already, so it exists, too; CREATE … IF NOT EXISTS proves nothing, nor does a CREATE in a DO block, which may not
+    be reached.
 Never: asks a database; what a database knows better (row counts, locks held) is proved elsewhere.
 """
 
@@ -106,7 +107,11 @@ class History:
 
     def routines_after(self, name: QualifiedName, at: Part) -> list[Routine]:
         """The routines of that name which the part's own file creates after the part."""
-        return [r for r in self.routines.get(name, ()) if r.part.file is at.file and r.part.order > at.order]
+        return [
+            routine
+            for routine in self.routines.get(name, ())
+            if routine.part.file is at.file and routine.part.order > at.order and routine.part.body is None
+        ]
 
     def column_type(self, relation: QualifiedName, column: str, at: Part) -> str | None:
         """The type the column had when the part met it; None when no file says."""
@@ -153,7 +158,7 @@ def signature_of(target: Any) -> tuple[str, ...] | None:
 
 
 def _before_in_file(parts: Iterable[Part], at: Part) -> bool:
-    return any(part.file is at.file and part.order < at.order for part in parts)
+    return any(part.file is at.file and part.order < at.order and part.body is None for part in parts)
 
 
 def _read_nothing(history: History, part: Part) -> None:

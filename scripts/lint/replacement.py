@@ -34,7 +34,7 @@ def is_replaced(subject: LintInput, part: Part, kind: str, target: Any, name: st
         return any(takes_calls_of(new, old, signature) for new in later)
     if kind in ("TRIGGER", "POLICY"):
         again = subject.history.others.get((kind, name), ())
-        return any(other.file is part.file and other.order > part.order for other in again)
+        return any(other.file is part.file and other.order > part.order and other.body is None for other in again)
     return False
 
 

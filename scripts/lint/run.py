@@ -99,7 +99,8 @@ def find_all(subject: LintInput, rules: Iterable[Rule]) -> list[Finding]:
 def _of_rules(gate: LintGate, subject: LintInput) -> _Found:
     rules = [rule for rule in lint_rules() if rule.gate == gate.id]
     findings, allowed = _sifted(subject, find_all(subject, rules))
-    return _Found({rule.id: rule.title for rule in rules}, findings, allowed)
+    details: dict[str, Json] = {"type_changes_found": len(findings)} if gate.id == "pk-fk-type-stability" else {}
+    return _Found({rule.id: rule.title for rule in rules}, findings, allowed, details=details)
 
 
 def _of_landed(gate: LintGate, subject: LintInput) -> _Found:  # noqa: ARG001 - every finder takes both
@@ -228,7 +229,6 @@ def _details(found: _Found, subject: LintInput) -> dict[str, Json]:
         "scanned_files": len(subject.files),
         "violation_count": len(violations),
         "violations": violations,
-        "type_changes_found": sum(1 for finding in found.findings if finding.rule == "key-type-change"),
         "allowlisted_count": len(allowed),
         "allowlisted": allowed,
         "notes": notes,

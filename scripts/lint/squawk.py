@@ -93,7 +93,6 @@ SQUAWK_RULES: tuple[SquawkRule, ...] = (
         "require-concurrent-reindex",
         "require-enum-value-ordering",
         "transaction-nesting",
-        "unused-ignore",
     ),
     *_asked(
         "ban-alter-database-options",

@@ -88,7 +88,10 @@ def milliseconds(value: str | int | None, *, unit: str = "ms") -> float | None:
 
 
 def lock_timeout_set(part: Part) -> bool:
-    """Whether the file set a lock_timeout for its own transaction before the part, and did not lift it again."""
+    """Whether the file set a lock_timeout for its own transaction before the part, and did not lift it again.
+
+    One that is set inside a DO block does not count, as it may not be reached; one that is lifted there does.
+    """
     bounded = False
     for earlier in part.file.parts:
         if earlier.order >= part.order:
@@ -97,5 +100,5 @@ def lock_timeout_set(part: Part) -> bool:
             continue
         value = constant(earlier.node.args[0]) if len(earlier.node.args) == 1 else None
         duration = milliseconds(value)
-        bounded = bool(earlier.node.is_local and duration)
+        bounded = bool(earlier.node.is_local and duration and (bounded or earlier.body is None))
     return bounded

@@ -44,7 +44,7 @@ def find(subject: LintInput) -> Iterator[Finding]:
             yield RULE.at(part, _WHOLE[part.kind], f"{_WHOLE[part.kind]} takes away what others may use")
         elif part.kind == "DropStmt":
             yield from _dropped(subject, part)
-        elif part.kind == "AlterDomainStmt" and part.node.subtype in ("X", "O"):
+        elif part.kind == "AlterDomainStmt" and part.node.subtype == "X":
             name = name_of(part.node.type_name)
             yield RULE.at(part, name, f"ALTER DOMAIN {name} drops a constraint")
     for change in changes(subject):
@@ -95,7 +95,8 @@ def _is_new(subject: LintInput, part: Part, kind: str, target: Any, name: str) -
         return history.is_new(QualifiedName(schema, relation), part)
     if kind in ("FUNCTION", "PROCEDURE", "ROUTINE"):
         before = history.routine_before(name_of(target.objname), part, signature_of(target))
-        return before is not None and before.part.file is part.file and not before.part.node.replace
+        created = None if before is None else before.part
+        return created is not None and created.file is part.file and created.body is None and not created.node.replace
     return history.created_here(kind, name, part)
 
 
@@ -103,7 +104,7 @@ def _constraint_comes_back(subject: LintInput, change: Any) -> bool:
     """Whether the file that drops a constraint adds one of that name again."""
     again = subject.history.others.get(("TABCONSTRAINT", change.name), ())
     return change.subtype == "AT_DropConstraint" and any(
-        other.file is change.part.file and other.order >= change.part.order for other in again
+        other.file is change.part.file and other.order >= change.part.order and other.body is None for other in again
     )
 
 

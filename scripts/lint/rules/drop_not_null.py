@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
+from scripts.lint.nodes import name_of
 from scripts.lint.tables import changes
 
 if TYPE_CHECKING:
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def find(subject: LintInput) -> Iterator[Finding]:
-    """ALTER COLUMN … DROP NOT NULL on an existing table."""
+    """ALTER COLUMN … DROP NOT NULL on an existing table, and its like for a domain."""
     for change in changes(subject):
         if change.subtype == "AT_DropNotNull":
             yield RULE.at(change.part, change.name, f"DROP NOT NULL on {change.name}")
+    for part in subject.executed:
+        if part.kind == "AlterDomainStmt" and part.node.subtype == "N":
+            name = name_of(part.node.type_name)
+            yield RULE.at(part, name, f"ALTER DOMAIN {name} DROP NOT NULL")
 
 
 RULE = Rule(

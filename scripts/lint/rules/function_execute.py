@@ -49,8 +49,8 @@ def _covers(part: Part, grant: Any, routine: Routine) -> bool:
     if part.kind == "AlterDefaultPrivilegesStmt":
         for_role = option(part.node.options, "roles")
         everywhere = option(part.node.options, "schemas") is None
-        return everywhere and (for_role is None or _is_own(for_role)) and precedes(part, routine.part)
-    if part.file is not routine.part.file or part.order < routine.part.order:
+        return everywhere and (for_role is None or _is_own(for_role)) and precedes(part, routine.part) and not part.body
+    if part.file is not routine.part.file or part.order < routine.part.order or not _certain(part, routine):
         return False
     if enum_name(grant, "targtype") == "ACL_TARGET_ALL_IN_SCHEMA":
         return routine.name.schema in strings(grant.objects)
@@ -61,6 +61,11 @@ def _covers(part: Part, grant: Any, routine: Routine) -> bool:
             if signature is None or signature == routine.signature:
                 return True
     return False
+
+
+def _certain(revoke: Part, routine: Routine) -> bool:
+    """Whether the REVOKE is run whenever the CREATE is: at the top, or in the same DO block."""
+    return revoke.body is None or revoke.statement is routine.part.statement
 
 
 def _is_own(for_role: Any) -> bool:

@@ -49,7 +49,7 @@ def find(subject: LintInput) -> Iterator[Finding]:
 def _name(token: Token) -> str:
     if token.kind != "IDENT":
         return ""
-    return token.text[1:-1].replace('""', '"') if token.text.startswith('"') else token.text
+    return token.text[1:-1].replace('""', '"') if token.text.startswith('"') else token.word
 
 
 RULE = Rule(

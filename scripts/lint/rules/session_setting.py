@@ -23,8 +23,10 @@ def find(subject: LintInput) -> Iterator[Finding]:
         if found is not None:
             yield RULE.at(part, found[0], found[1])
         for call in walk(part.node):
-            if kind_of(call) == "FuncCall" and strings(call.funcname)[-1:] == ["set_config"] and not _is_local(call):
-                yield RULE.at(part, "set_config", "set_config() not for this transaction alone", node=call)
+            if kind_of(call) == "FuncCall" and strings(call.funcname)[-1:] == ["set_config"]:
+                problem = _called(call)
+                if problem:
+                    yield RULE.at(part, "set_config", problem, node=call)
 
 
 def _statement(part: Part) -> tuple[str, str] | None:
@@ -48,8 +50,12 @@ def _set(part: Part) -> tuple[str, str] | None:
     return None if node.is_local or for_build else (name, f"SET {name} without LOCAL: the next file inherits it")
 
 
-def _is_local(call: Any) -> bool:
-    return len(call.args) == 3 and constant(call.args[2]) is True
+def _called(call: Any) -> str:
+    values = [constant(argument) for argument in call.args]
+    if len(values) != 3 or values[2] is not True:
+        return "set_config() not for this transaction alone"
+    # A setting of the server's own is to be seen by every rule that looks at SET; others have a dot in their name.
+    return "" if isinstance(values[0], str) and "." in values[0] else "set_config() of a setting of the server's own"
 
 
 RULE = Rule(

@@ -20,7 +20,7 @@ def find(subject: LintInput) -> Iterator[Finding]:
         if change.subtype == "AT_SetNotNull":
             yield RULE.at(change.part, change.name, f"SET NOT NULL on {change.name}")
     for part in subject.executed:
-        if part.kind == "AlterDomainStmt" and part.node.subtype == "N":
+        if part.kind == "AlterDomainStmt" and part.node.subtype == "O":
             name = name_of(part.node.type_name)
             yield RULE.at(part, name, f"ALTER DOMAIN {name} SET NOT NULL scans every table that uses it")
 

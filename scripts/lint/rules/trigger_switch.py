@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import commands, relation_of
+from scripts.lint.nodes import commands, kind_of, relation_of
 from scripts.lint.tables import changes
+from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.lint.subject import LintInput
+    from scripts.lint.subject import LintInput, Part
 
 _OFF = {
     "AT_DisableTrig": "DISABLE TRIGGER",
@@ -26,17 +27,13 @@ _OFF = {
 
 def find(subject: LintInput) -> Iterator[Finding]:
     """Triggers and row security that are disabled, and session_replication_role, which disables them all."""
-    for part in subject.executed:
-        if part.kind == "AlterTableStmt":
-            table = relation_of(part.node.relation)
-            for subtype, command in commands(part.node):
-                if subtype in _OFF:
-                    name = f"{table}.{command.name}" if command.name else str(table)
-                    yield RULE.at(part, name, f"{_OFF[subtype]} on {name}")
-        elif part.kind == "AlterEventTrigStmt" and part.node.tgenabled == "D":
-            yield RULE.at(part, part.node.trigname, f"event trigger {part.node.trigname} is disabled")
-        elif part.kind == "VariableSetStmt" and part.node.name == "session_replication_role":
-            yield RULE.at(part, "session_replication_role", "session_replication_role switches ordinary triggers off")
+    for part in subject.parts:
+        if part.executed and part.is_sql:
+            yield from _switched(part)
+        # SET, and the options of functions, roles and databases.
+        for message in walk(part.node) if part.is_sql else ():
+            if kind_of(message) == "VariableSetStmt" and message.name == "session_replication_role":
+                yield RULE.at(part, message.name, f"{message.name} switches ordinary triggers off")
     for change in changes(subject):
         if change.subtype == "AT_EnableTrig":
             yield RULE.at(
@@ -45,6 +42,17 @@ def find(subject: LintInput) -> Iterator[Finding]:
                 f"ENABLE TRIGGER {change.name} does not hold in replica mode",
                 help="write ENABLE ALWAYS TRIGGER",
             )
+
+
+def _switched(part: Part) -> Iterator[Finding]:
+    if part.kind == "AlterTableStmt":
+        table = relation_of(part.node.relation)
+        for subtype, command in commands(part.node):
+            if subtype in _OFF:
+                name = f"{table}.{command.name}" if command.name else str(table)
+                yield RULE.at(part, name, f"{_OFF[subtype]} on {name}")
+    elif part.kind == "AlterEventTrigStmt" and part.node.tgenabled == "D":
+        yield RULE.at(part, part.node.trigname, f"event trigger {part.node.trigname} is disabled")
 
 
 RULE = Rule(

@@ -47,7 +47,9 @@ def find(subject: LintInput) -> Iterator[Finding]:
 
 def _spares_rows(item: AddedConstraint) -> bool:
     constraint = item.constraint
-    if constraint.skip_validation or not constraint.is_enforced:
+    # The grammar says of every NOT NULL that it is not enforced; the words exist for the other two kinds alone.
+    not_enforced = item.kind != "CONSTR_NOTNULL" and not constraint.is_enforced
+    if constraint.skip_validation or not_enforced:
         return True
     # A new column's NOT NULL holds on every row by its default; without one another rule has its say.
     return item.with_column and item.kind == "CONSTR_NOTNULL"
