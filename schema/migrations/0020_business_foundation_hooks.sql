@@ -286,6 +286,14 @@ BEGIN
     END IF;
     v_request_sha256 := public.payment_request_sha256(p_participant_id, p_rail_type, p_payload);
 
+    IF v_correlation_id IS NULL AND p_tenant_id IS NOT NULL THEN
+        -- One id joins the chain: what the ingress recorded for this tenant's instruction goes on. Ingress is
+        -- read before queue and ledger, as everywhere: a migration that locks them in this order meets no enqueue half-way.
+        SELECT i.correlation_id INTO v_correlation_id
+          FROM public.ingress_attestations AS i
+         WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id;
+    END IF;
+
     SELECT k.outbox_id, k.request_sha256 INTO v_known
       FROM public.outbox_item_of_key(p_tenant_id, p_instruction_id, p_idempotency_key) AS k;
     v_seen := FOUND;
@@ -324,13 +332,6 @@ BEGIN
         END IF;
         -- The owner took the item off the queue before it was ever tried: the request stands, so it is queued again.
         v_outbox_id := v_known.outbox_id;
-    END IF;
-
-    IF v_correlation_id IS NULL AND p_tenant_id IS NOT NULL THEN
-        -- One id joins the chain: what the ingress recorded for this tenant's instruction goes on.
-        SELECT i.correlation_id INTO v_correlation_id
-          FROM public.ingress_attestations AS i
-         WHERE i.tenant_id = p_tenant_id AND i.instruction_id = p_instruction_id;
     END IF;
 
     v_sequence_id := public.bump_participant_outbox_seq(p_participant_id);

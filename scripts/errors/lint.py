@@ -65,7 +65,7 @@ class AllowlistError(LintError):
                 ("expected", "rule, file, statement, reason and reviewer, each with text"),
                 *(("found", problem) for problem in problems),
             ],
-            help="`invoke lint` prints the digest of a statement beside its finding",
+            help="`invoke lint` keeps the digest of a statement beside its finding, as `statement` in the evidence",
         )
 
 

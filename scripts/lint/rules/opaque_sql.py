@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import name_of
-from scripts.parser.statements import body_language
+from scripts.lint.nodes import concrete, kind_of, name_of, option, strings
+from scripts.parser.statements import body_language, scan_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,23 @@ def find(subject: LintInput) -> Iterator[Finding]:
             language = body_language(part.node) or "no language"
             name = name_of(part.node.funcname) if part.kind == "CreateFunctionStmt" else "DO"
             yield RULE.at(part, name, f"a body in {language}, which no rule can read")
+        elif part.kind in ("CreateFunctionStmt", "DoStmt") and _is_hidden(part):
+            yield RULE.at(part, part.kind.removesuffix("Stmt"), "a body that cannot be found in the file (U&'…'?)")
         elif part.dynamic and part.executed and not _has_template(part):
             yield RULE.at(part, part.kind, "runs SQL that is made at run time and whose shape cannot be known")
+
+
+def _is_hidden(part: Part) -> bool:
+    """Whether there is a body, and not one part of the file came of it."""
+    node = part.node
+    body = option(node.args if part.kind == "DoStmt" else node.options, "as")
+    if body is None or part.order[1] > 0:
+        return False  # a body inside a body was cut with the body around it
+    arg = concrete(body.arg)
+    text = arg.sval if kind_of(arg) == "String" else "".join(strings(arg.items))
+    words = {token.word for token in scan_tokens(text) if not token.is_comment}
+    found = any(other.body is not None for other in part.file.parts if other.statement is part.statement)
+    return not found and not words <= {"begin", "end", ";", "declare"}
 
 
 def _has_template(part: Part) -> bool:

@@ -255,6 +255,12 @@ BROKEN = (
     ),
     Broken("body that does not parse", "opaque-sql", ("DO $$BEGIN SELEC 1; END$$;",), ("1:1:12 SQL",)),
     Broken(
+        "body hidden in escapes",
+        "opaque-sql",
+        ("DO U&'BEGIN DR\\004FP TABLE public.a; END';", "DO 'BEGIN END';"),
+        ("1:1:1 Do",),
+    ),
+    Broken(
         "body in C",
         "opaque-sql",
         ("CREATE FUNCTION public.f() RETURNS int LANGUAGE c AS 'lib', 'f';",),

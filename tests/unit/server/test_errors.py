@@ -46,7 +46,7 @@ EXAMPLES: dict[str, ServerError] = {
     "BinariesError.wheel_missing": BinariesError.wheel_missing(),
     "BinariesError.incomplete": BinariesError.incomplete("/opt/pg/bin", "initdb"),
     "BinariesError.system_part_missing": BinariesError.system_part_missing("setpriv"),
-    "BinariesError.not_readable": BinariesError.not_readable("/root/pg/bin", "nobody"),
+    "BinariesError.not_readable": BinariesError.not_readable("/opt/pg/bin", "nobody"),
     "AccountError.none": AccountError.none("nobody", "no such user"),
     "StartError.failed": StartError.failed("initdb", "exit status 1", "first line\nlast line"),
     "StartError.not_ready": StartError.not_ready("the server", 60_000, ""),
