@@ -20,9 +20,15 @@ _MISSING: Final = object()
 
 
 def render_values(expected: Json, observed: Json) -> list[str]:
-    """The two values as labelled lines; for lists and objects also where they differ, for long texts a whole diff."""
+    """The two values as labelled lines; for lists and objects also where they differ, for long texts a whole diff.
+
+    Where nothing was expected, what was found is told item by item.
+    """
     if isinstance(expected, str) and isinstance(observed, str) and "\n" in expected + observed:
         return ["differs   - expected  + observed", *(f"  {line}" for line in _diff(expected, observed))]
+    if expected == [] and isinstance(observed, list) and observed and all(isinstance(item, str) for item in observed):
+        # A list of violations: each on a line of its own, said once.
+        return ["expected  []", *(f"observed  {render_value(item)}" for item in observed)]
     lines = [f"expected  {render_value(expected)}", f"observed  {render_value(observed)}"]
     if isinstance(expected, (dict, list)) and type(expected) is type(observed):
         lines += [

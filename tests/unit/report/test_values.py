@@ -37,6 +37,8 @@ if TYPE_CHECKING:
                 "differs   .new: expected nothing, observed true",
             ],
         ),
+        ([], ["a:1:1 x", "b:2:1 y"], ["expected  []", 'observed  "a:1:1 x"', 'observed  "b:2:1 y"']),
+        ([], [[]], ["expected  []", "observed  [[]]", "differs   [0]: expected nothing, observed []"]),
         ([1], {"a": 1}, ["expected  [1]", 'observed  {"a": 1}']),
         ("a\nb\n", "a\nc\n", ["differs   - expected  + observed", "    a", "  - b", "  + c"]),
         (
