@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.lint.dynamic import templates
 from scripts.lint.nodes import concrete, kind_of
-from scripts.parser.statements import BodyStatement, Positions, Statement, Token, body_statements, scan_tokens
+from scripts.parser.statements import BodyStatement, Positions, Statement, Token, body_statements, scan_tokens, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,10 @@ class Part:
             return self.file.positions.line_column(start + token.start)
         return self.body.line, self.body.column
 
+    def messages(self, *kinds: str) -> list[Any]:
+        """Every message of these kinds in its tree, the part's own included, in the order of the source."""
+        return self.file.messages_of(self, kinds)
+
     def tokens(self) -> list[Token]:
         """Its tokens, comments left out."""
         return [token for token in scan_tokens(self.text) if not token.is_comment]
@@ -114,11 +118,22 @@ class LintFile:
         self.no_tx = migration.no_tx
         self.statements = migration.statements
         self.positions = Positions(migration.text)
+        self._messages: dict[tuple[int, int], dict[str, list[Any]]] = {}
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """Every part, in the order of the source."""
         return tuple(part for statement in self.statements for part in _parts_of(self, statement))
+
+    def messages_of(self, part: Part, kinds: tuple[str, ...]) -> list[Any]:
+        """Messages of a part by kind; its tree is walked once for all rules."""
+        index = self._messages.get(part.order)
+        if index is None:
+            index = {}
+            for message in walk(part.node) if part.node is not None else ():
+                index.setdefault(kind_of(message), []).append(message)
+            self._messages[part.order] = index
+        return [message for kind in kinds for message in index.get(kind, ())]
 
     def place_of_byte(self, offset: int) -> tuple[int, int]:
         """Line and column of a byte offset, which is how libpg_query counts."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.lint.declared import declared_names
 from scripts.lint.nodes import concrete, constant, enum_name, kind_of, strings
-from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +33,7 @@ _OWN_NAME = {
     "AlterDomainStmt": ("type_name", "domain"),
     "CreateFunctionStmt": ("funcname", "function"),
 }
+_WRITING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _HOLDERS = frozenset({"CreateSchemaStmt", "ExplainStmt", "PrepareStmt"})
 _NAMED_BY_LIST = {
     "OBJECT_TABLE": "table",
@@ -59,38 +59,57 @@ class BareName:
 def unqualified_names(subject: LintInput) -> Iterator[BareName]:
     """Every bare name that should have had a schema."""
     free = _transition_tables(subject)
+    relations = frozenset(map(str, subject.history.relations))
     for part in subject.parts:
         if part.kind == "DECLARE":
-            for what, name in declared_names(part, frozenset(str(r.name) for r in subject.history.relations)):
+            for what, name in declared_names(part, relations):
                 if what != "type" or name not in _catalog()["type"]:
                     yield BareName(part, what, name)
-        if part.node is None:
-            continue
-        yield from _scan(part, part.node, free)
+        if part.node is None or part.kind in _HOLDERS:
+            continue  # what those hold is a part of its own
+        if any(not message.schemaname for message in part.messages("RangeVar")):
+            yield from _relations(part, free)
+        for kind, read in _READERS.items():
+            for message in part.messages(kind):
+                yield from read(part, message)
         yield from _named_objects(part)
 
 
-def _scan(part: Part, node: Any, free: frozenset[str]) -> Iterator[BareName]:
+def _relations(part: Part, free: frozenset[str]) -> Iterator[BareName]:
     """Go down the tree with the names that are no relations."""
-    message = concrete(node)
-    if message is None:
-        return
-    kind = kind_of(message)
-    if kind in _HOLDERS:
-        return  # what it holds is a part of its own
-    if hasattr(message, "with_clause") and message.HasField("with_clause"):
-        free = free | {concrete(item).ctename for item in message.with_clause.ctes}
-    if kind == "RangeVar":
-        if not message.schemaname and message.relname not in free and message.relpersistence != "t":
-            yield BareName(part, "relation", message.relname, message)
-    elif kind in _READERS:
-        yield from _READERS[kind](part, message)
-    for descriptor, value in message.ListFields():
-        # The names after REFERENCING are made there.
-        if descriptor.message_type is None or descriptor.name == "transition_rels":
+    stack: list[tuple[Any, frozenset[str]]] = [(part.node, free)]
+    while stack:
+        wrapped, visible = stack.pop()
+        message = concrete(wrapped)
+        if message is None:
             continue
+        kind = kind_of(message)
+        if kind != "RangeVar":
+            stack += _below(message, kind, visible)
+        elif not message.schemaname and message.relname not in visible and message.relpersistence != "t":
+            yield BareName(part, "relation", message.relname, message)
+
+
+def _below(message: Any, kind: str, visible: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    """The messages directly below, each with the names that are no relations there."""
+    outside = visible
+    fields = message.ListFields()
+    if any(descriptor.name == "with_clause" for descriptor, _ in fields):
+        clause = message.with_clause
+        tables = [concrete(wrapper) for wrapper in clause.ctes]
+        names = [table.ctename for table in tables]
+        for index, table in enumerate(tables):
+            # Without RECURSIVE a WITH query sees those before it; its own name still means the relation.
+            yield table, visible | frozenset(names if clause.recursive else names[:index])
+        visible = visible | frozenset(names)
+    for descriptor, value in fields:
+        # The names after REFERENCING are made there.
+        if descriptor.message_type is None or descriptor.name in ("transition_rels", "with_clause"):
+            continue
+        # What is written to is always a relation, whatever WITH calls by its name.
+        written = descriptor.name == "relation" and kind in _WRITING
         for child in value if hasattr(value, "append") else (value,):
-            yield from _scan(part, child, free)
+            yield child, outside if written else visible
 
 
 def _trigger(part: Part, trigger: Any) -> Iterator[BareName]:
@@ -142,8 +161,8 @@ def _named_objects(part: Part) -> Iterator[BareName]:
         words = strings(getattr(node, field_name))
         if len(words) == 1:
             yield BareName(part, what, words[0])
-    for target in walk(node):
-        if kind_of(target) == "ObjectWithArgs" and kind not in ("CreateOpClassStmt", "CreateCastStmt"):
+    for target in part.messages("ObjectWithArgs"):
+        if kind not in ("CreateOpClassStmt", "CreateCastStmt"):
             words = strings(target.objname)
             # Operators are named by such a node, too.
             if len(words) == 1 and words[0] not in _catalog()["function"] and words[0].isidentifier():

@@ -5,25 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import enum_name, kind_of
-from scripts.parser.statements import walk
+from scripts.lint.nodes import enum_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.lint.subject import LintInput
 
-_CARRIERS = frozenset({"DropStmt", "TruncateStmt", "AlterTableCmd", "DropOwnedStmt", "AlterDomainStmt", "GrantStmt"})
+_CARRIERS = ("DropStmt", "TruncateStmt", "AlterTableCmd", "DropOwnedStmt", "AlterDomainStmt", "GrantStmt")
 
 
 def find(subject: LintInput) -> Iterator[Finding]:
     """CASCADE of DROP, TRUNCATE, REVOKE, DROP COLUMN, DROP CONSTRAINT and DROP OWNED."""
     for part in subject.executed:
-        for message in walk(part.node):
-            if kind_of(message) not in _CARRIERS or enum_name(message, "behavior") != "DROP_CASCADE":
-                continue
+        if any(enum_name(message, "behavior") == "DROP_CASCADE" for message in part.messages(*_CARRIERS)):
             yield RULE.at(part, "CASCADE", "CASCADE reaches objects that the file does not name")
-            break
 
 
 RULE = Rule(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
 from scripts.lint.nodes import kind_of, relation_of
-from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +20,7 @@ def find(subject: LintInput) -> Iterator[Finding]:
     for part in subject.parts:
         if not part.executed or part.node is None or (part.kind == "CreateFunctionStmt"):
             continue
-        for message in walk(part.node):
+        for message in part.messages("InsertStmt", *_WORDS):
             kind = kind_of(message)
             word = _WORDS.get(kind)
             if kind == "InsertStmt" and message.HasField("on_conflict_clause"):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
 from scripts.lint.nodes import enum_name, kind_of
-from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ _ENFORCEABLE = frozenset({"CONSTR_CHECK", "CONSTR_FOREIGN"})
 def find(subject: LintInput) -> Iterator[Finding]:
     """NOT ENFORCED on CHECK and FOREIGN KEY, given at once or by ALTER CONSTRAINT."""
     for part in subject.executed:
-        for message in walk(part.node):
+        for message in part.messages("Constraint", "ATAlterConstraint"):
             kind = kind_of(message)
             declared = (
                 kind == "Constraint" and enum_name(message, "contype") in _ENFORCEABLE and not message.is_enforced

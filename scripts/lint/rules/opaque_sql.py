@@ -35,11 +35,12 @@ def _is_hidden(part: Part) -> bool:
     body = option(node.args if part.kind == "DoStmt" else node.options, "as")
     if body is None or part.order[1] > 0:
         return False  # a body inside a body was cut with the body around it
+    if any(other.body is not None for other in part.file.parts if other.statement is part.statement):
+        return False
     arg = concrete(body.arg)
     text = arg.sval if kind_of(arg) == "String" else "".join(strings(arg.items))
     words = {token.word for token in scan_tokens(text) if not token.is_comment}
-    found = any(other.body is not None for other in part.file.parts if other.statement is part.statement)
-    return not found and not words <= {"begin", "end", ";", "declare"}
+    return not words <= {"begin", "end", ";", "declare"}
 
 
 def _has_template(part: Part) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import constant, enum_name, kind_of, strings
-from scripts.parser.statements import may_need_no_transaction, walk
+from scripts.lint.nodes import constant, enum_name, strings
+from scripts.parser.statements import may_need_no_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ def find(subject: LintInput) -> Iterator[Finding]:
         found = _statement(part)
         if found is not None:
             yield RULE.at(part, found[0], found[1])
-        for call in walk(part.node):
-            if kind_of(call) == "FuncCall" and strings(call.funcname)[-1:] == ["set_config"]:
+        for call in part.messages("FuncCall"):
+            if strings(call.funcname)[-1:] == ["set_config"]:
                 problem = _called(call)
                 if problem:
                     yield RULE.at(part, "set_config", problem, node=call)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import commands, kind_of, relation_of
+from scripts.lint.nodes import commands, relation_of
 from scripts.lint.tables import changes
-from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +30,8 @@ def find(subject: LintInput) -> Iterator[Finding]:
         if part.executed and part.is_sql:
             yield from _switched(part)
         # SET, and the options of functions, roles and databases.
-        for message in walk(part.node) if part.is_sql else ():
-            if kind_of(message) == "VariableSetStmt" and message.name == "session_replication_role":
+        for message in part.messages("VariableSetStmt"):
+            if message.name == "session_replication_role":
                 yield RULE.at(part, message.name, f"{message.name} switches ordinary triggers off")
     for change in changes(subject):
         if change.subtype == "AT_EnableTrig":

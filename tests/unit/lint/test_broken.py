@@ -751,6 +751,18 @@ BROKEN = (
         ("1:1:8 't'", "1:1:31 's'", "1:1:53 'f(int)'"),
     ),
     Broken(
+        "WITH does not name itself",
+        "unqualified-name",
+        ("WITH t AS (SELECT 1 FROM t) SELECT 1 FROM t;",),
+        ("1:1:26 t",),
+    ),
+    Broken(
+        "WITH is not what is written to",
+        "unqualified-name",
+        ("WITH t AS (SELECT 1) INSERT INTO t SELECT 1 FROM t;",),
+        ("1:1:34 t",),
+    ),
+    Broken(
         "WITH ends with its statement",
         "unqualified-name",
         ("WITH w AS (SELECT 1) SELECT 1 FROM w; SELECT 1 FROM w;",),
