@@ -5,6 +5,7 @@ Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), 
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ settings.register_profile(
     "project", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("project")
+
+
+def pytest_configure() -> None:
+    """Undo ignored signals that a shell handed down (`nohup`, a background job): the tests send them to be obeyed."""
+    for signum, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
