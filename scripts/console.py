@@ -34,7 +34,7 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
     try:
         return _run(command, options)
     except Interrupted as stop:
-        _say(f"interrupted by signal {stop.signum}: nothing of this run is left behind but its evidence")
+        _say(f"interrupted by signal {stop.signum}: what was started is gone; evidence that was opened says ABORTED")
         return stop.exit_code
     except ProjectError as error:
         _say(str(error))
