@@ -36,20 +36,20 @@ class FileNameError(HistoryError):
             help="rename it, or move it out of the folder: nothing in it is passed over in silence",
         )
 
-    @classmethod
-    def duplicate(cls, number: int, first: str, second: str) -> FileNameError:
+    @staticmethod
+    def duplicate(number: int, first: str, second: str) -> DuplicateNumberError:
         """Two files with one number."""
-        return cls(
+        return DuplicateNumberError(
             f"number {number:04d} is taken twice",
             facts=[("first", first), ("second", second)],
             help="give the newer one the next free number",
         )
 
-    @classmethod
-    def gap(cls, missing: Sequence[int], before: str) -> FileNameError:
+    @staticmethod
+    def gap(missing: Sequence[int], before: str) -> GapError:
         """Numbers are missing below a file."""
         shown = ", ".join(f"{number:04d}" for number in missing[:5]) + (", …" if len(missing) > 5 else "")
-        return cls(
+        return GapError(
             f"gap in the numbers: {shown} missing",
             where=before,
             facts=[("expected", "numbers without a gap, from 0000 or 0001")],
@@ -85,6 +85,18 @@ class FileNameError(HistoryError):
     def unreadable(cls, name: str, reason: str) -> FileNameError:
         """The operating system refuses it."""
         return cls("cannot be read", where=name, facts=[("found", reason)], help="make the file readable")
+
+
+class DuplicateNumberError(FileNameError):
+    """Two files claim one place in the order."""
+
+    kind = "duplicate number"
+
+
+class GapError(FileNameError):
+    """A number is missing in the order."""
+
+    kind = "gap"
 
 
 class FileTextError(HistoryError):

@@ -97,16 +97,25 @@ class LandedError(LintError):
 
     @classmethod
     def git(cls, what: str, found: str) -> LandedError:
-        """Git is missing, slow, or answers what it should not."""
+        """Git is slow, or answers what it should not."""
         return cls(what, facts=[("found", found)], help="run `git status` in the folder of migrations to see why")
 
     @classmethod
+    def no_git(cls) -> LandedError:
+        """There is something to compare with, and no program to ask."""
+        return cls(
+            "git is not installed",
+            facts=[("expected", "a program git, to tell which migrations have landed"), ("found", "none on the PATH")],
+            help="install git, and put its folder on the PATH",
+        )
+
+    @classmethod
     def not_tracked(cls, found: str) -> LandedError:
-        """On CI the folder must be part of a repository."""
+        """The project's own folder, and any folder on CI, must be part of a repository."""
         return cls(
             "the folder of migrations is not part of a git repository",
-            facts=[("expected", "on CI, a clone with history"), ("found", found)],
-            help="check the repository out before the lints run",
+            facts=[("expected", "a clone whose commits hold the migrations"), ("found", found)],
+            help="clone the repository instead of copying its files, and commit before the lints run",
         )
 
 

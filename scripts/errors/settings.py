@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from scripts.errors.base import ExitCode, ProjectError
@@ -42,7 +43,10 @@ class UsageError(ProjectError):
         """`--only` named what does not exist."""
         return cls(
             "no gate of that name",
-            facts=[("found", ", ".join(unknown)), ("expected", "one of " + ", ".join(known))],
+            facts=[
+                ("found", ", ".join(unknown)),
+                ("expected", textwrap.fill("one of " + ", ".join(known), 100, break_on_hyphens=False)),
+            ],
             help="`invoke gates` lists them all",
         )
 

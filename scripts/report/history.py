@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scripts.migrations.plan import Plan
 
 _GAP: Final = "   "
-_NO_SUMS: Final = "the folder has no list of sums: a file that was edited before it ever ran is not noticed"
+NO_SUMS: Final = "the folder has no list of sums: a file that was edited before it ever ran is not noticed"
 
 
 def render_plan(plan: Plan) -> str:
@@ -65,7 +65,7 @@ def plan_json(plan: Plan) -> str:
 
 
 def _remarks(plan: Plan) -> list[str]:
-    return [] if plan.sums_checked else [_NO_SUMS]
+    return [] if plan.sums_checked else [NO_SUMS]
 
 
 def _sum(plan: Plan) -> str:

@@ -30,8 +30,11 @@ def migrate_database(settings: Settings, voice: Voice) -> int:
 
     from scripts.migrations.apply import migrate
     from scripts.migrations.files import read_files
+    from scripts.report.history import NO_SUMS
 
     files = read_files(settings.migrations_dir)
+    if not all(file.listed for file in files):
+        voice.say(NO_SUMS)
     with _connected(settings, voice) as conn:
         applied = migrate(conn, files, settings, report=voice.say)
     voice.line(f"{applied.total} files = {applied.before} applied before + {len(applied.files)} applied now")

@@ -78,7 +78,7 @@ def test_duplicate_numbers(folder: Path) -> None:
     """Two files of one number, written alike or not (D-19)."""
     (folder / "00001_second.sql").write_text("SELECT 1;")
     assert refused(folder, FileNameError) == (
-        "error[file name]: number 0001 is taken twice\n"
+        "error[duplicate number]: number 0001 is taken twice\n"
         "  first   00001_second.sql\n  second  0001_first.sql\n"
         "  help: give the newer one the next free number"
     )
