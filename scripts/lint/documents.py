@@ -85,7 +85,9 @@ def _landed() -> Iterator[str]:
         "What has landed is what the merge base of HEAD and `BASE_REF` (default `origin/main`) holds. When HEAD\n"
         "itself is part of `BASE_REF`, and in a clone without such a ref, it is HEAD: the files on disk are then\n"
         "compared with what is committed, and the evidence says so. On CI a clone that has a remote but not\n"
-        "`BASE_REF` is an error. A pipeline that runs after a push sets `BASE_REF` to the commit before it.\n"
+        "`BASE_REF` is an error. A pipeline that runs after a push sets `BASE_REF` to the commit before it.\n\n"
+        "The project's own folder without git, a repository or a commit that holds it is an error everywhere. A\n"
+        "folder of somebody else's outside of every repository passes off CI: nothing of it has landed.\n"
     )
     for name, title in LANDED.items():
         yield f"- `{name}`: {title}."

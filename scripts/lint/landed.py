@@ -1,8 +1,9 @@
 """Which migrations have landed, and what became of them: the files against a commit.
 
 Owns: the one use of git by the lints. Starts `git` with a cleaned environment and a deadline.
-Promises: the comparison reads the commit and the bytes on disk, never the index; what it was made with is said, and a
-    comparison that could not be made is an error on CI and a sentence elsewhere, never silence.
+Promises: the comparison reads the commit and the bytes on disk, never the index; what it was made with is said. The
+    project's own folder is compared or the gate is an error, and so is any folder on CI; elsewhere a folder of somebody
+    else's, outside of every repository, passes with the sentence that nothing has landed.
 Never: fetches.
 """
 
@@ -20,6 +21,7 @@ from scripts.errors.history import FileNameError
 from scripts.errors.lint import LandedError
 from scripts.lint.model import Finding
 from scripts.migrations.files import number_of
+from scripts.settings import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
 
 DEADLINE_S: Final = 20.0
+OWN_FOLDER: Final = ROOT / "schema" / "migrations"
 RULES: Final = {
     "landed-edited": "A migration that has landed keeps its bytes",
     "landed-renamed": "A migration that has landed keeps its name",
@@ -49,12 +52,19 @@ class Comparison:
     """What the files were compared with, and what came of it.
 
     how: a sentence for the record. base: the commit, None when there was none. landed: how many files it holds.
+    new: how many files lie on the disk that it does not hold.
     """
 
     how: str
     base: str | None
     landed: int
+    new: int
     findings: tuple[Finding, ...]
+
+    @property
+    def examined(self) -> int:
+        """How many files were compared, those that are gone included."""
+        return self.landed + self.new
 
 
 def compare_landed(
@@ -66,34 +76,41 @@ def compare_landed(
 
     Args:
         files: what lies in the folder now.
-        folder: of the migrations.
+        folder: of the migrations; where it is the project's own, a comparison with nothing is an error everywhere.
         base_ref: a ref or commit that holds what has landed.
-        ci: whether a missing base is an error.
+        ci: whether a missing base, or repository, is an error for every folder.
         git: path of the program; looked up on the PATH when None.
 
     Raises:
         LandedError: git cannot say, and may not be passed over.
     """
+    own = folder.resolve() == OWN_FOLDER.resolve()
+    must = ci or own
     program = git or shutil.which("git")
     if program is None:
-        return _without(LandedError.git("git is not installed", "no program git on the PATH"), ci=ci)
+        if must or any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)):
+            raise LandedError.no_git()
+        return _nothing_landed(files, "no repository")
     repository = _Repository(folder, program)
     code, _, err = repository.run("rev-parse", "--show-prefix")
     if b"dubious ownership" in err:
         raise LandedError.git("git refuses to read this repository", "it belongs to another user")
-    if code != 0:
-        return _without(LandedError.not_tracked("no repository"), ci=ci)
-    if repository.commit("HEAD") is None:
-        return _without(LandedError.not_tracked("a repository without a commit"), ci=ci)
+    missing = "no repository" if code != 0 else "a repository without a commit" if not repository.commit("HEAD") else ""
+    if missing:
+        if must:
+            raise LandedError.not_tracked(missing)
+        return _nothing_landed(files, missing)
+    if own and not repository.files_of("HEAD"):
+        # Unpacked inside somebody else's repository: there is a commit, and it holds none of this.
+        raise LandedError.not_tracked("a repository whose HEAD holds none of the files")
     how, base = _base(repository, base_ref, ci=ci)
     committed = repository.files_of(base)
-    return Comparison(how, base, len(committed), tuple(_differences(files, committed)))
+    new = sum(file.name not in committed for file in files)
+    return Comparison(how, base, len(committed), new, tuple(_differences(files, committed)))
 
 
-def _without(error: LandedError, *, ci: bool) -> Comparison:
-    if ci:
-        raise error
-    return Comparison(f"compared with nothing: {error.what}", None, 0, ())
+def _nothing_landed(files: Sequence[MigrationFile], why: str) -> Comparison:
+    return Comparison(f"{why}: nothing has landed", None, 0, len(files), ())
 
 
 def _base(repository: _Repository, base_ref: str, *, ci: bool) -> tuple[str, str]:

@@ -28,12 +28,16 @@ __all__ = ["LINT_GATES", "LintGate", "find_all", "lint_rules", "read_lint_input"
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the rules of one gate found. `titles`: rule → what it says; every pair of rule and file is a check."""
+    """What the rules of one gate found. `titles`: rule → what it says; every pair of rule and file is a check.
+
+    examined: what the gate looked at; every statement of every file when None.
+    """
 
     titles: dict[str, str]
     findings: tuple[Finding, ...]
     allowed: tuple[tuple[Finding, Exemption], ...] = ()
     notes: tuple[str, ...] = ()
+    examined: int | None = None
     details: dict[str, Json] = field(default_factory=dict)
 
 
@@ -84,7 +88,7 @@ def verify_lint(gate: str, subject: LintInput) -> Result:
         started_at,
         utc_now(),
         checks=checks,
-        examined=subject.statement_count,
+        examined=subject.statement_count if found.examined is None else found.examined,
         details=_details(found, subject),
     )
 
@@ -113,9 +117,12 @@ def _of_landed(gate: LintGate, subject: LintInput) -> _Found:  # noqa: ARG001 - 
         "base_ref": settings.base_ref,
         "base_commit": comparison.base,
         "landed_files": comparison.landed,
+        "new_files": comparison.new,
         "comparison": comparison.how,
     }
-    return _Found(dict(RULES), comparison.findings, notes=(comparison.how,), details=details)
+    return _Found(
+        dict(RULES), comparison.findings, notes=(comparison.how,), examined=comparison.examined, details=details
+    )
 
 
 def _of_squawk(gate: LintGate, subject: LintInput) -> _Found:  # noqa: ARG001 - every finder takes both
@@ -127,7 +134,7 @@ def _of_squawk(gate: LintGate, subject: LintInput) -> _Found:  # noqa: ARG001 - 
         "rules_left_out": {rule.name: rule.why for rule in SQUAWK_RULES if not rule.asked and rule.default},
         "rules_added": [rule.name for rule in SQUAWK_RULES if rule.asked and not rule.default],
     }
-    return _Found(titles, findings, allowed, details=details)
+    return _Found(titles, findings, allowed, examined=len(subject.files), details=details)
 
 
 def _of_allowlist(gate: LintGate, subject: LintInput) -> _Found:  # noqa: ARG001 - every finder takes both

@@ -66,9 +66,18 @@ TEXTS = (
         LandedError.not_tracked("no repository"),
         (
             "error[landed]: the folder of migrations is not part of a git repository\n"
-            "  expected  on CI, a clone with history\n"
+            "  expected  a clone whose commits hold the migrations\n"
             "  found     no repository\n"
-            "  help: check the repository out before the lints run"
+            "  help: clone the repository instead of copying its files, and commit before the lints run"
+        ),
+    ),
+    (
+        LandedError.no_git(),
+        (
+            "error[landed]: git is not installed\n"
+            "  expected  a program git, to tell which migrations have landed\n"
+            "  found     none on the PATH\n"
+            "  help: install git, and put its folder on the PATH"
         ),
     ),
     (

@@ -40,13 +40,15 @@ def ours() -> LintInput:
 def test_our_own_migrations_pass(gate: str, ours: LintInput) -> None:
     """AC4: every gate passes on 0001 to 0027, having looked at every statement of every file.
 
-    What has landed is left out: while a migration is being written, the answer depends on the moment.
+    What has landed is left out: while a migration is being written, the answer depends on the moment. squawk counts
+    files, as it reads no statements of ours.
     """
     result = verify_lint(gate, ours)
 
     assert [check.observed for check in result.failures] == []
     assert result.outcome is Outcome.PASS
-    assert result.examined == ours.statement_count > 600
+    assert ours.statement_count > 600
+    assert result.examined == (len(ours.files) if gate == "squawk" else ours.statement_count)
     assert result.details["scanned_files"] == len(ours.files)
 
 
@@ -127,6 +129,27 @@ def test_landed_says_what_it_compared_with(ours: LintInput) -> None:
 
     assert str(result.details["comparison"]).startswith("compared with ")
     assert str(result.details["comparison"]) in result.checks[0].where
+    assert result.examined >= len(ours.files)
+    assert result.details["landed_files"]
+
+
+def test_landed_is_an_error_where_our_own_folder_has_no_history(
+    ours: LintInput, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """D-19: the project's files without git, or without their repository, are no pass, on CI or not."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = verify_lint("landed-migrations", ours)
+    assert result.outcome is Outcome.ERROR
+    assert result.error == (
+        "git is not installed (expected a program git, to tell which migrations have landed; found none on the PATH);"
+        " install git, and put its folder on the PATH"
+    )
+    monkeypatch.undo()
+
+    monkeypatch.setattr(landed, "OWN_FOLDER", tmp_path)
+    result = verify_lint("landed-migrations", replace(ours, folder=tmp_path))
+    assert result.outcome is Outcome.ERROR
+    assert result.error.startswith("the folder of migrations is not part of a git repository")
 
 
 def test_a_file_that_does_not_parse_stops_the_lints(tmp_path: Path) -> None:
@@ -152,7 +175,10 @@ def test_any_folder_can_be_linted(tmp_path: Path) -> None:
     subject = read_lint_input(replace(Settings(), migrations_dir=folder))
     assert verify_lint("migration-expand-contract-policy", subject).outcome is Outcome.FAIL
     assert verify_lint("sqlstate-map-drift", subject).outcome is Outcome.PASS
-    assert verify_lint("landed-migrations", subject).outcome is Outcome.PASS
+    result = verify_lint("landed-migrations", subject)
+    assert result.outcome is Outcome.PASS
+    assert result.examined == 2
+    assert result.checks[0].where == "0001_shop.sql, no repository: nothing has landed"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.lint import LandedError
+from scripts.lint import landed
 from scripts.lint.landed import Comparison, compare_landed
 from scripts.migrations.files import read_files
 
@@ -178,32 +179,80 @@ def test_histories_that_do_not_meet_are_an_error(repository: Repository) -> None
 
 
 def test_no_repository_at_all(tmp_path: Path) -> None:
-    """A folder outside of git is compared with nothing, and says so; on CI that is an error."""
+    """A foreign folder outside of git has nothing that landed, and says so; on CI that is an error."""
     (tmp_path / "0001_a.sql").write_text("SELECT 1;\n", encoding="utf-8")
     files = read_files(tmp_path)
 
     comparison = compare_landed(files, tmp_path, "origin/main", ci=False)
-    assert comparison.how == "compared with nothing: the folder of migrations is not part of a git repository"
-    assert (comparison.base, comparison.landed) == (None, 0)
+    assert comparison.how == "no repository: nothing has landed"
+    assert (comparison.base, comparison.landed, comparison.examined) == (None, 0, 1)
     with pytest.raises(LandedError, match="not part of a git repository"):
         compare_landed(files, tmp_path, "origin/main", ci=True)
 
 
+def test_our_own_folder_is_compared_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D-19: the project's own folder never passes for want of a repository, a commit, or files in it."""
+    repository = Repository(tmp_path / "r")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    monkeypatch.setattr(landed, "OWN_FOLDER", plain)
+    repository.write(FILES)
+    files = read_files(repository.folder)
+    with pytest.raises(LandedError, match=r"not part of a git repository\n.*\n  found     no repository"):
+        compare_landed(files, plain, "origin/main", ci=False)
+
+    monkeypatch.setattr(landed, "OWN_FOLDER", repository.folder)
+    with pytest.raises(LandedError, match="found     a repository without a commit"):
+        repository.compare()
+
+    (repository.root / "README").write_text("x", encoding="utf-8")
+    repository.git("add", "README")
+    repository.git("commit", "-q", "-m", "x")
+    with pytest.raises(LandedError, match="found     a repository whose HEAD holds none of the files"):
+        repository.compare()
+
+    repository.commit({})
+    link = tmp_path / "link"
+    link.symlink_to(repository.folder)
+    assert compare_landed(files, link, "main", ci=False).examined == 3
+
+
 def test_no_commit_yet(tmp_path: Path) -> None:
-    """Before the first commit nothing has landed."""
+    """Before the first commit nothing of a foreign folder has landed."""
     repository = Repository(tmp_path / "r")
     repository.write(FILES)
 
-    assert repository.compare().how.startswith("compared with nothing")
+    assert repository.compare().how == "a repository without a commit: nothing has landed"
 
 
-def test_no_git(tmp_path: Path) -> None:
-    """Without git there is no comparison, and on CI no pass."""
+def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without git there is no comparison; only a foreign folder outside of every repository needs none."""
     (tmp_path / "0001_a.sql").write_text("SELECT 1;\n", encoding="utf-8")
     files = read_files(tmp_path)
 
     with pytest.raises(LandedError, match="git cannot be started"):
         compare_landed(files, tmp_path, "origin/main", ci=False, git=str(tmp_path / "nothing"))
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compare_landed(files, tmp_path, "origin/main", ci=False).how == "no repository: nothing has landed"
+    with pytest.raises(LandedError, match="git is not installed"):
+        compare_landed(files, tmp_path, "origin/main", ci=True)
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(LandedError, match="git is not installed"):
+        compare_landed(files, tmp_path, "origin/main", ci=False)
+    (tmp_path / ".git").rmdir()
+    monkeypatch.setattr(landed, "OWN_FOLDER", tmp_path)
+    with pytest.raises(LandedError, match="git is not installed"):
+        compare_landed(files, tmp_path, "origin/main", ci=False)
+
+
+def test_what_was_compared_is_counted(repository: Repository) -> None:
+    """Compared are the files that landed, gone or not, and the new ones."""
+    (repository.folder / "0003_c.sql").rename(repository.folder / "0003_d.sql")
+    repository.write({"0004_e.sql": "SELECT 4;\n"})
+
+    comparison = repository.compare()
+    assert (comparison.landed, comparison.new, comparison.examined) == (3, 2, 5)
 
 
 def test_sha256_repositories_are_read_as_well(tmp_path: Path) -> None:
