@@ -2,18 +2,45 @@
 -- Guarantee: new rows are auditably billable and stitchable by construction: a tenant has its payer, a payer its key, a proof its tenant and
 -- payer, every row of an instruction its correlation id (INV-090, INV-091, INV-092, INV-094; AC1, AC2, AC3, AC5). Everything that worked on
 -- a row from before still works (AC6).
--- Locks: ACCESS EXCLUSIVE on six tables and SHARE ROW EXCLUSIVE on tenant_members, all taken before anything else, each waited for no
--- longer than the budget below; when one cannot be had, the runner retries the whole. Catalog changes only: no row is rewritten or scanned.
+-- Locks: ACCESS EXCLUSIVE on six tables and SHARE ROW EXCLUSIVE on tenant_members, all taken before anything else and within one budget
+-- for all of them together; when they cannot be had in it, the runner retries the whole. Catalog changes only: no row is rewritten or
+-- scanned.
 
 -- Short, because while this transaction waits for one table it may already hold another: nobody is to be stalled longer.
 SET LOCAL lock_timeout = '100ms';
 -- In the order in which the writers of the application meet the tables: a proof comes to its attestation, an enqueue and a completion
 -- from queue to ledger, and every one of them ends at members, tenants and payers (foreign keys). So none of them, having one table,
 -- waits for another that this transaction already has, while it waits for theirs: each is waited for as long as statements run.
-LOCK TABLE public.external_proofs, public.ingress_attestations, public.payment_outbox_pending, public.payment_outbox_attempts
-    IN ACCESS EXCLUSIVE MODE;
-LOCK TABLE public.tenant_members IN SHARE ROW EXCLUSIVE MODE;
-LOCK TABLE public.tenants, public.billable_clients IN ACCESS EXCLUSIVE MODE;
+-- lock_timeout counts anew for each table, so each is given what the ones before it left: else seven holders, who let go one after the
+-- other, would make the first table wait seven times as long as meant.
+DO $$
+DECLARE
+    c_budget_ms constant integer := 100;
+    v_began constant timestamptz := pg_catalog.clock_timestamp();
+    v_left_ms integer;
+BEGIN
+    FOR v_table IN 1..7 LOOP
+        v_left_ms := c_budget_ms
+            - pg_catalog.floor(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - v_began))::integer;
+        -- A lock_timeout of 0 would mean to wait for ever. A clock that was set back gives no more than the budget.
+        IF v_left_ms < 1 THEN
+            RAISE EXCEPTION 'the tables were not to be had within % ms', c_budget_ms
+                USING ERRCODE = 'lock_not_available', HINT = 'The runner tries again; let long transactions end.';
+        END IF;
+        PERFORM pg_catalog.set_config('lock_timeout', least(v_left_ms, c_budget_ms)::text, true);
+        CASE v_table
+            WHEN 1 THEN LOCK TABLE public.external_proofs IN ACCESS EXCLUSIVE MODE;
+            WHEN 2 THEN LOCK TABLE public.ingress_attestations IN ACCESS EXCLUSIVE MODE;
+            WHEN 3 THEN LOCK TABLE public.payment_outbox_pending IN ACCESS EXCLUSIVE MODE;
+            WHEN 4 THEN LOCK TABLE public.payment_outbox_attempts IN ACCESS EXCLUSIVE MODE;
+            WHEN 5 THEN LOCK TABLE public.tenant_members IN SHARE ROW EXCLUSIVE MODE;
+            WHEN 6 THEN LOCK TABLE public.tenants IN ACCESS EXCLUSIVE MODE;
+            WHEN 7 THEN LOCK TABLE public.billable_clients IN ACCESS EXCLUSIVE MODE;
+        END CASE;
+    END LOOP;
+END
+$$;
+SET LOCAL lock_timeout = '100ms';
 
 -- A payer's key -------------------------------------------------------------------------------------------------------------------------
 
