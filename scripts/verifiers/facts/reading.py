@@ -20,6 +20,7 @@ from scripts.verifiers.facts.shape import (
     Index,
     Table,
     Trigger,
+    asleep,
     trigger_state,
     trigger_timing,
 )
@@ -183,6 +184,9 @@ def _constraint(one: Mapping[str, Any]) -> Constraint:
         enforced=one["enforced"],
         deferrable=one["deferrable"],
         nulls_not_distinct=one["nulls_not_distinct"],
+        asleep=asleep(tuple((str(t), str(f), str(e)) for t, f, e in one["guards"] or ()))
+        if foreign and one["enforced"]
+        else (),
     )
 
 

@@ -51,7 +51,13 @@ WITH relation AS (
                'valid', k.convalidated,
                'enforced', k.conenforced,
                'deferrable', k.condeferrable,
-               'nulls_not_distinct', coalesce(i.indnullsnotdistinct, false)
+               'nulls_not_distinct', coalesce(i.indnullsnotdistinct, false),
+               -- What enforces a foreign key: DISABLE TRIGGER ALL puts these to sleep, and no other column shows it.
+               'guards', (SELECT json_agg(json_build_array(g.tgrelid::pg_catalog.regclass::text, f.proname, g.tgenabled)
+                                          ORDER BY f.proname COLLATE "C")
+                            FROM pg_catalog.pg_trigger AS g
+                            JOIN pg_catalog.pg_proc AS f ON f.oid = g.tgfoid
+                           WHERE k.contype = 'f' AND g.tgconstraint = k.oid AND g.tgisinternal)
            ) ORDER BY k.conname COLLATE "C") AS rows
       FROM pg_catalog.pg_constraint AS k
       LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 _ROW, _BEFORE, _INSERT, _DELETE, _UPDATE, _TRUNCATE, _INSTEAD = 1, 2, 4, 8, 16, 32, 64
 _EVENTS = ((_INSERT, "INSERT"), (_UPDATE, "UPDATE"), (_DELETE, "DELETE"), (_TRUNCATE, "TRUNCATE"))
 _FIRED = {"A": "ALWAYS", "O": "ORIGIN ONLY", "R": "REPLICA ONLY", "D": "DISABLED"}
+# A foreign key is enforced by four triggers of the server's own: two on the rows that refer, two on those referred to.
+_GUARDS = 4
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -45,7 +47,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A primary key (p), unique (u), check (c), foreign key (f) or exclusion (x). An empty name: it does not matter."""
+    """A primary key (p), unique (u), check (c), foreign key (f) or exclusion (x). An empty name: it does not matter.
+
+    `asleep` are the server's own triggers that should enforce a foreign key and do not, see `asleep()`.
+    """
 
     kind: str
     columns: tuple[str, ...] = ()
@@ -59,6 +64,7 @@ class Constraint:
     enforced: bool = True
     deferrable: bool = False
     nulls_not_distinct: bool = False
+    asleep: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -78,6 +84,7 @@ class Constraint:
             head = f"EXCLUDE ({columns})"
         tail = "" if self.valid else " NOT VALID"
         tail += "" if self.enforced else " NOT ENFORCED"
+        tail += f" BUT {', '.join(self.asleep)}" if self.asleep else ""
         return head + (" DEFERRABLE" if self.deferrable else "") + tail
 
 
@@ -205,3 +212,14 @@ def trigger_timing(bits: int) -> tuple[str, str, tuple[str, ...]]:
 def trigger_state(enabled: str) -> str:
     """Words for pg_trigger.tgenabled."""
     return _FIRED[enabled]
+
+
+def asleep(guards: tuple[tuple[str, str, str], ...]) -> tuple[str, ...]:
+    """What of an enforced foreign key's own triggers does not fire, or is not there.
+
+    Args:
+        guards: table, function and pg_trigger.tgenabled of each; the tables on both sides.
+    """
+    silent = tuple(f"{function} on {table} {_FIRED[state]}" for table, function, state in guards if state not in "OA")
+    missing = _GUARDS - len(guards)
+    return (*silent, *((f"{missing} of its {_GUARDS} triggers gone",) if missing > 0 else ()))

@@ -31,6 +31,16 @@ _VALUES = {
     "public.outbox_attempt_state": "'FAILED'",
 }
 
+# Puts the server's own triggers of one side of one foreign key to sleep; the names of those triggers are numbers.
+_ASLEEP = """DO $do$ DECLARE r record; BEGIN
+    FOR r IN SELECT g.tgrelid::regclass AS t, g.tgname AS n FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
+              JOIN pg_constraint AS k ON k.oid = g.tgconstraint
+             WHERE k.conrelid = '{table}'::regclass AND k.conname = '{name}' AND p.proname IN {functions} LOOP
+        EXECUTE format('ALTER TABLE %s {state} TRIGGER %I', r.t, r.n);
+    END LOOP;
+    IF NOT FOUND THEN RAISE 'no trigger of {name}'; END IF;
+END $do$"""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -129,6 +139,17 @@ def _constraint(table: Table, constraint: Constraint, reading: Reading) -> Itera
             f"CREATE TABLE public.elsewhere ({referenced} uuid PRIMARY KEY)",
             f"{add} FOREIGN KEY ({column}) REFERENCES public.elsewhere ({referenced}){late}",
         )
+        for side, functions in (
+            ("refers to nothing", "('RI_FKey_check_ins', 'RI_FKey_check_upd')"),
+            ("is left behind", "('RI_FKey_noaction_del', 'RI_FKey_noaction_upd')"),
+        ):
+            for state in ("DISABLE", "ENABLE REPLICA"):
+                yield Mutant(
+                    f"{name} {side}: {state}",
+                    {DEFINITIONS: frozenset({check})},
+                    (_ASLEEP.format(state=state, table=where, name=name, functions=functions),),
+                    admin=True,
+                )
         other = "" if late else " NOT VALID"
         yield definition(
             f"{name} in the other state", check, drop, f"{add} FOREIGN KEY ({column}) REFERENCES {target}{other}"

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from db.verifiers.hand_mutants import by_hand
 from db.verifiers.hooks import BUSINESS_HOOKS, TENANT_HOOKS
-from db.verifiers.mutants import DEFINITIONS, derived
+from db.verifiers.mutants import DEFINITIONS, Mutant, derived
+
+from scripts.verifiers.facts.tables import TABLES
 
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
-    from db.verifiers.mutants import Mutant
 
 # Settled by statements of their own, and broken by tests of their own.
 ELSEWHERE = {"n-minus-one"}
@@ -29,6 +30,18 @@ def test_each_definition_is_held_by_exactly_one_check(bench: Bench) -> None:
 
     assert not wrong
     assert count > 800
+
+
+def test_all_triggers_off_and_only_the_named_ones_on_again_is_red(bench: Bench) -> None:
+    """D-08: what enforces the foreign keys stays off, and every trigger that has a name of ours reads as it should."""
+    (table,) = (one for one in TABLES.values() if one.name == "external_proofs")
+    name = f"public.{table.name}"
+    on = [f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER {trigger.name}" for trigger in table.triggers]
+    mutant = Mutant("all off", {DEFINITIONS: frozenset()}, (f"ALTER TABLE {name} DISABLE TRIGGER ALL", *on), admin=True)
+    keys = {one.name or f"{table.name}: {one.text}" for one in table.constraints if one.kind == "f"}
+
+    assert bench.reds(mutant)[DEFINITIONS] == keys
+    assert len(keys) == 4
 
 
 def test_hooks_are_definitions(bench: Bench) -> None:

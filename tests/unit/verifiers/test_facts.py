@@ -13,7 +13,7 @@ from scripts.migrations.files import MigrationFile
 from scripts.verifiers.facts.compare import ABSENT, Facts, same_expression
 from scripts.verifiers.facts.privileges import grantees, matrix_of, open_to, privileges_of
 from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held, Reading, Routine
-from scripts.verifiers.facts.shape import Column, Constraint, Function, Index, Table, Trigger, trigger_timing
+from scripts.verifiers.facts.shape import Column, Constraint, Function, Index, Table, Trigger, asleep, trigger_timing
 from scripts.verifiers.facts.sources import function_sources
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.model import Findings
@@ -195,3 +195,34 @@ def test_grants_count_down_to_columns_and_options() -> None:
 def test_default_privileges(rules: tuple[DefaultGrant, ...], kind: str, said: str) -> None:
     """D-04: PostgreSQL gives functions to everybody unless a rule for every schema takes that away."""
     assert open_to(rules, "o", kind) == said
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ("OOOO", ()),
+        ("AAAA", ()),
+        ("OODO", ("f2 on public.t DISABLED",)),
+        ("ROOO", ("f0 on public.t REPLICA ONLY",)),
+        ("OO", ("2 of its 4 triggers gone",)),
+        ("", ("4 of its 4 triggers gone",)),
+    ],
+)
+def test_a_foreign_key_is_no_more_than_its_triggers(states: str, said: tuple[str, ...]) -> None:
+    """D-08: each of the server's own triggers that does not fire, or is gone, shows in the foreign key's text."""
+    silent = asleep(tuple(("public.t", f"f{n}", state) for n, state in enumerate(states)))
+
+    assert silent == said
+    assert replace(FOREIGN, asleep=silent).text == FOREIGN.text + (f" BUT {', '.join(said)}" if said else "")
+
+
+def test_an_unnamed_foreign_key_that_sleeps_is_told_as_such() -> None:
+    """D-08: it is there under some name, and the text says what of it does not fire."""
+    sleeping = replace(FOREIGN, name="renamed", asleep=("f on public.t DISABLED",))
+    findings = Findings()
+    facts = Facts(Reading(tables={"t": Table("t", (), constraints=(sleeping,))}), {}, findings)
+    facts.constraint(Table("t", ()), replace(FOREIGN, name=""))
+
+    (check,) = findings.checks
+    assert not check.holds
+    assert str(check.observed).endswith("ON DELETE NO ACTION BUT f on public.t DISABLED")
