@@ -26,8 +26,10 @@ from scripts.lint.rules import (
     heavy_maintenance,
     inline_unique,
     key_type_change,
+    lasting_setting,
     lock_timeout,
     long_identifier,
+    long_lock_timeout,
     no_tx_missing,
     no_tx_mixed,
     no_tx_useless,
@@ -65,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     concurrent_if_not_exists.RULE,
     client_stream.RULE,
     session_setting.RULE,
+    lasting_setting.RULE,
     # search-path-lint
     definer_search_path.RULE,
     function_search_path.RULE,
@@ -89,6 +92,7 @@ RULES: tuple[Rule, ...] = (
     heavy_maintenance.RULE,
     # ddl-blocking-policy
     lock_timeout.RULE,
+    long_lock_timeout.RULE,
     second_table_lock.RULE,
     # security-definer-dynamic-sql
     definer_dynamic_sql.RULE,

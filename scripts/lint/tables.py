@@ -1,23 +1,19 @@
 """ALTER TABLE and its kin, seen as single changes of tables that hold data.
 
-Owns: which changes concern an existing table, and the time a lock may be waited for at each point of a file.
+Owns: which changes concern an existing table.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scripts.lint.nodes import QualifiedName, column_constraints, commands, constant, definition, enum_name, relation_of
+from scripts.lint.nodes import QualifiedName, column_constraints, commands, definition, enum_name, relation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.lint.subject import LintInput, Part
-
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*")
-_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +73,3 @@ def added_constraints(subject: LintInput) -> Iterator[AddedConstraint]:
         elif change.subtype == "AT_AddColumn":
             for kind, constraint in column_constraints(change.item):
                 yield AddedConstraint(change, kind, constraint, with_column=True)
-
-
-def milliseconds(value: str | int | None, *, unit: str = "ms") -> float | None:
-    """A time setting in milliseconds; None when it is not one."""
-    if isinstance(value, bool) or value is None:
-        return None
-    match = _DURATION.fullmatch(str(value))
-    return None if match is None else float(match[1]) * _MS[match[2] or unit]
-
-
-def lock_timeout_set(part: Part) -> bool:
-    """Whether the file set a lock_timeout for its own transaction before the part, and did not lift it again.
-
-    One that is set inside a DO block does not count, as it may not be reached; one that is lifted there does.
-    """
-    bounded = False
-    for earlier in part.file.parts:
-        if earlier.order >= part.order:
-            break
-        if not earlier.executed or earlier.kind != "VariableSetStmt" or earlier.node.name != "lock_timeout":
-            continue
-        value = constant(earlier.node.args[0]) if len(earlier.node.args) == 1 else None
-        duration = milliseconds(value)
-        bounded = bool(earlier.node.is_local and duration and (bounded or earlier.body is None))
-    return bounded

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.lint.configured import lock_timeout_set
 from scripts.lint.model import Finding, Rule
 from scripts.lint.nodes import concrete, relation_of
-from scripts.lint.tables import changes, lock_timeout_set
+from scripts.lint.tables import changes
 from scripts.parser.statements import option_flag
 
 if TYPE_CHECKING:

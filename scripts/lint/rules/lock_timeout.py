@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.lint.configured import lock_timeout_set
 from scripts.lint.locks import locked_existing
 from scripts.lint.model import Finding, Rule
-from scripts.lint.tables import lock_timeout_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

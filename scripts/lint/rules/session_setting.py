@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.lint.configured import setting_name
 from scripts.lint.model import Finding, Rule
 from scripts.lint.nodes import constant, enum_name, strings
 from scripts.parser.statements import may_need_no_transaction
@@ -37,14 +38,14 @@ def _statement(part: Part) -> tuple[str, str] | None:
 
 def _set(part: Part) -> tuple[str, str] | None:
     node = part.node
-    name, kind = node.name or "ALL", enum_name(node, "kind")
+    name, kind = setting_name(node), enum_name(node, "kind")
     resets = kind in ("VAR_RESET", "VAR_RESET_ALL")
     if name in ("role", "session_authorization"):
         word = f"{'RESET' if resets else 'SET'} {name.upper().replace('_', ' ')}"
         return name, f"{word}: the runner's own role owns what a migration makes"
     if resets:
         return name, f"RESET {name} undoes what the runner set for its session"
-    if kind == "VAR_SET_MULTI" and name == "TRANSACTION":
+    if kind == "VAR_SET_MULTI" and name == "transaction":
         return name, "SET TRANSACTION: the transaction is the runner's"
     for_build = part.file.no_tx and part.body is None and may_need_no_transaction(part.statement) is not None
     return None if node.is_local or for_build else (name, f"SET {name} without LOCAL: the next file inherits it")
@@ -64,7 +65,7 @@ RULE = Rule(
     severity="error",
     title="A file changes settings with SET LOCAL, and never its role",
     why="SET survives the COMMIT: the files that follow run under settings, or as a role, that nobody reads in them.",
-    help="write SET LOCAL, or set it on the function, the role or the database that needs it",
+    help="write SET LOCAL, or set it on the function that needs it",
     red="SET search_path = public;",
     green="SET LOCAL lock_timeout = '500ms';",
     find=find,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.lint.configured import configured, setting_name
 from scripts.lint.model import Finding, Rule
 from scripts.lint.nodes import commands, relation_of
 from scripts.lint.tables import changes
@@ -29,10 +30,7 @@ def find(subject: LintInput) -> Iterator[Finding]:
     for part in subject.parts:
         if part.executed and part.is_sql:
             yield from _switched(part)
-        # SET, and the options of functions, roles and databases.
-        for message in part.messages("VariableSetStmt"):
-            if message.name == "session_replication_role":
-                yield RULE.at(part, message.name, f"{message.name} switches ordinary triggers off")
+        yield from _replica_mode(part)
     for change in changes(subject):
         if change.subtype == "AT_EnableTrig":
             yield RULE.at(
@@ -41,6 +39,23 @@ def find(subject: LintInput) -> Iterator[Finding]:
                 f"ENABLE TRIGGER {change.name} does not hold in replica mode",
                 help="write ENABLE ALWAYS TRIGGER",
             )
+
+
+def _replica_mode(part: Part) -> Iterator[Finding]:
+    """session_replication_role in every form; bodies of functions count as well, since they run as somebody."""
+    name = "session_replication_role"
+    # SET, and the options of functions, roles and databases.
+    for message in part.messages("VariableSetStmt"):
+        if setting_name(message) == name:
+            yield RULE.at(part, name, f"{name} switches ordinary triggers off")
+    for setting in configured(part):
+        if setting.call and setting.name == name:
+            yield RULE.at(part, name, f"{name} switches ordinary triggers off", node=setting.node)
+        elif setting.call and setting.name is None and not part.executed:
+            yield RULE.at(part, "set_config", "set_config() of a setting that cannot be read", node=setting.node)
+    for message in part.messages("UpdateStmt"):
+        if message.relation.relname == "pg_settings":
+            yield RULE.at(part, "pg_settings", "UPDATE of pg_settings sets what cannot be read", node=message.relation)
 
 
 def _switched(part: Part) -> Iterator[Finding]:

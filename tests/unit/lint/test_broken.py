@@ -97,7 +97,7 @@ BROKEN = (
     Broken(
         "set for the session", "session-setting", ("SET SESSION statement_timeout = 0;",), ("1:1:1 statement_timeout",)
     ),
-    Broken("reset all", "session-setting", ("RESET ALL;",), ("1:1:1 ALL",)),
+    Broken("reset all", "session-setting", ("RESET ALL;",), ("1:1:1 all",)),
     Broken("set role", "session-setting", ("SET LOCAL ROLE app;",), ("1:1:1 role",)),
     Broken(
         "session authorization",
@@ -118,7 +118,90 @@ BROKEN = (
         ("DO $$BEGIN PERFORM pg_catalog.set_config('a.b', 'c', 1 = 1); END$$;",),
         ("1:1:12 set_config",),
     ),
-    Broken("isolation", "session-setting", ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",), ("1:1:1 TRANSACTION",)),
+    Broken(
+        "names in capitals and quotes",
+        "session-setting",
+        ('SET LOCAL "ROLE" TO app;\nSET "Search_Path" = x;',),
+        ("1:1:1 role", "1:2:1 search_path"),
+    ),
+    Broken(
+        "a setting of roles, databases and the server",
+        "lasting-setting",
+        (
+            'ALTER ROLE app SET lock_timeout = 0;\nALTER ROLE ALL IN DATABASE d SET "Search_Path" = x;\n'
+            "ALTER DATABASE d RESET ALL; ALTER SYSTEM SET session_replication_role = replica;\n"
+            "ALTER USER app RESET role; ALTER DATABASE d SET symphony.ceiling = 5;\n"
+            "DO $$BEGIN EXECUTE format('ALTER ROLE %I SET role = x', 'app'); END$$;",
+        ),
+        (
+            "1:1:1 lock_timeout",
+            "1:2:1 search_path",
+            "1:3:1 all",
+            "1:3:29 session_replication_role",
+            "1:4:1 role",
+            "1:5:12 role",
+        ),
+    ),
+    Broken("isolation", "session-setting", ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",), ("1:1:1 transaction",)),
+    # how long a lock is waited for
+    Broken(
+        "for ever, for long, and for what the server says",
+        "long-lock-timeout",
+        (
+            "SET LOCAL lock_timeout = 0;\nSET LOCAL lock_timeout = '6s'; SET LOCAL \"Lock_Timeout\" = '1h';\n"
+            "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL lock_timeout = '400us'; SET LOCAL lock_timeout = '0x7fffffff';\n"
+            "SET LOCAL lock_timeout = 5001; SET LOCAL lock_timeout = 5000;",
+        ),
+        (
+            "1:1:1 lock_timeout",
+            "1:2:1 lock_timeout",
+            "1:2:32 lock_timeout",
+            "1:3:1 lock_timeout",
+            "1:3:36 lock_timeout",
+            "1:3:70 lock_timeout",
+            "1:4:1 lock_timeout",
+        ),
+    ),
+    Broken(
+        "lifted by a call",
+        "long-lock-timeout",
+        (
+            T + "SELECT set_config('lock_timeout', '0', true);\n"
+            "DO $$BEGIN PERFORM pg_catalog.set_config('LOCK_TIMEOUT', '1min', true); END$$;\n"
+            "SELECT set_config('lock_timeout', NULL::text, true);",
+        ),
+        ("1:2:8 lock_timeout", "1:3:12 lock_timeout", "1:4:8 lock_timeout"),
+    ),
+    Broken(
+        "computed from nothing",
+        "long-lock-timeout",
+        (
+            "DO $$DECLARE n int; BEGIN PERFORM set_config('lock_timeout', n::text, true); END$$;",
+            T + "DO $$DECLARE n int; BEGIN PERFORM set_config('lock_timeout', n::text, true); END$$;",
+        ),
+        ("1:1:27 lock_timeout",),
+    ),
+    Broken(
+        "a lock after a bound that is none",
+        "lock-timeout",
+        (
+            A,
+            "SET LOCAL lock_timeout = '1h'; ALTER TABLE public.a ADD c text;",
+            T + "SELECT set_config('lock_timeout', '0', true);\nALTER TABLE public.a ADD d text;",
+            T + "DO $$BEGIN PERFORM set_config('lock_timeout', '0', true); END$$;\nALTER TABLE public.a ADD d text;",
+            T + "DO $$BEGIN PERFORM set_config('lock_timeout', '9', 1 = 1); END$$;\nALTER TABLE public.a ADD d text;",
+        ),
+        ("2:1:32 public.a", "3:3:1 public.a", "4:3:1 public.a", "5:3:1 public.a"),
+    ),
+    Broken(
+        "a name computed at run time may be lock_timeout",
+        "lock-timeout",
+        (
+            A,
+            T + "DO $$DECLARE n text; BEGIN PERFORM set_config(n, '0', true); END$$;\nALTER TABLE public.a ADD c text;",
+        ),
+        ("2:3:1 public.a",),
+    ),
     # search path
     Broken(
         "definer after the body",
@@ -790,6 +873,27 @@ BROKEN = (
             "2:3:1 public.a.g",
             "2:3:40 public.a.g",
         ),
+    ),
+    Broken(
+        "replica mode by a call",
+        "trigger-switch",
+        (
+            "SELECT pg_catalog.set_config('Session_Replication_Role', 'replica', true);\n"
+            "DO $$BEGIN PERFORM set_config('session_replication_role', 'replica', true); END$$;\n"
+            'SET LOCAL "SESSION_REPLICATION_ROLE" = replica;',
+        ),
+        ("1:1:8 session_replication_role", "1:2:12 session_replication_role", "1:3:1 session_replication_role"),
+    ),
+    Broken(
+        "replica mode in a function",
+        "trigger-switch",
+        (
+            f"CREATE FUNCTION public.f(n text) RETURNS void LANGUAGE plpgsql {PIN} AS $$\nBEGIN\n"
+            "  PERFORM set_config('session_replication_role', 'replica', true);\n  PERFORM set_config(n, 'replica', true);\n"
+            "  PERFORM set_config('a.b', n, true);\n"
+            "  UPDATE pg_catalog.pg_settings SET setting = 'replica' WHERE name = n;\nEND $$;",
+        ),
+        ("1:3:3 session_replication_role", "1:4:3 set_config", "1:6:10 pg_settings"),
     ),
     Broken(
         "replica mode as an option",

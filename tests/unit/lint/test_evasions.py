@@ -121,6 +121,8 @@ STATEMENTS = {
     "data-change": "UPDATE public.a SET id = 2;",
     "existence-test": "CREATE TABLE IF NOT EXISTS public.c (x int);",
     "session-setting": "SET search_path = x;",
+    "long-lock-timeout": "SET LOCAL lock_timeout = '1h';",
+    "lasting-setting": "ALTER ROLE app SET search_path = public;",
     "definer-search-path": "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';",
     "function-execute": "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql RETURN 1;",
     "unqualified-name": "INSERT INTO t VALUES (1);",
