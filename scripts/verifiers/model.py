@@ -101,8 +101,9 @@ class Database:
         if self._facts is None:
             from scripts.verifiers.facts.reading import read_facts
             from scripts.verifiers.facts.roles import ROLES
+            from scripts.verifiers.facts.tables import TABLES
 
-            self._facts = read_facts(self.conn, ROLES)
+            self._facts = read_facts(self.conn, ROLES, TABLES)
         return self._facts
 
     @property

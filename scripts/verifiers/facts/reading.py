@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.verifiers.facts.sessions import Power, Setting, powers_of, settings_of
 from scripts.verifiers.facts.shape import (
     Column,
     Constraint,
@@ -106,25 +107,29 @@ class Reading:
     database_owner: str = ""
     reader: str = ""
     default_grants: tuple[DefaultGrant, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    parameters: tuple[Power, ...] = ()
+    schema_makers: tuple[Power, ...] = ()
 
     def routines_named(self, name: str) -> tuple[Routine, ...]:
         """Every overload of the function of that name in `public`."""
         return tuple(routine for routine in self.routines if routine.function.name == name)
 
 
-def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str]) -> Reading:
+def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str], tables: Iterable[str] = ()) -> Reading:
     """Read the catalog of `public`.
 
     Args:
         conn: any role that may read the catalogs. The search path is pinned for this question and put back.
-        roles: the roles whose attributes and memberships are wanted; those that do not exist are left out.
+        roles: the roles whose attributes, memberships and sessions are wanted; those that do not exist are left out.
+        tables: whose owners need no way around their rules.
     """
     from psycopg.rows import tuple_row
 
     # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(_CANONICAL, prepare=False)
-        row = cursor.execute(_query(), {"roles": list(roles)}).fetchone()
+        row = cursor.execute(_query(), {"roles": list(roles), "tables": list(tables)}).fetchone()
     if row is None:
         msg = "a query without FROM gives one row"
         raise RuntimeError(msg)
@@ -149,6 +154,9 @@ def _reading(found: Mapping[str, Any]) -> Reading:
         database_owner=found["database_owner"],
         reader=found["reader"],
         default_grants=tuple(DefaultGrant(*row) for row in found["default_grants"] or []),
+        settings=settings_of(found["settings"]),
+        parameters=powers_of(found["parameters"]),
+        schema_makers=powers_of(found["schema_makers"]),
     )
 
 

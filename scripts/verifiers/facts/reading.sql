@@ -133,6 +133,19 @@ WITH relation AS (
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                           AND d.objid = p.oid AND d.deptype = 'e')
+), owners AS (
+    SELECT d.datdba AS oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
+     UNION SELECT r.relowner FROM relation AS r WHERE r.relname = ANY (%(tables)s::name[])
+), callers AS (
+    -- The roles asked for, and every login that may act as one; a superuser or an owner needs no way around.
+    SELECT a.oid, a.rolname
+      FROM pg_catalog.pg_roles AS a
+     WHERE a.rolname = ANY (%(roles)s::name[])
+        OR (NOT a.rolsuper
+            AND EXISTS (SELECT FROM pg_catalog.pg_roles AS t WHERE t.rolname = ANY (%(roles)s::name[])
+                           AND (pg_has_role(a.oid, t.oid, 'USAGE') OR pg_has_role(a.oid, t.oid, 'SET')))
+            AND NOT EXISTS (SELECT FROM owners AS o
+                             WHERE pg_has_role(a.oid, o.oid, 'USAGE') OR pg_has_role(a.oid, o.oid, 'SET')))
 )
 SELECT json_build_object(
     'tables', (SELECT json_agg(json_build_object(
@@ -180,6 +193,24 @@ SELECT json_build_object(
                          FROM pg_catalog.pg_default_acl AS f
                          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = f.defaclnamespace
                          LEFT JOIN LATERAL aclexplode(f.defaclacl) AS x ON true),
+    'settings', (SELECT json_agg(json_build_array(CASE s.setrole WHEN 0 THEN '' ELSE pg_get_userbyid(s.setrole) END, e.entry))
+                   FROM pg_catalog.pg_db_role_setting AS s, unnest(s.setconfig) AS e (entry)
+                  WHERE s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()))
+                    AND (s.setrole = 0 OR s.setrole IN (SELECT oid FROM callers))),
+    'parameters', (SELECT json_agg(json_build_array(found.who, found.what))
+                     FROM (SELECT 'PUBLIC' AS who, x.privilege_type || ' ' || p.parname AS what
+                             FROM pg_catalog.pg_parameter_acl AS p, aclexplode(p.paracl) AS x WHERE x.grantee = 0
+                            UNION
+                           SELECT c.rolname, v.privilege || ' ' || p.parname
+                             FROM pg_catalog.pg_parameter_acl AS p, callers AS c, (VALUES ('SET'), ('ALTER SYSTEM')) AS v (privilege)
+                            WHERE has_parameter_privilege(c.oid, p.parname, v.privilege)) AS found),
+    'schema_makers', (SELECT json_agg(json_build_array(found.who, 'CREATE'))
+                        FROM (SELECT 'PUBLIC' AS who
+                                FROM pg_catalog.pg_database AS d, aclexplode(d.datacl) AS x
+                               WHERE d.datname = current_database() AND (x.grantee, x.privilege_type) = (0::oid, 'CREATE')
+                               UNION
+                              SELECT c.rolname FROM callers AS c
+                               WHERE has_database_privilege(c.oid, current_database(), 'CREATE')) AS found),
     'roles', (SELECT json_agg(json_build_object(
                   'name', a.rolname, 'superuser', a.rolsuper, 'inherit', a.rolinherit, 'createrole', a.rolcreaterole,
                   'createdb', a.rolcreatedb, 'login', a.rolcanlogin, 'replication', a.rolreplication,

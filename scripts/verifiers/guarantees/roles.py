@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.privileges import BOZ_TABLES, privileges_of
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
+from scripts.verifiers.facts.sessions import NOBODY, decisive, is_own, told
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import BOZ_PROBES
 from scripts.verifiers.probes.stage import play
@@ -18,9 +19,24 @@ _FLAGS = ("login", "superuser", "createdb", "createrole", "replication", "bypass
 
 
 def verify_posture(database: Database, findings: Findings) -> None:
-    """Every role of the schema: there, without attributes, member of nothing."""
+    """Every role of the schema: there, without attributes, member of nothing, in sessions under everybody's rules."""
     for name in ROLES:
         _posture(database, findings, name)
+    facts = database.facts
+    findings.check(
+        "sessions_start_with",
+        expected="none",
+        observed=decisive(facts.settings),
+        where="settings stored for a role or for the database",
+        help="ALTER ROLE … RESET, or ALTER DATABASE … RESET",
+    )
+    findings.check(
+        "parameters_to_set",
+        expected=NOBODY,
+        observed=told(power for power in facts.parameters if not is_own(power)),
+        where="privileges on parameters",
+        help="REVOKE … ON PARAMETER: session_replication_role puts every foreign key to sleep",
+    )
     bad: list[Json] = [check.where for check in findings.checks if not check.holds]
     findings.details.update(roles_checked=len(ROLES), bad_roles=bad)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.privileges import SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to
+from scripts.verifiers.facts.sessions import NOBODY, told
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import TABLE_PROBES
 from scripts.verifiers.probes.stage import play
@@ -41,4 +42,12 @@ def verify(database: Database, findings: Findings) -> None:
     users = sorted({g.grantee for g in facts.schema_grants if g.privilege == "USAGE"} - insiders)
     findings.check("schema_public_create", expected="nobody", observed=", ".join(creators) or "nobody")
     findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users))
+    # In a schema of its own a role may place whatever a path then finds before ours.
+    findings.check(
+        "database_create",
+        expected=NOBODY,
+        observed=told(facts.schema_makers),
+        where="the database",
+        help="REVOKE CREATE ON DATABASE",
+    )
     play(database.conn, findings, TABLE_PROBES)

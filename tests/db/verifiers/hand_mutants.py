@@ -40,6 +40,7 @@ def by_hand(reading: Reading, files: Sequence[MigrationFile]) -> Iterator[Mutant
     """All of them."""
     yield from _history(files)
     yield from _roles()
+    yield from _sessions()
     yield from _privileges()
     yield from _functions(reading)
     yield from _ledgers()
@@ -105,6 +106,42 @@ def _roles() -> Iterator[Mutant]:
         yield sql(
             boz, f"the regulator runs {function}", [check], f"GRANT EXECUTE ON FUNCTION public.{function} TO PUBLIC"
         )
+
+
+# The name of the database is the test's; a worker is a login that may act as a role of the schema.
+_HERE = "DO $do$ BEGIN EXECUTE format('{}', current_database()); END $do$"
+_WORKER = "CREATE ROLE mutant_worker LOGIN; GRANT symphony_ingest TO mutant_worker"
+_TEAM = "CREATE ROLE mutant_team; GRANT mutant_team TO mutant_worker"
+
+
+def _sessions() -> Iterator[Mutant]:
+    """Ways around the rules that no table's grants show."""
+    posture, tables = "role-login-posture", "table-privileges"
+    asleep = "SET session_replication_role = ''replica''"
+    for name, sleep in (
+        ("ingest sleeps", f"ALTER ROLE symphony_ingest {asleep}"),
+        ("ingest sleeps here", f"ALTER ROLE symphony_ingest IN DATABASE %I {asleep}"),
+        ("everybody sleeps here", f"ALTER DATABASE %I {asleep}"),
+        ("everybody sleeps everywhere", f"ALTER ROLE ALL {asleep}"),
+        ("everybody looks elsewhere first", "ALTER DATABASE %I SET search_path = pg_temp, public"),
+        ("readonly looks elsewhere first", "ALTER ROLE symphony_readonly SET search_path = pg_temp, public"),
+        ("rows are hidden", "ALTER DATABASE %I SET row_security = off"),
+        ("everybody is the executor", "ALTER DATABASE %I SET role = symphony_executor"),
+        ("control is the executor", "ALTER ROLE symphony_control SET role = symphony_executor"),
+    ):
+        yield sql(posture, name, ["sessions_start_with"], _HERE.format(sleep), admin=True)
+    worker = "ALTER ROLE mutant_worker SET session_replication_role = replica"
+    yield sql(posture, "a worker sleeps", ["sessions_start_with"], _WORKER, worker, admin=True)
+    for role in ("PUBLIC", *ROLES, "mutant_worker", "mutant_team"):
+        makers = (_WORKER, _TEAM) if role.startswith("mutant") else ()
+        grant = f"GRANT SET ON PARAMETER session_replication_role TO {role}"
+        yield sql(posture, f"{role} may sleep", ["parameters_to_set"], *makers, grant, admin=True)
+        create = _HERE.format(f"GRANT CREATE ON DATABASE %I TO {role}")
+        yield sql(tables, f"{role} makes schemas", ["database_create"], *makers, create, admin=True)
+    system = "GRANT ALTER SYSTEM ON PARAMETER session_replication_role TO symphony_control"
+    yield sql(posture, "control puts all to sleep", ["parameters_to_set"], system, admin=True)
+    system = "GRANT ALTER SYSTEM ON PARAMETER symphony.outbox_retry_ceiling TO symphony_control"
+    yield sql(posture, "control sets the ceiling of the server", ["parameters_to_set"], system, admin=True)
 
 
 def _privileges() -> Iterator[Mutant]:  # noqa: C901 - a list, one loop a kind of grant

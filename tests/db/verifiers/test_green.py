@@ -216,6 +216,10 @@ HARMLESS = {
     "a further column": "ALTER TABLE public.tenants ADD COLUMN note text",
     "statistics": "ALTER TABLE public.tenants ALTER COLUMN status SET STATISTICS 500; ANALYZE public.tenants",
     "a login that may act as a worker": "CREATE ROLE worker LOGIN; GRANT symphony_executor TO worker",
+    "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
+    "temporary tables for everybody": (
+        "DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$"
+    ),
 }
 
 
@@ -229,6 +233,24 @@ def test_a_harmless_change_raises_no_alarm(bench: Bench, change: str) -> None:
         results |= bench.settle("function-privileges", "table-conventions", "ci-invariant-gate", "no-tx-migrations")
         if "NOT NULL" not in change:
             results |= bench.settle()
+
+    assert red(results) == {}
+
+
+def test_what_the_owner_may_do_is_no_way_around(bench: Bench) -> None:
+    """D-08: the ceiling of a database, the right to set it, and an owner who may act as a worker raise no alarm."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute("CREATE ROLE dba LOGIN")
+        for statement in (
+            "ALTER DATABASE {database} SET symphony.outbox_retry_ceiling = 7",
+            "GRANT SET ON PARAMETER symphony.outbox_retry_ceiling TO {owner}, symphony_control",
+            "GRANT symphony_ingest TO {owner} WITH INHERIT TRUE, SET TRUE",
+            "GRANT {owner}, symphony_ingest TO dba",
+            "ALTER ROLE dba SET search_path = public",
+        ):
+            names = {"database": bench.database.name, "owner": bench.owner.info.user}
+            bench.admin.execute(sql.SQL(statement).format(**{k: sql.Identifier(v) for k, v in names.items()}))
+        results = bench.settle("role-login-posture", "table-privileges", conn=bench.admin)
 
     assert red(results) == {}
 

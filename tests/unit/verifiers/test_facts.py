@@ -13,6 +13,7 @@ from scripts.migrations.files import MigrationFile
 from scripts.verifiers.facts.compare import ABSENT, Facts, same_expression
 from scripts.verifiers.facts.privileges import grantees, matrix_of, open_to, privileges_of
 from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held, Reading, Routine
+from scripts.verifiers.facts.sessions import Power, decisive, is_own, powers_of, settings_of, told
 from scripts.verifiers.facts.shape import Column, Constraint, Function, Index, Table, Trigger, asleep, trigger_timing
 from scripts.verifiers.facts.sources import function_sources
 from scripts.verifiers.facts.tables import TABLES
@@ -226,3 +227,35 @@ def test_an_unnamed_foreign_key_that_sleeps_is_told_as_such() -> None:
     (check,) = findings.checks
     assert not check.holds
     assert str(check.observed).endswith("ON DELETE NO ACTION BUT f on public.t DISABLED")
+
+
+def test_what_everybody_has_is_told_once() -> None:
+    """Through PUBLIC every role has it; each would be named, and the cause would not."""
+    rows = [("PUBLIC", "SET a"), ("control", "SET a"), ("control", "SET b"), ("control", "SET b")]
+
+    assert told(powers_of(rows)) == "PUBLIC: SET a, control: SET b"
+    assert told(powers_of(None)) == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("session_replication_role=replica", "every role: session_replication_role=replica"),
+        ("search_path=a, b=c", "every role: search_path=a, b=c"),
+        ("row_security=off", "every role: row_security=off"),
+        ("role=x", "every role: role=x"),
+        ("symphony.outbox_retry_ceiling=7", "none"),
+        ("statement_timeout=5s", "none"),
+    ],
+)
+def test_a_stored_setting_counts_when_it_decides_whose_rules_hold(entry: str, said: str) -> None:
+    """The value of a setting may hold anything, also what looks like another setting."""
+    assert decisive(settings_of([("", entry)])) == said
+    assert decisive(settings_of([("a", entry)])) == said.replace("every role", "a")
+
+
+def test_only_set_on_the_schemas_own_parameters_is_its_own() -> None:
+    """D-07: the ceiling may be set by whoever the functions then do not listen to; the server's ceiling may not."""
+    assert is_own(Power("a", "SET symphony.outbox_retry_ceiling"))
+    assert not is_own(Power("a", "ALTER SYSTEM symphony.outbox_retry_ceiling"))
+    assert not is_own(Power("a", "SET session_replication_role"))
