@@ -136,14 +136,23 @@ $$;
 COMMENT ON FUNCTION public.outbox_correlation(uuid, uuid, text) IS 'The correlation id that an outbox item without one takes on, so that its rows join.';
 REVOKE EXECUTE ON FUNCTION public.outbox_correlation(uuid, uuid, text) FROM PUBLIC;
 
+-- With the owner's rights, so that who may record an attestation need not be able to read queue and ledger.
 CREATE FUNCTION public.set_correlation_id_if_null() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     IF NEW.correlation_id IS NULL THEN
         IF TG_TABLE_NAME = 'ingress_attestations' THEN
-            NEW.correlation_id := public.uuid_v7_or_random();
+            -- A payment that was queued before its instruction was attested: the attestation joins what its item carries.
+            NEW.correlation_id := coalesce(
+                (SELECT p.correlation_id FROM public.payment_outbox_pending AS p
+                  WHERE p.tenant_id = NEW.tenant_id AND p.instruction_id = NEW.instruction_id AND p.correlation_id IS NOT NULL
+                  ORDER BY p.created_at, p.outbox_id LIMIT 1),
+                (SELECT a.correlation_id FROM public.payment_outbox_attempts AS a
+                  WHERE a.tenant_id = NEW.tenant_id AND a.instruction_id = NEW.instruction_id AND a.correlation_id IS NOT NULL
+                  ORDER BY a.created_at, a.attempt_id LIMIT 1),
+                public.uuid_v7_or_random());
         ELSE
             -- A row of the outbox joins what its item already carries; a fresh id is the last resort.
             NEW.correlation_id := public.outbox_correlation(NEW.outbox_id, NEW.tenant_id, NEW.instruction_id);
@@ -152,7 +161,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION public.set_correlation_id_if_null() IS 'Keeps a given correlation id, fills a missing one (INV-092).';
+COMMENT ON FUNCTION public.set_correlation_id_if_null() IS 'Keeps a given correlation id, fills a missing one with that of the instruction''s other rows, else a fresh one (INV-092).';
 REVOKE EXECUTE ON FUNCTION public.set_correlation_id_if_null() FROM PUBLIC;
 
 CREATE TRIGGER trg_set_corr_id_ingress_attestations BEFORE INSERT ON public.ingress_attestations

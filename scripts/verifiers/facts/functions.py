@@ -115,7 +115,7 @@ _ALL = (
     _trigger("deny_revocation_mutation"),
     _trigger("deny_append_only_mutation"),
     _trigger("enforce_member_tenant_match"),
-    _trigger("set_correlation_id_if_null"),
+    _trigger("set_correlation_id_if_null", definer=True),
     _trigger("set_external_proofs_attribution", definer=True),
     _trigger("enforce_client_tenant_match"),
     _trigger("enforce_usage_event_parties", definer=True),

@@ -23,6 +23,10 @@ _JOIN: LiteralString = """
 _QUEUED: LiteralString = (
     "SELECT p.correlation_id, p.tenant_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
 )
+_ATTESTED: LiteralString = (
+    "INSERT INTO public.ingress_attestations (instruction_id, tenant_id, payload_hash, correlation_id) "
+    "VALUES (%s, %s, 'hash', %s) RETURNING correlation_id"
+)
 _WITH_REFS: LiteralString = (
     "SELECT q.outbox_id FROM public.enqueue_payment_outbox(%(instruction)s, %(participant)s, %(key)s, %(rail)s, "
     "%(payload)s::jsonb, p_tenant_id => %(tenant)s::uuid, p_correlation_id => %(correlation)s::uuid, "
@@ -68,6 +72,31 @@ def joins(stage: Stage) -> None:
     )
 
 
+def late_joins(stage: Stage) -> None:
+    """Queued first and attested afterwards, by who reads neither queue nor ledger: the item's id is taken on."""
+    tenant = world.tenant(stage)
+    for progress in ("queued", "attempted"):
+        item = world.queued(stage, tenant)
+        carried = (stage.row(_QUEUED, [item.outbox_id]) or (None,))[0]
+        if progress == "attempted":
+            complete(stage, item, "DISPATCHED")
+        taken = stage.value(_ATTESTED, [item.asked["instruction"], tenant, None], role="symphony_ingest")
+        stage.findings.check(
+            f"late_attestation_takes_the_{progress}_id",
+            expected=True,
+            observed=carried is not None and taken == carried,
+            where="public.set_correlation_id_if_null",
+        )
+    item, given = world.queued(stage, tenant), uuid.uuid4()
+    kept = stage.value(_ATTESTED, [item.asked["instruction"], tenant, given], role="symphony_ingest")
+    stage.findings.check(
+        "late_attestation_keeps_a_given_id",
+        expected=True,
+        observed=kept == given,
+        where="public.set_correlation_id_if_null",
+    )
+
+
 def given_is_carried(stage: Stage) -> None:
     """What the caller gives with the request is in the queue and in each attempt."""
     tenant, correlation = world.tenant(stage), uuid.uuid4()
@@ -83,4 +112,8 @@ def given_is_carried(stage: Stage) -> None:
     )
 
 
-PROBES = (Probe("chain_setup", joins), Probe("references_setup", given_is_carried))
+PROBES = (
+    Probe("chain_setup", joins),
+    Probe("late_chain_setup", late_joins),
+    Probe("references_setup", given_is_carried),
+)

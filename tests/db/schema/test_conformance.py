@@ -49,7 +49,8 @@ FUNCTIONS = {
     "deny_revocation_mutation": ("trigger", "plpgsql", "v", False),
     "deny_append_only_mutation": ("trigger", "plpgsql", "v", False),
     "enforce_member_tenant_match": ("trigger", "plpgsql", "v", False),
-    "set_correlation_id_if_null": ("trigger", "plpgsql", "v", False),
+    # With the owner's rights, so that who records an attestation need not read queue and ledger (D-03).
+    "set_correlation_id_if_null": ("trigger", "plpgsql", "v", True),
     # With the owner's rights, so that who records a proof need not read tenants (D-16).
     "set_external_proofs_attribution": ("trigger", "plpgsql", "v", True),
 }

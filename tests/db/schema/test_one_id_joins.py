@@ -65,6 +65,76 @@ def test_the_whole_chain_joins(payments: Payments, tenant: UUID, *, given: bool)
     assert joined == 3
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["given", "filled"])
+@pytest.mark.parametrize("progress", ["queued", "retried", "done"])
+def test_an_attestation_after_the_enqueue_joins(
+    database: ScratchDatabase, payments: Payments, tenant: UUID, progress: str, *, given: bool
+) -> None:
+    """Queued first, attested later by who may read neither queue nor ledger: still one id, proofs too (D-03, AC2)."""
+    mine = {"correlation_id": uuid4()} if given else {}
+    item = payments.enqueue("i", tenant=tenant, **mine)
+    if progress != "queued":
+        payments.complete(payments.claim()[0], "RETRYABLE" if progress == "retried" else "DISPATCHED")
+    ingress = Payments(database.connect("symphony_ingest"))
+    for table in ("payment_outbox_pending", "payment_outbox_attempts"):
+        refused(ingress.conn, "42501", f"SELECT FROM public.{table}")
+    payments.proof(ingress.attestation(tenant, "i"))
+
+    (one,) = ids(payments)
+    assert not given or one == mine["correlation_id"]
+    assert [row for (row,) in payments.rows("SELECT correlation_id FROM public.ingress_attestations")] == [one]
+    assert payments.attempts(item.outbox_id, "correlation_id") == ([] if progress == "queued" else [(one,)])
+
+
+def test_a_late_attestation_takes_the_id_of_its_own_item_alone(payments: Payments, tenant: UUID) -> None:
+    """Another instruction, another tenant's or no tenant's item lends its id to nobody (D-03)."""
+    other = payments.tenant(payments.payer())
+    payments.enqueue("j", tenant=tenant)
+    payments.enqueue("i", tenant=other)
+    payments.enqueue("i")
+    payments.complete(payments.claim()[0], "DISPATCHED")
+    payments.attestation(tenant, "i")
+    assert len(ids(payments)) == 4
+
+
+def test_a_late_attestation_takes_the_queues_id_before_the_ledgers(payments: Payments, tenant: UUID) -> None:
+    """Of two items of one instruction the queued one counts, then the one that was there first (D-03)."""
+    payments.enqueue("i", tenant=tenant, idempotency_key="done")
+    payments.complete(payments.claim()[0], "DISPATCHED")
+    first = payments.enqueue("i", tenant=tenant, idempotency_key="first")
+    payments.enqueue("i", tenant=tenant, idempotency_key="second")
+    payments.attestation(tenant, "i")
+    assert payments.rows("SELECT correlation_id FROM public.ingress_attestations") == [
+        payments.queue(first.outbox_id, "correlation_id")
+    ]
+
+
+def test_an_id_given_with_a_late_attestation_is_kept(payments: Payments, tenant: UUID) -> None:
+    """The caller's id goes before the item's, in this order too (AC2)."""
+    payments.enqueue("i", tenant=tenant)
+    mine = uuid4()
+    payments.attestation(tenant, "i", correlation_id=mine)
+    assert payments.rows("SELECT correlation_id FROM public.ingress_attestations") == [(mine,)]
+
+
+def test_nobody_can_hang_the_filling_trigger_on_a_table_of_their_own(database: ScratchDatabase) -> None:
+    """It runs with the owner's rights and reads queue and ledger, so no role may execute it (D-03, D-05)."""
+    others = (
+        "SELECT count(*) FROM pg_proc f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) g"
+        " WHERE f.oid = 'public.set_correlation_id_if_null()'::regprocedure AND g.grantee <> f.proowner"
+    )
+    assert database.value(others) == 0
+    for role in ("symphony_ingest", "symphony_control", "symphony_executor"):
+        conn = database.connect(role)
+        conn.execute("CREATE TEMPORARY TABLE mine (correlation_id uuid)")
+        refused(
+            conn,
+            "42501",
+            "CREATE TRIGGER mine BEFORE INSERT ON mine"
+            " FOR EACH ROW EXECUTE FUNCTION public.set_correlation_id_if_null()",
+        )
+
+
 def test_the_callers_id_is_kept_everywhere(payments: Payments, tenant: UUID) -> None:
     """A given id is never replaced, on any of the tables (AC2)."""
     mine = uuid4()

@@ -428,6 +428,17 @@ def proofs() -> Iterator[Mutant]:
     yield rewritten(
         gate, "outbox_correlation", "WHERE i.tenant_id = p_tenant_id AND i", "WHERE i", "outbox_correlation_function"
     )
+    late = [
+        f"late_attestation_{what}" for what in ("takes_the_queued_id", "takes_the_attempted_id", "keeps_a_given_id")
+    ]
+    fill = "set_correlation_id_if_null"
+    for alias, check in (("p", late[0]), ("a", late[1])):
+        seek = f"WHERE {alias}.tenant_id = NEW.tenant_id AND"
+        yield rewritten(gate, fill, seek, "WHERE false AND", f"{fill}_function", check)
+    keep = "IF NEW.correlation_id IS NULL THEN"
+    yield rewritten(gate, fill, keep, "IF true THEN", f"{fill}_function", late[2])
+    weak = f"ALTER FUNCTION public.{fill}() SECURITY INVOKER"
+    yield sql(gate, "the filling trigger has its caller's rights", [f"{fill}_function", "late_chain_setup"], weak)
     rule = "external_proofs_correlation_required_new_rows_chk"
     yield sql(gate, f"{rule} holds always", [rule], weakened("external_proofs", rule))
 
