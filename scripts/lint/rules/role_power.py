@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.lint.grants import privileges
 from scripts.lint.model import Finding, Rule
-from scripts.lint.nodes import concrete, enum_name, kind_of, option_boolean
+from scripts.lint.nodes import concrete, enum_name, kind_of, option_boolean, strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +24,18 @@ _FLAGS = {
 
 
 def find(subject: LintInput) -> Iterator[Finding]:
-    """Attributes and passwords of CREATE and ALTER ROLE, and memberships in the server's own roles."""
+    """Attributes and passwords of CREATE and ALTER ROLE, the server's own roles, and rights to change settings."""
     for part in subject.executed:
         if part.kind == "CreateRoleStmt":
             login = enum_name(part.node, "stmt_type") == "ROLESTMT_USER" and not _says(part.node.options, "canlogin")
             yield from _attributes(part, part.node.role, part.node.options, login=login)
         elif part.kind == "AlterRoleStmt":
             yield from _attributes(part, part.node.role.rolename, part.node.options, login=False)
+        elif part.kind == "GrantStmt" and part.node.is_grant:
+            if enum_name(part.node, "objtype") == "OBJECT_PARAMETER_ACL":
+                names = ", ".join(strings(part.node.objects))
+                what = ", ".join(sorted(name.upper() for name in privileges(part.node)))
+                yield RULE.at(part, names, f"GRANT {what} ON PARAMETER {names} outlives every file that sets it")
         elif part.kind == "GrantRoleStmt" and part.node.is_grant:
             for wrapper in part.node.granted_roles:
                 name = concrete(wrapper).priv_name

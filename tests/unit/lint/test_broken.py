@@ -808,6 +808,124 @@ BROKEN = (
         ),
         ("1:1:1 u", "1:1:30 r", "1:1:40 r", "1:2:14 r", "1:2:21 pg_read_all_data", "1:3:28 dynamic_name"),
     ),
+    Broken(
+        "rights to change settings",
+        "role-power",
+        (
+            "GRANT SET ON PARAMETER session_replication_role, work_mem TO app;\nREVOKE SET ON PARAMETER work_mem FROM app;",
+        ),
+        ("1:1:1 session_replication_role, work_mem",),
+    ),
+    Broken(
+        "owners of every kind",
+        "owner-change",
+        (
+            A,
+            "alter table only public.a add c text, owner to app; ALTER VIEW public.v OWNER TO app;\n"
+            "ALTER FUNCTION public.f(int) OWNER TO CURRENT_USER; ALTER SCHEMA s OWNER TO app;\n"
+            "ALTER TYPE public.t OWNER TO app; ALTER DATABASE d OWNER TO app; REASSIGN OWNED BY app TO x;\n"
+            "CREATE SCHEMA AUTHORIZATION app; CREATE SCHEMA s2 AUTHORIZATION app; CREATE SCHEMA s3;\n"
+            "DO $$BEGIN EXECUTE format('ALTER TABLE public.%I OWNER TO %I', 'a', 'b'); END$$;",
+        ),
+        (
+            "2:1:1 public.a",
+            "2:1:53 public.v",
+            "2:2:1 public.f",
+            "2:2:53 s",
+            "2:3:1 public.t",
+            "2:3:35 d",
+            "2:3:66 REASSIGN OWNED",
+            "2:4:1 app",
+            "2:4:34 s2",
+            "2:5:12 public.a",
+        ),
+    ),
+    # code from elsewhere
+    Broken(
+        "extensions, languages and libraries",
+        "foreign-code",
+        (
+            "CREATE EXTENSION IF NOT EXISTS pgcrypto WITH SCHEMA public;\nALTER EXTENSION x UPDATE; ALTER EXTENSION x ADD TABLE public.a;\n"
+            "CREATE LANGUAGE plpython3u; LOAD 'lib';\nDO $$BEGIN EXECUTE 'CREATE EXTENSION dblink'; END$$;",
+        ),
+        ("1:1:1 pgcrypto", "1:2:1 x", "1:2:27 x", "1:3:1 plpython3u", "1:3:29 lib", "1:4:21 dblink"),
+    ),
+    # what was granted
+    Broken(
+        "grants taken back",
+        "revoked-grant",
+        (
+            A
+            + "\nGRANT SELECT, INSERT ON public.a TO app, x; GRANT USAGE ON SCHEMA public TO app; GRANT app TO service;\n"
+            "GRANT EXECUTE ON FUNCTION public.f(int) TO app; GRANT USAGE ON SEQUENCE public.q TO app; GRANT USAGE ON TYPE public.t TO app;\n"
+            "GRANT ALL ON FUNCTION public.g() TO app;",
+            "revoke insert on public.a from app;\nREVOKE ALL ON TABLE public.a FROM x;\n"
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, app; REVOKE ALL PRIVILEGES ON SCHEMA public FROM app;\n"
+            "REVOKE app FROM service;\nREVOKE ALL ON ROUTINE public.f FROM app; REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM app;\n"
+            "REVOKE USAGE ON TYPE public.t FROM app;\nREVOKE EXECUTE ON FUNCTION public.g FROM app; REVOKE USAGE ON SEQUENCE public.q FROM x;\n"
+            "DO $$BEGIN EXECUTE format('REVOKE SELECT ON public.%I FROM %I', n, r); END$$;",
+        ),
+        (
+            "2:1:1 public.a app",
+            "2:2:1 public.a x",
+            "2:3:1 public.* app",
+            "2:3:61 public app",
+            "2:4:1 app service",
+            "2:5:1 public.f app",
+            "2:5:42 public.* app",
+            "2:6:1 public.t app",
+            "2:7:1 public.g app",
+            "2:8:12 public.dynamic_name dynamic_name",
+        ),
+    ),
+    Broken(
+        "given back in part, or where it may not be reached",
+        "revoked-grant",
+        (
+            A + "\nGRANT SELECT, INSERT ON public.a TO app;",
+            "REVOKE ALL ON public.a FROM app;\nGRANT SELECT ON public.a TO app;",
+            "REVOKE ALL ON public.a FROM app;\nDO $$BEGIN GRANT SELECT, INSERT ON public.a TO app; END$$;",
+        ),
+        ("2:1:1 public.a app", "3:1:1 public.a app"),
+    ),
+    # statements that come to mean something else
+    Broken(
+        "rules on what was there",
+        "new-rule",
+        (
+            A,
+            "CREATE RULE r AS ON INSERT TO public.a DO INSTEAD NOTHING;\n"
+            "DO $$BEGIN CREATE OR REPLACE RULE r AS ON DELETE TO public.v DO ALSO SELECT 1; END$$;",
+        ),
+        ("2:1:1 public.a.r", "2:2:12 public.v.r"),
+    ),
+    Broken(
+        "row security of what was there",
+        "row-security",
+        (
+            A,
+            "ALTER TABLE public.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
+            "CREATE POLICY p ON public.a USING (true); ALTER POLICY p ON public.a TO app;\n"
+            "DO $$BEGIN EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', t); END$$;",
+        ),
+        ("2:1:1 public.a", "2:1:1 public.a", "2:2:1 public.a.p", "2:2:43 public.a.p", "2:3:12 public.dynamic_name"),
+    ),
+    Broken(
+        "a guard written over",
+        "replaced-trigger",
+        (
+            A,
+            "create or replace trigger g before insert on public.a execute function public.g();\n"
+            "DO $$BEGIN CREATE OR REPLACE TRIGGER h AFTER INSERT ON public.v EXECUTE FUNCTION public.g(); END$$;",
+        ),
+        ("2:1:1 public.a.g", "2:2:12 public.v.h"),
+    ),
+    Broken(
+        "copy with a program, in every form",
+        "client-stream",
+        (A, "copy (select 1) to program 'x';\nDO $$BEGIN COPY public.a FROM PROGRAM 'x' WITH (FORMAT csv); END$$;"),
+        ("2:1:1 COPY", "2:2:12 COPY"),
+    ),
     # names
     Broken(
         "bare names at the top",

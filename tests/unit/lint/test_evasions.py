@@ -122,6 +122,13 @@ STATEMENTS = {
     "existence-test": "CREATE TABLE IF NOT EXISTS public.c (x int);",
     "session-setting": "SET search_path = x;",
     "long-lock-timeout": "SET LOCAL lock_timeout = '1h';",
+    "new-rule": "CREATE RULE r AS ON INSERT TO public.a DO INSTEAD NOTHING;",
+    "row-security": "ALTER TABLE public.a ENABLE ROW LEVEL SECURITY;",
+    "replaced-trigger": "CREATE OR REPLACE TRIGGER g BEFORE INSERT ON public.a EXECUTE FUNCTION public.g();",
+    "foreign-code": "CREATE EXTENSION pgcrypto;",
+    "owner-change": "ALTER TABLE public.a OWNER TO app;",
+    "revoked-grant": "REVOKE ALL ON public.a FROM old;",
+    "client-stream": "COPY public.a FROM PROGRAM 'x';",
     "lasting-setting": "ALTER ROLE app SET search_path = public;",
     "definer-search-path": "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';",
     "function-execute": "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql RETURN 1;",
@@ -133,7 +140,7 @@ STATEMENTS = {
 @pytest.mark.parametrize("rule", STATEMENTS, ids=str)
 def test_no_place_is_out_of_sight(rule: str, wrapper: str) -> None:
     """D-24: in a DO block, a constant string or behind another statement, a defect is the same defect."""
-    before = "CREATE TABLE public.a (id bigint PRIMARY KEY);"
+    before = "CREATE TABLE public.a (id bigint PRIMARY KEY); GRANT SELECT ON public.a TO old;"
 
     assert len(lint(rule, before, wrapper.format(sql=STATEMENTS[rule]))) == 1
 
@@ -165,6 +172,12 @@ FALSE_ALARMS = {
     "a constraint that comes back": "SET LOCAL lock_timeout = '1s'; ALTER TABLE public.a DROP CONSTRAINT k,\n"
     "  ADD CONSTRAINT k CHECK (id > 1) NOT VALID;",
     "revoking": "REVOKE ALL ON public.a FROM PUBLIC; REVOKE CREATE ON SCHEMA public FROM PUBLIC;\nALTER ROLE app NOLOGIN NOSUPERUSER;",
+    "rules and row security of a table of this file": "CREATE TABLE public.n (id int); ALTER TABLE public.n ENABLE ROW LEVEL SECURITY,\n"
+    "  FORCE ROW LEVEL SECURITY; CREATE POLICY p ON public.n USING (true); CREATE RULE r AS ON UPDATE TO public.n DO INSTEAD NOTHING;\n"
+    "CREATE OR REPLACE TRIGGER t BEFORE INSERT ON public.n FOR EACH ROW EXECUTE FUNCTION public.g();",
+    "what is taken and given back": "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app; GRANT SELECT, INSERT ON public.a TO app;\n"
+    "REVOKE GRANT OPTION FOR SELECT ON public.a FROM app; REVOKE DELETE ON public.a FROM app; REVOKE SELECT ON public.a FROM new;",
+    "a budget counted down": "SET LOCAL lock_timeout = '100ms'; ALTER TABLE public.a ADD c text;\nSELECT set_config('a.b', now()::text, true);",
     "transition tables": "CREATE TABLE public.n (id int); CREATE FUNCTION public.tr() RETURNS trigger LANGUAGE plpgsql\n"
     "  SET search_path = pg_catalog, public, pg_temp AS $$ BEGIN PERFORM 1 FROM fresh; RETURN NULL; END $$;\n"
     "REVOKE ALL ON FUNCTION public.tr() FROM PUBLIC;\nCREATE TRIGGER t AFTER INSERT ON public.n REFERENCING NEW TABLE AS fresh\n"
@@ -179,7 +192,8 @@ FALSE_ALARMS = {
 EXISTING = (
     "CREATE TABLE public.a (id bigint PRIMARY KEY, b varchar(10), CONSTRAINT k CHECK (id > 0));\n"
     "CREATE FUNCTION public.f(a int) RETURNS int LANGUAGE sql RETURN 1; REVOKE ALL ON FUNCTION public.f(int) FROM PUBLIC;\n"
-    "CREATE TRIGGER g BEFORE INSERT ON public.a FOR EACH ROW EXECUTE FUNCTION public.g();"
+    "CREATE TRIGGER g BEFORE INSERT ON public.a FOR EACH ROW EXECUTE FUNCTION public.g();\n"
+    "GRANT SELECT, INSERT ON public.a TO app;"
 )
 
 
