@@ -30,6 +30,16 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def lock_busy(cls, table: str, mode: str, *, budget_ms: int, sqlstate: str, name: str) -> UnaskedError:
+        """Others use the table, and waiting longer for this lock would stop whoever comes after."""
+        return cls(
+            f"the {mode} lock on {table} was not free within {budget_ms} ms",
+            facts=[("SQLSTATE", f"{sqlstate} {name}".strip())],
+            help=f"repeat it when no open transaction has used {table} or a table that refers to it; while it waits, "
+            "others wait behind it, so it does not wait longer",
+        )
+
+    @classmethod
     def own_fault(cls, kind: str, place: str) -> UnaskedError:
         """A fault in a verifier's own code."""
         return cls(

@@ -8,7 +8,7 @@ from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import victims
-from scripts.verifiers.probes.stage import Probe, Stage, play
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Probe, Stage, play
 
 if TYPE_CHECKING:
     from scripts.verifiers.facts.shape import Table
@@ -46,7 +46,13 @@ def _attack(table: Table) -> Probe:
         name = sql.Identifier("public", table.name)
         where = f"public.{table.name}"
         # An empty ledger fires no row trigger; TRUNCATE must be refused all the same.
-        stage.refused(f"{table.name}_truncate", REFUSED, sql.SQL("TRUNCATE {} CASCADE").format(name), where=where)
+        stage.refused(
+            f"{table.name}_truncate",
+            REFUSED,
+            sql.SQL("TRUNCATE {} CASCADE").format(name),
+            where=where,
+            lock=ACCESS_EXCLUSIVE,
+        )
         key, value = victims.plant(stage, table.name)
         row = {"value": value}
         mine = sql.SQL("{} = %(value)s").format(sql.Identifier(key))

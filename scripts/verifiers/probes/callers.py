@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.verifiers.facts.privileges import EXECUTORS
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Probe
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Query, Stage
@@ -22,10 +22,11 @@ _CALLS: dict[str, Query] = {
     "repair_expired_leases": "SELECT public.repair_expired_leases(0, 'probe-worker')",
     "bump_participant_outbox_seq": "SELECT public.bump_participant_outbox_seq(%(participant)s)",
 }
-_ATTACKS: dict[str, LiteralString] = {
-    "delete": "DELETE FROM {} WHERE false",
-    "truncate": "TRUNCATE {}",
-    "lock": "LOCK TABLE {} IN SHARE MODE",
+# Attack → what is tried, and the lock it takes where it is not refused before.
+_ATTACKS: dict[str, tuple[LiteralString, str]] = {
+    "delete": ("DELETE FROM {} WHERE false", ""),
+    "truncate": ("TRUNCATE {}", ACCESS_EXCLUSIVE),
+    "lock": ("LOCK TABLE {} IN SHARE MODE", "SHARE"),
 }
 
 
@@ -72,9 +73,9 @@ def tables_are_denied(stage: Stage) -> None:
     for role in (CONTROL, EXECUTOR, INGEST, "symphony_readonly", "symphony_auditor", "test_user"):
         for table in ("payment_outbox_pending", "payment_outbox_attempts", "participant_outbox_sequences"):
             where = f"public.{table}"
-            for label, attack in _ATTACKS.items():
+            for label, (attack, lock) in _ATTACKS.items():
                 query = sql.SQL(attack).format(sql.Identifier("public", table))
-                stage.refused(f"{label} {table} as {role}", DENIED, query, role=role, where=where)
+                stage.refused(f"{label} {table} as {role}", DENIED, query, role=role, where=where, lock=lock)
     stage.run(b"CREATE FUNCTION pg_temp.probe_escalation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     stage.run(b"GRANT EXECUTE ON FUNCTION pg_temp.probe_escalation() TO PUBLIC")
     for table in ("payment_outbox_pending", "payment_outbox_attempts"):
@@ -86,6 +87,8 @@ def tables_are_denied(stage: Stage) -> None:
             ).format(sql.Identifier("public", table)),
             role=CONTROL,
             where=f"public.{table}",
+            # Taken before the privilege is asked for.
+            lock=SHARE_ROW_EXCLUSIVE,
         )
     stage.refused(
         "forged attempt as symphony_control",

@@ -1,8 +1,8 @@
 """AC6, D-02: rows that were there before the tightening still do everything they did.
 
 The rows are planted as the old schema would have left them: for a moment, inside the transaction that is rolled back,
-the guard that refuses them is switched off. That takes a lock on the table until the rollback, so this gate's lock
-budget is short: on a database with traffic it gives up rather than hold anybody up.
+the guard that refuses them is switched off. That takes a lock on the table until the rollback: on a database with
+traffic this gate gives up rather than hold anybody up.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.verifiers.probes.stage import Stage
 
-_LOCK_BUDGET = "250ms"
 _EXECUTOR = "symphony_executor"
 _CLAIM: LiteralString = "SELECT c.outbox_id FROM public.claim_outbox_batch(1, 'probe-worker', 60) AS c"
 _PROOF: LiteralString = (
@@ -40,7 +39,6 @@ def _before_the_rule(stage: Stage, table: str, rule: str = "") -> Iterator[None]
     from psycopg import sql
 
     name = sql.Identifier("public", table)
-    stage.run(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_BUDGET)))
     states = stage.rows(
         "SELECT t.tgname, t.tgenabled::text FROM pg_catalog.pg_trigger AS t "
         "WHERE t.tgrelid = %s::pg_catalog.regclass AND NOT t.tgisinternal ORDER BY t.tgname",
@@ -51,9 +49,10 @@ def _before_the_rule(stage: Stage, table: str, rule: str = "") -> Iterator[None]
         "WHERE k.conrelid = %s::pg_catalog.regclass AND k.conname = %s",
         [f"public.{table}", rule],
     )
-    stage.run(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(name))
-    if check:
-        stage.run(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(name, sql.Identifier(rule)))
+    with stage.hurried(f"public.{table}", ACCESS_EXCLUSIVE if check else SHARE_ROW_EXCLUSIVE):
+        if check:
+            stage.run(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(name, sql.Identifier(rule)))
+        stage.run(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(name))
     yield
     if check:
         stage.run(sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(name, sql.Identifier(rule), sql.SQL(check)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, Probe
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -42,7 +42,7 @@ def versions(stage: Stage) -> None:
             sql.Identifier(column)
         )
         stage.refused(f"policy_{column}_rewritten", "P7301", change, row, where=_WHERE)
-    stage.refused("policy_truncated", "P0001", "TRUNCATE public.policy_versions", where=_WHERE)
+    stage.refused("policy_truncated", "P0001", "TRUNCATE public.policy_versions", where=_WHERE, lock=ACCESS_EXCLUSIVE)
     stage.accepted(
         "policy_retired_again",
         "UPDATE public.policy_versions SET status = 'GRACE', grace_expires_at = 'infinity' WHERE version = %(version)s",

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 Query: TypeAlias = "LiteralString | bytes | SQL | Composed"
 Params: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
 ACCEPTED = "accepted"
+# Whoever waits for a lock stronger than ROW EXCLUSIVE stops everybody who comes after, readers too. So the wait is one
+# that nobody notices; what needs longer is asked in a quieter moment.
+STRONG_LOCK_TIMEOUT_MS = 100
+ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
 # SQLSTATE classes that say nothing about the schema: connection, transaction rollback, resources, object in use,
 # operator intervention, system, internal.
 _NO_ANSWER = ("08", "40", "53", "55P03", "57", "58", "XX")
@@ -73,12 +78,24 @@ class Stage:
                 self.become(self.home)
             return rows
 
-    def attempt(self, sql: Query, params: Params = None, *, role: str = "") -> str:
-        """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name."""
+    def attempt(self, sql: Query, params: Params = None, *, role: str = "", lock: str = "", table: str = "") -> str:
+        """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name.
+
+        Args:
+            sql: the attack.
+            params: its values.
+            role: who attacks; the owner when empty.
+            lock: the lock it takes when that is stronger than ROW EXCLUSIVE, and `table` where.
+            table: see `lock`.
+
+        Raises:
+            UnaskedError: others hold the lock.
+            psycopg.Error: the server gave no answer.
+        """
         import psycopg
 
         try:
-            with self.undone():
+            with self.undone(), self.hurried(table, lock):
                 self.rows(sql, params, role=role)
                 self.conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as exc:
@@ -94,6 +111,7 @@ class Stage:
         *,
         role: str = "",
         where: str = "",
+        lock: str = "",
     ) -> None:
         """Check that it is refused in exactly this way.
 
@@ -104,8 +122,9 @@ class Stage:
             params: its values.
             role: who attacks; the owner when empty.
             where: the object that must refuse.
+            lock: the lock on `where` that it takes, when that is stronger than ROW EXCLUSIVE.
         """
-        observed = self.attempt(sql, params, role=role)
+        observed = self.attempt(sql, params, role=role, lock=lock, table=where)
         if " " not in expected:
             # The name of a constraint that PostgreSQL named itself is nobody's promise.
             observed = observed.partition(" ")[0]
@@ -128,6 +147,30 @@ class Stage:
         """A savepoint that is always rolled back, roles and settings made inside it included."""
         with self.conn.transaction(force_rollback=True):
             yield
+
+    @contextmanager
+    def hurried(self, table: str, lock: str) -> Iterator[None]:
+        """Ask for the lock, and for every other until the savepoint's end, for no longer than others can bear.
+
+        Args:
+            table: on which.
+            lock: its mode; nothing changes when empty.
+
+        Raises:
+            UnaskedError: others hold it.
+        """
+        from psycopg import errors
+
+        if lock:
+            self.conn.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [f"{STRONG_LOCK_TIMEOUT_MS}ms"])
+        try:
+            yield
+        except errors.LockNotAvailable as exc:
+            if not lock:
+                raise
+            raise UnaskedError.lock_busy(
+                table, lock, budget_ms=STRONG_LOCK_TIMEOUT_MS, sqlstate="55P03", name="LockNotAvailable"
+            ) from exc
 
     def become(self, role: str) -> None:
         """Act as the role until the savepoint is rolled back, or as another until then."""

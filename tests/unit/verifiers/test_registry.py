@@ -99,6 +99,15 @@ def test_an_unknown_or_empty_selection_is_an_error(only: list[str]) -> None:
             ),
         ),
         (
+            UnaskedError.lock_busy("public.t", "SHARE", budget_ms=100, sqlstate="55P03", name="LockNotAvailable"),
+            (
+                "error[unasked]: the SHARE lock on public.t was not free within 100 ms\n"
+                "  SQLSTATE  55P03 LockNotAvailable\n"
+                "  help: repeat it when no open transaction has used public.t or a table that refers to it; "
+                "while it waits, others wait behind it, so it does not wait longer"
+            ),
+        ),
+        (
             UnaskedError.own_fault("ValueError", "attempts.py:7"),
             (
                 "error[unasked]: attempts.py:7: the verifier itself failed\n  fault  ValueError at attempts.py:7\n"

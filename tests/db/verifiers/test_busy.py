@@ -1,0 +1,110 @@
+"""On a database at work the verifiers hold nobody up: what needs a strong lock gives up first, and says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from scripts.result import Outcome
+from scripts.verifiers.facts.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import psycopg
+    from db.verifiers.conftest import Bench
+
+    from scripts.result import Result
+
+LONGEST_STALL_S = 0.5
+EXCLUSIVE = "ACCESS EXCLUSIVE"
+# Gate → the table whose lock it asks for first.
+STRONG = {
+    "append-only-ledgers": "payment_outbox_attempts",
+    "ci-invariant-gate": "policy_versions",
+    "ingress-attestation": "ingress_attestations",
+    "legacy-rows": "payment_outbox_pending",
+    "revocation-tables": "revoked_client_certs",
+}
+
+
+def busy(table: str, mode: str = EXCLUSIVE) -> str:
+    """The sentence of a gate that did not get its lock."""
+    return (
+        f"the {mode} lock on public.{table} was not free within 100 ms (SQLSTATE 55P03 LockNotAvailable): repeat it "
+        f"when no open transaction has used public.{table} or a table that refers to it; while it waits, others wait "
+        "behind it, so it does not wait longer"
+    )
+
+
+class Traffic:
+    """Somebody who reads every table in turn, again and again; `longest` is the longest time one look took."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self.longest: dict[str, float] = dict.fromkeys(TABLES, 0.0)
+        self.looks = 0
+        self._conn = conn
+        self._over = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Read until the block ends."""
+        thread = threading.Thread(target=self._read)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            for name in TABLES:
+                started = time.monotonic()
+                self._conn.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier("public", name)))
+                self.longest[name] = max(self.longest[name], time.monotonic() - started)
+            self.looks += 1
+
+
+def settled_beside(bench: Bench, tables: Iterable[str], *gates: str) -> tuple[dict[str, Result], Traffic]:
+    """The results while a transaction that has read these tables stays open, and the traffic meanwhile."""
+    traffic = Traffic(bench.database.connect())
+    with bench.admin.transaction(force_rollback=True):
+        for name in tables:
+            bench.admin.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier("public", name)))
+        with traffic.running():
+            return bench.settle(*gates), traffic
+
+
+def test_an_idle_reader_is_no_reason_to_stop_the_others(bench: Bench) -> None:
+    """D-28: with a transaction open on every table no reader waits half a second, and no gate passes unasked."""
+    results, traffic = settled_beside(bench, TABLES)
+    errors = {name: result.error for name, result in results.items() if result.error}
+
+    assert max(traffic.longest.values()) < LONGEST_STALL_S
+    assert traffic.looks > 1
+    assert errors == {gate: busy(table) for gate, table in STRONG.items()}
+    assert {result.outcome for name, result in results.items() if name in STRONG} == {Outcome.ERROR}
+    assert {result.outcome for name, result in results.items() if name not in STRONG} == {Outcome.PASS}
+
+
+def test_a_reader_of_what_refers_to_the_table_stops_no_one_either(bench: Bench) -> None:
+    """D-28: emptying a table asks for the locks of those that refer to it, while it has its own."""
+    results, traffic = settled_beside(bench, ["external_proofs"], "ingress-attestation")
+
+    assert results["ingress-attestation"].error == busy("ingress_attestations")
+    assert max(traffic.longest.values()) < LONGEST_STALL_S
+
+
+def test_an_idle_writer_stops_no_other_writer(bench: Bench) -> None:
+    """D-28: a trigger asks for its lock before it is refused; the wait for that is as short."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute("DELETE FROM public.payment_outbox_attempts WHERE false")
+        result = bench.settle("table-privileges")["table-privileges"]
+
+    assert result.outcome is Outcome.ERROR
+    assert result.error == busy("payment_outbox_attempts", "SHARE ROW EXCLUSIVE")
