@@ -174,9 +174,10 @@ DECLARE
     v_item public.payment_outbox_pending;
     v_attempt_no integer;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1
+    -- Bounded: one call locks no more items than its caller can work through before somebody waits for them.
+    IF p_batch_size IS NULL OR p_batch_size < 1 OR p_batch_size > 10000
        OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
-        RAISE EXCEPTION 'a batch of at least one and a worker are needed'
+        RAISE EXCEPTION 'a batch of 1 to 10000 and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN
@@ -225,10 +226,11 @@ CREATE FUNCTION public.outbox_claim_limit(p_batch_size integer, p_worker_id text
     SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 0
+    -- A lease that outlives its worker by more than a day would hide the item for as long; a batch is bounded as in the repair.
+    IF p_batch_size IS NULL OR p_batch_size < 0 OR p_batch_size > 10000
        OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = ''
-       OR p_lease_seconds IS NULL OR p_lease_seconds < 1 THEN
-        RAISE EXCEPTION 'a batch size of zero or more, a worker and a lease of at least one second are needed'
+       OR p_lease_seconds IS NULL OR p_lease_seconds < 1 OR p_lease_seconds > 86400 THEN
+        RAISE EXCEPTION 'a batch size of 0 to 10000, a worker and a lease of 1 to 86400 seconds are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, who you are, and for how long.';
     END IF;
     IF p_batch_size > 0 THEN
@@ -310,6 +312,11 @@ BEGIN
     IF p_state IS NULL OR p_state NOT IN ('DISPATCHED', 'FAILED', 'RETRYABLE') THEN
         RAISE EXCEPTION 'an attempt cannot be completed as %', coalesce(p_state::text, 'null')
             USING ERRCODE = 'P7003', HINT = 'Complete as DISPATCHED, FAILED or RETRYABLE.';
+    END IF;
+    -- Only where it counts: that a payment went out is recorded whatever else was said.
+    IF p_state = 'RETRYABLE' AND p_retry_delay_seconds > 604800 THEN
+        RAISE EXCEPTION 'a retry delay of at most 604800 seconds is needed'
+            USING ERRCODE = 'P7105', HINT = 'Give at most seven days, or complete as FAILED.';
     END IF;
 
     SELECT coalesce(max(a.attempt_no), 0) + 1 INTO v_attempt_no

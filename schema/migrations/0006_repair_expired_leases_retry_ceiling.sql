@@ -11,9 +11,10 @@ DECLARE
     v_attempt_no integer;
     v_exhausted boolean;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1
+    -- Bounded: one call locks no more items than its caller can work through before somebody waits for them.
+    IF p_batch_size IS NULL OR p_batch_size < 1 OR p_batch_size > 10000
        OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
-        RAISE EXCEPTION 'a batch of at least one and a worker are needed'
+        RAISE EXCEPTION 'a batch of 1 to 10000 and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN

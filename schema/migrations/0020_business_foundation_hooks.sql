@@ -390,6 +390,11 @@ BEGIN
         RAISE EXCEPTION 'an attempt cannot be completed as %', coalesce(p_state::text, 'null')
             USING ERRCODE = 'P7003', HINT = 'Complete as DISPATCHED, FAILED or RETRYABLE.';
     END IF;
+    -- Only where it counts: that a payment went out is recorded whatever else was said.
+    IF p_state = 'RETRYABLE' AND p_retry_delay_seconds > 604800 THEN
+        RAISE EXCEPTION 'a retry delay of at most 604800 seconds is needed'
+            USING ERRCODE = 'P7105', HINT = 'Give at most seven days, or complete as FAILED.';
+    END IF;
 
     SELECT coalesce(max(a.attempt_no), 0) + 1 INTO v_attempt_no
       FROM public.payment_outbox_attempts AS a
@@ -434,9 +439,10 @@ DECLARE
     v_attempt_no integer;
     v_exhausted boolean;
 BEGIN
-    IF p_batch_size IS NULL OR p_batch_size < 1
+    -- Bounded: one call locks no more items than its caller can work through before somebody waits for them.
+    IF p_batch_size IS NULL OR p_batch_size < 1 OR p_batch_size > 10000
        OR pg_catalog.btrim(coalesce(p_worker_id, ''), E' \t\n\r\f\v') = '' THEN
-        RAISE EXCEPTION 'a batch of at least one and a worker are needed'
+        RAISE EXCEPTION 'a batch of 1 to 10000 and a worker are needed'
             USING ERRCODE = 'P7105', HINT = 'Say how many items to take, and who you are.';
     END IF;
     FOR v_item IN

@@ -22,6 +22,10 @@ _LEASE: LiteralString = (
     "SELECT p.claimed_by, p.lease_token, p.lease_expires_at, p.attempt_count FROM public.payment_outbox_pending AS p "
     "WHERE p.outbox_id = %s"
 )
+_PUT_OFF: LiteralString = (
+    "SELECT c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, %(state)s, "
+    "p_retry_delay_seconds => %(delay)s) AS c"
+)
 _SIGNATURE = "public.claim_outbox_batch(integer,text,integer)"
 _QUEUE = "public.payment_outbox_pending"
 
@@ -110,6 +114,8 @@ def arguments(stage: Stage) -> None:
         ("no_lease", [1, _WORKER, None]),
         ("empty_lease", [1, _WORKER, 0]),
         ("negative_lease", [1, _WORKER, -1]),
+        ("boundless_batch", [10_001, _WORKER, 60]),
+        ("boundless_lease", [1, _WORKER, 86_401]),
     ):
         stage.refused(f"claim_{label}", "P7105", _CLAIM, values, role=EXECUTOR, where=_SIGNATURE)
 
@@ -136,6 +142,8 @@ def fencing(stage: Stage) -> None:
             f"state_{state.lower()}", "P7003", world.COMPLETE, good | {"state": state}, role=EXECUTOR, where=where
         )
     stage.refused("state_null", "P7003", world.COMPLETE, good | {"state": None}, role=EXECUTOR, where=where)
+    late = good | {"state": "RETRYABLE", "delay": 604_801}
+    stage.refused("retry_put_off_for_ever", "P7105", _PUT_OFF, late, role=EXECUTOR, where=where)
     stage.refused("valid_lease", ACCEPTED, world.COMPLETE, good, role=EXECUTOR, where=where)
     with stage.undone():
         stage.rows(world.COMPLETE, good, role=EXECUTOR)

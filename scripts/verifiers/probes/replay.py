@@ -114,6 +114,7 @@ def arguments(stage: Stage) -> None:
     for label, values in (
         ("no_batch", [None, WORKER]),
         ("empty_batch", [0, WORKER]),
+        ("boundless_batch", [10_001, WORKER]),
         ("no_worker", [1, None]),
         ("empty_worker", [1, ""]),
         ("blank_worker", [1, " \t"]),

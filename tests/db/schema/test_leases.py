@@ -105,21 +105,49 @@ def _blocks(payments: Payments) -> int:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(None, "w", 5), (-1, "w", 5), (1, None, 5), (1, "", 5), (1, " \t", 5), (1, "w", None), (1, "w", 0), (1, "w", -5)],
+    [
+        *((batch, "w", 5) for batch in (None, -1, 10_001, 2**31 - 1)),
+        *((1, worker, 5) for worker in (None, "", " \t")),
+        *((1, "w", seconds) for seconds in (None, 0, -5, 86_401, 2**31 - 1)),
+    ],
 )
 def test_a_claim_says_how_many_who_and_how_long(payments: Payments, arguments: tuple[object, ...]) -> None:
-    """A missing or useless batch, worker or lease is P7105, and nothing is leased (D-38)."""
+    """A missing, useless or boundless batch, worker or lease is P7105, and nothing is leased (D-38)."""
     payments.enqueue()
     error = refused(payments.conn, "P7105", CLAIM, *arguments)
-    assert "a worker and a lease of at least one second are needed" in str(error)
+    assert "a batch size of 0 to 10000, a worker and a lease of 1 to 86400 seconds are needed" in str(error)
     assert payments.one("SELECT count(*) FROM public.payment_outbox_pending WHERE lease_token IS NOT NULL") == 0
 
 
-@pytest.mark.parametrize("arguments", [(None, "w"), (-1, "w"), (0, "w"), (1, None), (1, ""), (1, " ")])
+@pytest.mark.parametrize("arguments", [(None, "w"), (-1, "w"), (0, "w"), (10_001, "w"), (1, None), (1, ""), (1, " ")])
 def test_a_repair_says_how_many_and_who(payments: Payments, arguments: tuple[object, ...]) -> None:
     """The same for the repair: P7105 (D-38)."""
     error = refused(payments.conn, "P7105", "SELECT * FROM public.repair_expired_leases(%s, %s)", *arguments)
-    assert "a batch of at least one and a worker are needed" in str(error)
+    assert "a batch of 1 to 10000 and a worker are needed" in str(error)
+
+
+def test_the_longest_lease_and_the_largest_batches_are_taken(payments: Payments) -> None:
+    """The bounds themselves are no refusal (D-38)."""
+    payments.enqueue()
+    (lease,) = payments.claim(10_000, seconds=86_400)
+    assert payments.repair(10_000) == []
+    assert payments.complete(lease, "RETRYABLE", retry_delay_seconds=604_800) == (1, "RETRYABLE")
+    left = "SELECT extract(day FROM next_attempt_at - clock_timestamp()) FROM public.payment_outbox_pending"
+    assert payments.one(left) in (6, 7)
+
+
+@pytest.mark.parametrize("delay", [604_801, 2**31 - 1])
+def test_a_retry_is_not_put_off_beyond_a_week(payments: Payments, delay: int) -> None:
+    """P7105, nothing is recorded, and the lease still stands; of a payment that went out the delay does not count."""
+    payments.enqueue()
+    (lease,) = payments.claim()
+    with pytest.raises(psycopg.Error) as caught:
+        payments.complete(lease, "RETRYABLE", retry_delay_seconds=delay)
+    assert caught.value.sqlstate == "P7105"
+    assert caught.value.diag.message_primary == "a retry delay of at most 604800 seconds is needed"
+    assert caught.value.diag.message_hint == "Give at most seven days, or complete as FAILED."
+    assert payments.attempts(lease.outbox_id, "state") == []
+    assert payments.complete(lease, "DISPATCHED", retry_delay_seconds=delay) == (1, "DISPATCHED")
 
 
 @pytest.mark.parametrize("wrong", ["token", "worker", "item", "expired"])

@@ -135,6 +135,7 @@ def _replay() -> Iterator[Mutant]:
         gate, _REPAIR, "p_batch_size IS NULL OR p_batch_size < 1", "p_batch_size < 1", fact, "repair_no_batch"
     )
     yield rewritten(gate, _REPAIR, "p_batch_size < 1", "p_batch_size < 0", fact, "repair_empty_batch")
+    yield rewritten(gate, _REPAIR, "p_batch_size > 10000", "false", fact, "repair_boundless_batch")
     worker = "pg_catalog.btrim(coalesce(p_worker_id, ''), E' \\t\\n\\r\\f\\v')"
     yield rewritten(
         gate, _REPAIR, worker, "'x'", fact, "repair_no_worker", "repair_empty_worker", "repair_blank_worker"
@@ -169,6 +170,7 @@ def _completion() -> Iterator[Mutant]:
     states = "p_state NOT IN ('DISPATCHED', 'FAILED', 'RETRYABLE')"
     yield rewritten(gate, _COMPLETE, states, "false", fact, "state_dispatching", "state_zombie_requeue")
     yield rewritten(gate, _COMPLETE, "p_state IS NULL OR", "", fact, "state_null")
+    yield rewritten(gate, _COMPLETE, "p_retry_delay_seconds > 604800", "false", fact, "retry_put_off_for_ever")
     yield rewritten(
         gate, _COMPLETE, "'DISPATCHED', 'FAILED', 'RETRYABLE'", "'FAILED', 'RETRYABLE'", fact, "valid_lease"
     )
@@ -299,6 +301,13 @@ def claims() -> Iterator[Mutant]:
     )
     yield rewritten(gate, _LIMIT, "p_lease_seconds IS NULL OR", "", fact, "claim_no_lease")
     yield rewritten(gate, _LIMIT, "p_lease_seconds < 1", "false", fact, "claim_empty_lease", "claim_negative_lease")
+    yield rewritten(gate, _LIMIT, "p_lease_seconds > 86400", "false", fact, "claim_boundless_lease")
+    yield Mutant(
+        "a claim of everything",
+        {gate: frozenset({fact, "claim_boundless_batch"})},
+        rewrites=tuple((function, "p_batch_size > 10000", "false") for function in (_LIMIT, _REPAIR)),
+        only=False,
+    )
 
 
 def new_rows() -> Iterator[Mutant]:
