@@ -77,8 +77,9 @@ def lock_timeout_set(part: Part) -> bool:
     """Whether the file set a lock_timeout for its own transaction before the part, and did not lift it again.
 
     It is a constant, and no longer than allowed. One that is set inside a DO block does not count, as it may not be
-    reached; one that is lifted there does. A value that set_config() is given at run time leaves things as they are:
-    session-setting refuses the call, and whoever exempts it has read how the value comes about.
+    reached, and neither does a call of set_config(); one that is lifted there does. A value that such a call is given
+    at run time leaves things as they are: session-setting refuses the call, and whoever exempts it has read how the
+    value comes about.
     """
     bounded = False
     for earlier in part.file.parts:
@@ -89,10 +90,9 @@ def lock_timeout_set(part: Part) -> bool:
         for setting in configured(earlier):
             if setting.name not in ("lock_timeout", None):
                 continue
-            if setting.computed:
-                bounded = bounded and setting.local
-            else:
-                bounded = setting.bounds_locks and (bounded or earlier.body is None)
+            kept = setting.name is not None and (setting.local if setting.computed else setting.bounds_locks)
+            # A call may stand where it is not reached, in the body of a view or under a CASE: it can only lift.
+            bounded = kept and (bounded or (earlier.body is None and not setting.call))
     return bounded
 
 

@@ -194,11 +194,21 @@ BROKEN = (
         ("2:1:32 public.a", "3:3:1 public.a", "4:3:1 public.a", "5:3:1 public.a"),
     ),
     Broken(
+        "a bound that nothing reaches",
+        "lock-timeout",
+        (
+            A,
+            "CREATE VIEW public.v AS SELECT set_config('lock_timeout', '500ms', true);\nALTER TABLE public.a ADD c text;",
+            "DO $$BEGIN IF false THEN SET LOCAL lock_timeout = '500ms'; END IF; END$$;\nALTER TABLE public.a ADD c text;",
+        ),
+        ("2:2:1 public.a", "3:2:1 public.a"),
+    ),
+    Broken(
         "a name computed at run time may be lock_timeout",
         "lock-timeout",
         (
             A,
-            T + "DO $$DECLARE n text; BEGIN PERFORM set_config(n, '0', true); END$$;\nALTER TABLE public.a ADD c text;",
+            T + "DO $$DECLARE n text; BEGIN PERFORM set_config(n, n, true); END$$;\nALTER TABLE public.a ADD c text;",
         ),
         ("2:3:1 public.a",),
     ),
