@@ -29,8 +29,8 @@ RULE = Rule(
     gate="weak-guarantees",
     severity="error",
     title="No trigger of an existing table is written over",
-    why="OR REPLACE looks at the name alone: a guard of that name, or somebody else's trigger, is gone without a word, and"
-    " ENABLE ALWAYS with it.",
+    why="OR REPLACE looks at the name alone: a guard of that name, or somebody else's trigger, is gone without a word,"
+    " and ENABLE ALWAYS with it.",
     help="leave OR REPLACE out; to change a trigger write DROP TRIGGER and CREATE TRIGGER, which a reviewer sees",
     before="CREATE TABLE public.a (id bigint);",
     red="SET LOCAL lock_timeout = '500ms';\n"
