@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.privileges import BOZ_TABLES, privileges_of
+from scripts.verifiers.facts.reach import read_reach
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.facts.sessions import NOBODY, decisive, is_own, told
 from scripts.verifiers.facts.tables import TABLES
@@ -42,7 +43,7 @@ def verify_posture(database: Database, findings: Findings) -> None:
 
 
 def verify_boz(database: Database, findings: Findings) -> None:
-    """The regulator's seat: attributes, schema, and each table of the schema; then what it must not do, tried."""
+    """The regulator's seat: attributes, schema, each table of the schema, all else; then what it must not do, tried."""
     _posture(database, findings, BOZ_ROLE)
     facts = database.facts
     usage = any((g.grantee, g.privilege) == (BOZ_ROLE, "USAGE") for g in facts.schema_grants)
@@ -66,6 +67,18 @@ def verify_boz(database: Database, findings: Findings) -> None:
                 {"table": name}
                 | {verb.lower(): verb in words for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")}
             )
+    reach = read_reach(database.conn, BOZ_ROLE)
+    allowed = {f"public.{name}": ("SELECT",) for name in BOZ_TABLES} | {"schema public": ("USAGE",)}
+    # The tables above are asked for what was granted to the seat itself; this, for whatever it can get at in any way.
+    beyond = [f"{name}: {', '.join(held)}" for name, held in reach.items() if set(held) - set(allowed.get(name, ()))]
+    findings.check(
+        "boz_nothing_else",
+        expected="nothing",
+        observed="; ".join(beyond) or "nothing",
+        where=BOZ_ROLE,
+        help="REVOKE it from boz_auditor, or from PUBLIC",
+        examined=len(reach),
+    )
     play(database.conn, findings, BOZ_PROBES)
     failures: list[Json] = [*findings.failed()]
     role = facts.roles.get(BOZ_ROLE)

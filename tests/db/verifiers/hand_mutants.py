@@ -95,6 +95,27 @@ def _roles() -> Iterator[Mutant]:
         right = "INSERT" if name in BOZ_TABLES else "SELECT"
         checks = [f"boz_{name}"] + (["boz_reads_attestations"] if name == "ingress_attestations" else [])
         yield sql(boz, f"the regulator has {right} on {name}", checks, f"GRANT {right} ON public.{name} TO {BOZ_ROLE}")
+    view = "CREATE VIEW public.people AS SELECT * FROM public.tenant_members"
+    away = "CREATE SCHEMA away; CREATE TABLE away.copy (id int); GRANT USAGE ON SCHEMA away TO PUBLIC"
+    made = "CREATE FUNCTION public.mutant() RETURNS int LANGUAGE sql RETURN 1"
+    for name, *changes in (
+        ("reads a view of people", view, f"GRANT SELECT ON public.people TO {BOZ_ROLE}"),
+        ("reads a view of people with everybody", view, "GRANT SELECT ON public.people TO PUBLIC"),
+        ("reads a table with everybody", "GRANT SELECT ON public.tenant_members TO PUBLIC"),
+        ("reads a column with everybody", "GRANT SELECT (member_ref) ON public.tenant_members TO PUBLIC"),
+        ("writes with everybody", "GRANT UPDATE ON public.participants TO PUBLIC"),
+        ("reads elsewhere", away, f"GRANT SELECT ON away.copy TO {BOZ_ROLE}"),
+        ("may use a schema", "CREATE SCHEMA away", f"GRANT USAGE ON SCHEMA away TO {BOZ_ROLE}"),
+        ("creates elsewhere", "CREATE SCHEMA away", "GRANT CREATE ON SCHEMA away TO PUBLIC"),
+        ("counts", "CREATE SEQUENCE public.mutant", f"GRANT USAGE ON SEQUENCE public.mutant TO {BOZ_ROLE}"),
+        ("calls a new function", made, "GRANT EXECUTE ON FUNCTION public.mutant() TO PUBLIC"),
+        ("owns a table", "CREATE TABLE public.mutant (id int)", f"ALTER TABLE public.mutant OWNER TO {BOZ_ROLE}"),
+        ("reads passwords", f"GRANT SELECT ON pg_catalog.pg_authid TO {BOZ_ROLE}"),
+        ("reads a column of passwords", f"GRANT SELECT (rolpassword) ON pg_catalog.pg_authid TO {BOZ_ROLE}"),
+        ("reads passwords with everybody", "GRANT SELECT ON pg_catalog.pg_authid TO PUBLIC"),
+        ("reads files", f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO {BOZ_ROLE}"),
+    ):
+        yield sql(boz, f"the regulator {name}", ["boz_nothing_else"], *changes, admin=True)
     column = f"GRANT UPDATE (status) ON public.billable_clients TO {BOZ_ROLE}"
     yield sql(boz, "the regulator may change a column", ["boz_billable_clients"], column)
     blind = f"REVOKE SELECT ON public.payment_outbox_pending FROM {BOZ_ROLE}"

@@ -217,6 +217,12 @@ HARMLESS = {
     "statistics": "ALTER TABLE public.tenants ALTER COLUMN status SET STATISTICS 500; ANALYZE public.tenants",
     "a login that may act as a worker": "CREATE ROLE worker LOGIN; GRANT symphony_executor TO worker",
     "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
+    "an extension whose functions everybody may run": "CREATE EXTENSION citext SCHEMA public",
+    "what the regulator cannot reach": (
+        "CREATE SCHEMA unrelated; CREATE TABLE unrelated.t (id int); GRANT ALL ON unrelated.t TO PUBLIC; "
+        "CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO PUBLIC; CREATE FUNCTION unrelated.f() RETURNS int "
+        "LANGUAGE sql RETURN 1"
+    ),
     "temporary tables for everybody": (
         "DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$"
     ),

@@ -1,0 +1,95 @@
+"""Everything one role can get at, wherever it lies: tables, views, sequences, functions, schemas.
+
+Owns: the question for it.
+Promises: what the role has through PUBLIC, through ownership or through another role counts; what lies in a schema that
+it may not use does not. Of what came with the server or an extension only what was granted since counts.
+Never: judges what it should be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, LiteralString
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+_REACH: LiteralString = """
+WITH me AS (
+    SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = %(role)s
+), things AS (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relnamespace AS schema, n.nspname,
+           pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
+           CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS kind, c.relacl AS acl, c.relowner AS owner
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_(temp|toast)'
+     UNION ALL
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.pronamespace, n.nspname,
+           pg_catalog.format('%%I.%%I(%%s)', n.nspname, p.proname,
+                             pg_catalog.pg_get_function_identity_arguments(p.oid)),
+           'f', p.proacl, p.proowner
+      FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+     WHERE n.nspname !~ '^pg_(temp|toast)'
+), told AS (
+    SELECT t.*, t.nspname IN ('pg_catalog', 'information_schema')
+                OR EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                            WHERE d.classid = t.class AND d.objid = t.oid AND d.deptype = 'e') AS supplied
+      FROM things AS t
+), reach AS (
+    SELECT t.name, v.privilege
+      FROM told AS t CROSS JOIN me
+     CROSS JOIN LATERAL pg_catalog.unnest(CASE t.kind
+               WHEN 'r' THEN '{SELECT,INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER,MAINTAIN}'::text[]
+               WHEN 's' THEN '{SELECT,UPDATE,USAGE}'::text[] ELSE '{EXECUTE}'::text[] END) AS v (privilege)
+     WHERE NOT t.supplied AND pg_catalog.has_schema_privilege(me.oid, t.schema, 'USAGE')
+       AND CASE WHEN t.kind = 'f' THEN pg_catalog.has_function_privilege(me.oid, t.oid, v.privilege)
+                WHEN t.kind = 's' THEN pg_catalog.has_sequence_privilege(me.oid, t.oid, v.privilege)
+                WHEN v.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+                    THEN pg_catalog.has_any_column_privilege(me.oid, t.oid, v.privilege)
+                ELSE pg_catalog.has_table_privilege(me.oid, t.oid, v.privilege) END
+     UNION
+    SELECT t.name, x.privilege_type
+      FROM told AS t CROSS JOIN me
+     CROSS JOIN LATERAL (
+               SELECT g.grantee, g.privilege_type FROM pg_catalog.aclexplode(t.acl) AS g WHERE g.grantee IN (0, me.oid)
+               EXCEPT
+               SELECT g.grantee, g.privilege_type
+                 FROM pg_catalog.aclexplode(coalesce(
+                          (SELECT i.initprivs FROM pg_catalog.pg_init_privs AS i
+                            WHERE i.classoid = t.class AND i.objoid = t.oid AND i.objsubid = 0),
+                          pg_catalog.acldefault(t.kind::"char", t.owner))) AS g) AS x
+     WHERE t.supplied AND t.acl IS NOT NULL
+       -- Made after the server wrote its first privileges down: everybody reads its views.
+       AND (t.nspname, x.grantee, x.privilege_type) <> ('information_schema', 0::oid, 'SELECT')
+     UNION
+    SELECT t.name, g.privilege_type
+      FROM told AS t CROSS JOIN me
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid
+     CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
+     WHERE t.supplied AND t.kind = 'r' AND g.grantee = me.oid
+     UNION
+    SELECT pg_catalog.format('schema %%I', n.nspname), 'CREATE'
+      FROM pg_catalog.pg_namespace AS n CROSS JOIN me
+     WHERE n.nspname !~ '^pg_(temp|toast)' AND pg_catalog.has_schema_privilege(me.oid, n.oid, 'CREATE')
+     UNION
+    SELECT pg_catalog.format('schema %%I', n.nspname), g.privilege_type
+      FROM pg_catalog.pg_namespace AS n CROSS JOIN me CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS g
+     WHERE g.grantee = me.oid
+)
+SELECT name, pg_catalog.array_agg(privilege::text ORDER BY privilege::text COLLATE "C") FROM reach GROUP BY name
+"""
+
+
+def read_reach(conn: psycopg.Connection[Any], role: str) -> Mapping[str, tuple[str, ...]]:
+    """What the role may do, by object; nothing when there is no such role.
+
+    Returns:
+        `schema.relation`, `schema.function(arguments)` or `schema name` → privileges in alphabetical order. A schema is
+        there when the role may create in it, or was itself granted the use of it.
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(_REACH, {"role": role}).fetchall()
+    return {name: tuple(privileges) for name, privileges in sorted(rows)}
