@@ -9,8 +9,8 @@ CREATE TABLE public.ingress_attestations (
     signature_hash text,
     received_at    timestamptz  NOT NULL DEFAULT now(),
     CONSTRAINT ingress_attestations_pkey PRIMARY KEY (attestation_id),
-    CONSTRAINT ingress_attestations_instruction_id_nonempty_check CHECK (instruction_id <> ''),
-    CONSTRAINT ingress_attestations_payload_hash_nonempty_check CHECK (payload_hash <> '')
+    CONSTRAINT ingress_attestations_instruction_id_nonempty_check CHECK (instruction_id ~ '[^ \t\n\r\f\v]'),
+    CONSTRAINT ingress_attestations_payload_hash_nonempty_check CHECK (payload_hash ~ '[^ \t\n\r\f\v]')
 );
 CREATE INDEX idx_ingress_attestations_instruction ON public.ingress_attestations (instruction_id);
 CREATE INDEX idx_ingress_attestations_received_at ON public.ingress_attestations (received_at);

@@ -52,16 +52,22 @@ ALTER TABLE public.billable_clients
     ALTER COLUMN predates_client_key SET DEFAULT false,
     ADD CONSTRAINT billable_clients_client_key_required_new_rows_chk
         CHECK (predates_client_key OR (client_key IS NOT NULL AND btrim(client_key) <> '')) NOT VALID;
-COMMENT ON COLUMN public.billable_clients.client_key IS 'Stable key of the payer, trimmed and in lower case; unique, and required of every payer that does not predate it.';
+COMMENT ON COLUMN public.billable_clients.client_key IS 'Stable key of the payer, trimmed of what nobody sees and in lower case; unique, and required of every payer that does not predate it.';
 COMMENT ON COLUMN public.billable_clients.predates_client_key IS 'True only on rows older than the key that have none yet. A trigger decides it; what a writer claims is ignored.';
 
 CREATE FUNCTION public.settle_billable_client_key() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp
 AS $$
+DECLARE
+    -- What nobody sees: spaces, no-break and zero-width ones too, controls, soft hyphens, direction marks, fillers. Named one by one,
+    -- since \s depends on the database's locale.
+    c_unseen constant text := '[\u0001-\u0020\u007F-\u00A0\u00AD\u034F\u061C\u115F\u1160\u1680\u17B4\u17B5\u180B-\u180F'
+        '\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0]+';
 BEGIN
-    -- One spelling a key, so that the unique index sees equals as equals; white space alone is no key.
-    NEW.client_key := nullif(pg_catalog.lower(pg_catalog.regexp_replace(NEW.client_key, '^\s+|\s+$', '', 'g')), '');
+    -- One spelling a key, so that the unique index sees equals as equals; what shows nothing is no key.
+    NEW.client_key := nullif(pg_catalog.lower(
+        pg_catalog.regexp_replace(NEW.client_key, '^' || c_unseen || '|' || c_unseen || '$', '', 'g')), '');
     NEW.predates_client_key := TG_OP = 'UPDATE' AND NEW.client_key IS NULL;
     IF TG_OP = 'UPDATE' THEN
         NEW.predates_client_key := NEW.predates_client_key AND OLD.predates_client_key AND OLD.client_key IS NULL;

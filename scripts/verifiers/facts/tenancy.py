@@ -136,8 +136,8 @@ INGRESS = Table(
         reference("tenant_id", "tenants", "tenant_id"),
         reference("client_id", "tenant_clients", "client_id"),
         reference("member_id", "tenant_members", "member_id"),
-        holds("(instruction_id <> ''::text)"),
-        holds("(payload_hash <> ''::text)"),
+        holds(r"(instruction_id ~ '[^ \t\n\r\f\v]'::text)"),
+        holds(r"(payload_hash ~ '[^ \t\n\r\f\v]'::text)"),
         holds("(jsonb_typeof(signatures) = 'array'::text)"),
         holds(
             "(correlation_id IS NOT NULL)",

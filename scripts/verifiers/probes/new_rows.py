@@ -58,13 +58,25 @@ def payer_needs_key(stage: Stage) -> None:
         _PAYER.format(more="", value="").encode(),
         _PAYER.format(more=", predates_client_key", value=", true").encode(),
     )
-    for label, key in (("missing", None), ("empty", ""), ("blank", "  "), ("tab_only", "\t\n")):
+    for label, key in (
+        ("missing", None),
+        ("empty", ""),
+        ("blank", "  "),
+        ("tab_only", "\t\n"),
+        ("nbsp_only", "\u00a0"),
+        ("unseen_only", "\u200b\ufeff"),
+    ):
         stage.refused(f"client_key_{label}", NO_KEY, plain, {"key": key}, where=where)
     stage.refused("payer_claiming_to_be_old", NO_KEY, claiming, {"key": None}, where=where)
     key = world.name("key")
     stage.accepted("client_key_new", plain, {"key": key}, where=where)
     stage.run(plain, {"key": key})
-    for label, same in (("same", key), ("padded", f" {key}\t"), ("upper", key.upper())):
+    for label, same in (
+        ("same", key),
+        ("padded", f" {key}\t"),
+        ("wrapped", f"\u00a0{key}\u200b"),
+        ("upper", key.upper()),
+    ):
         stage.refused(f"client_key_{label}", SAME_KEY, plain, {"key": same}, where=where)
     lose = b"UPDATE public.billable_clients SET client_key = NULL WHERE client_key = %(key)s"
     stage.refused("payer_losing_its_key", NO_KEY, lose, {"key": key}, where=where)

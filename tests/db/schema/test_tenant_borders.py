@@ -39,7 +39,9 @@ def test_an_attestation_keeps_within_its_tenant(payments: Payments, tenants: tup
         ("23502", "tenant_id", None, {}),
         ("23503", "ingress_attestations_tenant_id_fkey", uuid4(), {}),
         ("23514", "instruction_id_nonempty", mine, {"instruction_id": ""}),
+        ("23514", "instruction_id_nonempty", mine, {"instruction_id": " \t\r\n\f\v"}),
         ("23514", "payload_hash_nonempty", mine, {"payload_hash": ""}),
+        ("23514", "payload_hash_nonempty", mine, {"payload_hash": " \t\r\n\f\v"}),
         ("23514", "signatures_is_array", mine, {"signatures": "{}"}),
         ("23502", "signatures", mine, {"signatures": None}),
     ]

@@ -72,16 +72,23 @@ def test_a_tenants_payer_exists(payments: Payments) -> None:
     assert caught.value.diag.constraint_name == "tenants_billable_client_fk"
 
 
-@pytest.mark.parametrize("key", [None, "", " ", "\t", "\n \t", " \r\n"], ids=repr)
+# What nobody sees, each of a range or alone: no-break and other spaces, zero-width, marks, fillers, controls.
+UNSEEN = (
+    *"\x01\x1f\x7f\x85\x9f\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b\u180f\u2000\u200b\u200f\u2028\u202e\u202f",
+    *"\u205f\u2060\u206f\u2800\u3000\u3164\ufe00\ufe0f\ufeff\uffa0",
+)
+
+
+@pytest.mark.parametrize("key", [None, "", " ", "\t", "\n \t", " \r\n", "\u00a0", " \u200b\ufeff "], ids=ascii)
 @pytest.mark.parametrize("claim", [{}, {"predates_client_key": True}], ids=str)
 def test_a_new_payer_needs_its_key(payments: Payments, key: str | None, claim: dict[str, object]) -> None:
-    """Missing, empty or white space alone is 23514 of the named check (AC5, D-37)."""
+    """Missing, empty or without anything to see is 23514 of the named check (AC5, D-37)."""
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
         payments.payer(None, client_key=key, **claim)
     assert caught.value.diag.constraint_name == "billable_clients_client_key_required_new_rows_chk"
 
 
-@pytest.mark.parametrize("spelling", ["a", " a ", "A", "\tA\n", "a\r\n"], ids=repr)
+@pytest.mark.parametrize("spelling", ["a", " a ", "A", "\tA\n", "a\r\n", "\u00a0a\u00a0", "\ufeffA\u200b"], ids=ascii)
 def test_spellings_of_a_key_are_one_key(payments: Payments, spelling: str) -> None:
     """Case and white space around do not make another payer: 23505 on insertion and on update (AC5, D-37)."""
     payments.payer("a")
@@ -97,6 +104,19 @@ def test_spellings_of_a_key_are_one_key(payments: Payments, spelling: str) -> No
         other,
     )
     assert payments.one("SELECT array_agg(client_key ORDER BY 1) FROM public.billable_clients") == ["a", "b"]
+
+
+def test_what_nobody_sees_is_no_key_and_no_part_of_its_ends(payments: Payments) -> None:
+    """Each such character alone is 23514, around a key it is trimmed; inside a key all stays as it is (D-37)."""
+    payer = payments.payer("a")
+    change = "UPDATE public.billable_clients SET client_key = %s WHERE billable_client_id = %s"
+    for character in UNSEEN:
+        refused(payments.conn, "23514", change, character * 2, payer)
+        payments.run(change, f"{character}k {character}Y{character}", payer)
+        assert payments.one("SELECT client_key FROM public.billable_clients") == f"k {character}y"
+    for seen in ("\u00a1", "\u00e9", "\u20ac", "\u4e2d", "-", "0"):
+        payments.run(change, seen, payer)
+        assert payments.one("SELECT client_key FROM public.billable_clients") == seen
 
 
 def test_a_key_cannot_be_taken_away(payments: Payments) -> None:

@@ -328,14 +328,27 @@ def new_rows() -> Iterator[Mutant]:
     yield sql(gate, "no tenant has a payer", ["tenant_with_payer"], nobody)
 
     key = "billable_clients_client_key_required_new_rows_chk"
-    missing = ["client_key_missing", "client_key_empty", "client_key_blank", "client_key_tab_only"]
+    missing = [
+        "client_key_missing",
+        "client_key_empty",
+        "client_key_blank",
+        "client_key_tab_only",
+        "client_key_nbsp_only",
+        "client_key_unseen_only",
+    ]
     yield sql(gate, "a payer without key", [key, *missing], weakened("billable_clients", key))
     fact = "settle_billable_client_key_function"
     decide = "NEW.predates_client_key := TG_OP = 'UPDATE' AND NEW.client_key IS NULL;"
     yield rewritten(gate, "settle_billable_client_key", decide, "", fact, "payer_claiming_to_be_old")
     keep = "AND OLD.predates_client_key AND OLD.client_key IS NULL"
     yield rewritten(gate, "settle_billable_client_key", keep, "", fact, "payer_losing_its_key")
-    spell = "pg_catalog.lower(pg_catalog.regexp_replace(NEW.client_key, '^\\s+|\\s+$', '', 'g'))"
+    trim = "pg_catalog.regexp_replace(NEW.client_key, '^' || c_unseen || '|' || c_unseen || '$', '', 'g')"
+    spell = f"pg_catalog.lower(\n        {trim})"
+    yield rewritten(gate, "settle_billable_client_key", trim, "NEW.client_key", fact, "client_key_padded")
+    few = r"'\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0]+'"
+    yield rewritten(
+        gate, "settle_billable_client_key", few, "']+'", fact, "client_key_unseen_only", "client_key_wrapped"
+    )
     yield rewritten(
         gate, "settle_billable_client_key", spell, "NEW.client_key", fact, "client_key_padded", "client_key_upper"
     )
