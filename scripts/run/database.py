@@ -123,8 +123,11 @@ class DatabaseGates:
 
     def _traces(self, name: str) -> Result:
         started_at = utc_now()
-        before = self._before if self._before is not None else self._snapshot()
-        after = self._snapshot()
+        if self._before is None:
+            # A snapshot compared with itself would always be equal.
+            why = "no verifier ran before it, so there is nothing to look for; select one beside it"
+            return Result(name, started_at, utc_now(), error=why)
+        before, after = self._before, self._snapshot()
         checks = tuple(
             Check(id=key, expected=before.get(key), observed=after.get(key), where=key, help="a probe was not undone")
             for key in sorted(before.keys() | after.keys())

@@ -157,6 +157,35 @@ def test_verify_leaves_an_existing_database_as_it_was(database: ScratchDatabase,
         assert read_traces(conn, count_rows=True) == before
 
 
+def test_traces_of_nothing_are_no_proof(database: ScratchDatabase, tmp_path: Path) -> None:
+    """Asked alone, the look for traces has nothing to compare: an error, not a pass (D-28)."""
+    done = invoke(tmp_path, "verify", "--only", "probe-traces", **on(database))
+    assert done.returncode == 1
+    assert statements(tmp_path)["probe-traces"]["error"].startswith("no verifier ran before it")
+
+
+def test_a_trace_is_found(database: ScratchDatabase) -> None:
+    """A verifier that leaves a table behind turns the last gate red, and it is named by the catalog (D-28)."""
+    from scripts.gates import TRACES, all_gates
+    from scripts.migrations.files import read_files
+    from scripts.run.database import DatabaseGates
+    from scripts.server.model import Server
+    from scripts.settings import Settings
+
+    settings = Settings()
+    gates = {gate.id: gate for gate in all_gates()}
+    server = Server(database.dsn, None, "external", "a test", "18")
+    files = read_files(settings.migrations_dir)
+    with DatabaseGates(settings, server, files, learn=lambda **_: None, say=lambda _: None) as asked:
+        assert asked.settle(gates["outbox-mvcc-posture"], apply=False).passed
+        assert asked.settle(TRACES, apply=False).passed
+        with database.connect() as conn:
+            conn.execute("CREATE TABLE public.left_behind (id integer)")
+            conn.execute("SELECT public.enqueue_payment_outbox('i-1', 'p-1', 'k-1', 'r', '{}')")
+        found = {check.id for check in asked.settle(TRACES, apply=False).failures}
+    assert {"catalog", "rows of public.left_behind", "rows of public.payment_outbox_pending"} <= found
+
+
 def test_no_password_is_told_or_kept(database: ScratchDatabase, tmp_path: Path) -> None:
     """Output and evidence hold no password, not even of a database that is red."""
     from psycopg.conninfo import conninfo_to_dict
