@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Shorter ones occur by chance; the passwords this project makes are far longer.
 _LENGTH_MIN = 6
 _NESTING_MAX = 8
-# A run of \\uXXXX is undone as a whole: two of them may be the halves of one character.
+# A run of \\u escapes is undone as a whole: two of them may be the halves of one character.
 _ESCAPES = re.compile(r'(?:\\u[0-9a-fA-F]{4})+|\\["\\/bfnrt]')
 
 
