@@ -42,6 +42,8 @@ class Settings:
     """Everything a run is told from outside.
 
     Times end in their unit. `database_url` is a libpq URL and may hold a password, so it stays out of `repr`.
+    `migrate_role`: the role that the migrations run as; the connection's own when None.
+    `migrate_trace`: whether every statement's locks and effects are recorded.
     """
 
     fresh_db: bool = True
@@ -60,6 +62,8 @@ class Settings:
     statement_timeout_ms: int = 300_000
     index_timeout_ms: int = 3_600_000
     runner_lock_timeout_ms: int = 60_000
+    migrate_role: str | None = None
+    migrate_trace: bool = True
     server_start_timeout_ms: int = 60_000
     ci: bool = False
     color: bool = True
@@ -113,6 +117,8 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         statement_timeout_ms=reader.milliseconds("STATEMENT_TIMEOUT_MS", default=default.statement_timeout_ms),
         index_timeout_ms=reader.milliseconds("INDEX_TIMEOUT_MS", default=default.index_timeout_ms),
         runner_lock_timeout_ms=reader.milliseconds("RUNNER_LOCK_TIMEOUT_MS", default=default.runner_lock_timeout_ms),
+        migrate_role=reader.matching("MIGRATE_ROLE", re.compile(r"[^\x00-\x1f]{1,63}"), "the name of a role"),
+        migrate_trace=reader.switch("MIGRATE_TRACE", default=default.migrate_trace),
         server_start_timeout_ms=reader.milliseconds("SERVER_START_TIMEOUT_MS", default=default.server_start_timeout_ms),
         ci=reader.values.get("CI", "") not in ("", _FALSE, "false"),
         color=not reader.values.get("NO_COLOR"),

@@ -44,6 +44,8 @@ def test_nothing_set_gives_the_defaults() -> None:
         ({"LOCK_ATTEMPTS": "-1"}, "LOCK_ATTEMPTS  expected 1 to 1000 tries, found '-1'"),
         ({"MIGRATIONS_DIR": "no/such/folder"}, "MIGRATIONS_DIR  expected a folder that exists, found 'no/such/folder'"),
         ({"POSTGRES_DB": "a;b"}, "POSTGRES_DB  expected a lower-case name, found 'a;b'"),
+        ({"MIGRATE_ROLE": "r" * 64}, f"MIGRATE_ROLE  expected the name of a role, found '{'r' * 64}'"),
+        ({"MIGRATE_TRACE": "on"}, "MIGRATE_TRACE  expected 0 or 1, found 'on'"),
         ({"BASE_REF": "--upload-pack=x"}, "BASE_REF  expected a git ref, found '--upload-pack=x'"),
     ],
 )
