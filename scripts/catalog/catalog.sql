@@ -15,25 +15,29 @@ spaces AS (
     SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ),
+places AS (  -- where a user can put things: a superuser also into the server's own schemas
+    SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+),
 members AS (  -- of extensions; and what the server makes for something else, such as the constructors of a range type
     SELECT classid, objid FROM pg_depend
      WHERE deptype = 'e' OR (deptype = 'i' AND classid IN ('pg_proc'::regclass, 'pg_cast'::regclass))
 ),
 relations AS (
     SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name
-      FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
-     WHERE NOT EXISTS (SELECT FROM members WHERE classid = 'pg_class'::regclass AND objid = c.oid)
+      FROM pg_class c JOIN places s ON s.oid = c.relnamespace
+     WHERE c.oid >= 16384  -- FirstNormalObjectId: below it lies what initdb made
+       AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_class'::regclass AND objid = c.oid)
 ),
 functions AS (
     SELECT p.*, format('%I.%I(%s)', s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name
-      FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
-     WHERE NOT EXISTS (SELECT FROM members WHERE classid = 'pg_proc'::regclass AND objid = p.oid)
+      FROM pg_proc p JOIN places s ON s.oid = p.pronamespace
+     WHERE p.oid >= 16384 AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_proc'::regclass AND objid = p.oid)
 ),
 types AS (  -- neither arrays nor the row types of tables
     SELECT t.*, format('%I.%I', s.nspname, t.typname) AS name
-      FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
+      FROM pg_type t JOIN places s ON s.oid = t.typnamespace
       LEFT JOIN pg_class c ON c.oid = t.typrelid
-     WHERE (t.typrelid = 0 OR c.relkind = 'c')
+     WHERE t.oid >= 16384 AND (t.typrelid = 0 OR c.relkind = 'c')
        AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
        AND NOT EXISTS (SELECT FROM pg_range g WHERE g.rngmultitypid = t.oid)
        AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_type'::regclass AND objid = t.oid)
@@ -53,6 +57,12 @@ acl_sources AS (
     SELECT 'pg_proc'::regclass, oid, 0, coalesce(proacl, acldefault('f', proowner)), proowner FROM functions
     UNION ALL
     SELECT 'pg_type'::regclass, oid, 0, coalesce(typacl, acldefault('T', typowner)), typowner FROM types
+    UNION ALL  -- the row type of a table can be granted too
+    SELECT 'pg_type'::regclass, t.oid, 0, t.typacl, t.typowner
+      FROM relations r JOIN pg_type t ON t.oid = r.reltype WHERE r.relkind <> 'c' AND t.typacl IS NOT NULL
+    UNION ALL
+    SELECT 'pg_language'::regclass, oid, 0, coalesce(lanacl, acldefault('l', lanowner)), lanowner
+      FROM pg_language WHERE oid >= 16384
     UNION ALL
     SELECT 'pg_foreign_server'::regclass, oid, 0, coalesce(srvacl, acldefault('S', srvowner)), srvowner
       FROM pg_foreign_server
@@ -75,6 +85,36 @@ acl_entries AS (
 acls AS (
     SELECT classid, objid, objsubid, jsonb_agg(entry ORDER BY entry COLLATE "C") AS entries
       FROM acl_entries GROUP BY classid, objid, objsubid
+),
+system_grants AS (  -- in pg_catalog, where privileges are no longer those that initdb gave
+    SELECT s.classid, s.objid, s.objsubid, (
+               SELECT jsonb_agg(e.entry ORDER BY e.entry COLLATE "C")
+                 FROM (SELECT n.name || '=' || string_agg(x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END,
+                                                          ',' ORDER BY x.privilege_type COLLATE "C") AS entry
+                         FROM aclexplode(s.acl) x JOIN roles n ON n.oid = x.grantee
+                        WHERE x.grantee <> s.owner GROUP BY n.name) AS e) AS entries
+      FROM (SELECT 'pg_class'::regclass::oid AS classid, oid AS objid, 0 AS objsubid, relowner AS owner, relacl AS acl,
+                   acldefault('r', relowner) AS by_default
+              FROM pg_class WHERE oid < 16384 AND relnamespace = 'pg_catalog'::regnamespace AND relacl IS NOT NULL
+            UNION ALL
+            SELECT 'pg_class'::regclass, a.attrelid, a.attnum, c.relowner, a.attacl, NULL
+              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attrelid < 16384 AND a.attacl IS NOT NULL
+            UNION ALL
+            SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl, acldefault('f', proowner)
+              FROM pg_proc WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proacl IS NOT NULL
+            UNION ALL
+            SELECT 'pg_type'::regclass, oid, 0, typowner, typacl, acldefault('T', typowner)
+              FROM pg_type WHERE oid < 16384 AND typnamespace = 'pg_catalog'::regnamespace AND typacl IS NOT NULL
+            UNION ALL
+            SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl, acldefault('l', lanowner)
+              FROM pg_language WHERE oid < 16384 AND lanacl IS NOT NULL
+            UNION ALL
+            SELECT 'pg_namespace'::regclass, oid, 0, nspowner, nspacl, acldefault('n', nspowner)
+              FROM pg_namespace WHERE nspname = 'pg_catalog' AND nspacl IS NOT NULL) AS s
+      LEFT JOIN pg_init_privs p ON p.classoid = s.classid AND p.objoid = s.objid AND p.objsubid = s.objsubid
+     WHERE s.acl IS DISTINCT FROM p.initprivs
+       AND ARRAY(SELECT unnest(s.acl)::text COLLATE "C" ORDER BY 1)
+           IS DISTINCT FROM ARRAY(SELECT unnest(coalesce(p.initprivs, s.by_default))::text COLLATE "C" ORDER BY 1)
 ),
 mentioned AS (  -- roles that own or are granted something here, or stand in a policy
     SELECT DISTINCT d.refobjid AS oid FROM pg_shdepend d, pg_database b
@@ -109,7 +149,11 @@ objects AS (
                'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
                'server', (SELECT quote_ident(v.srvname) FROM pg_foreign_table f JOIN pg_foreign_server v ON v.oid = f.ftserver
                            WHERE f.ftrelid = r.oid),
-               'comment', obj_description(r.oid, 'pg_class'))
+               'fdw_options', (SELECT to_jsonb(f.ftoptions) FROM pg_foreign_table f WHERE f.ftrelid = r.oid),
+               'row_type_acl', CASE WHEN r.relkind <> 'c' THEN row_acl.entries END,
+               'row_type_comment', CASE WHEN r.relkind <> 'c' THEN obj_description(r.reltype, 'pg_type') END,
+               'comment', CASE WHEN r.relkind = 'c' THEN obj_description(r.reltype, 'pg_type')
+                               ELSE obj_description(r.oid, 'pg_class') END)
       FROM relations r JOIN roles o ON o.oid = r.relowner
       LEFT JOIN pg_am am ON am.oid = r.relam
       LEFT JOIN pg_tablespace ts ON ts.oid = r.reltablespace
@@ -117,6 +161,7 @@ objects AS (
       LEFT JOIN acls acl ON acl.objsubid = 0 AND CASE WHEN r.relkind = 'c'
            THEN acl.classid = 'pg_type'::regclass AND acl.objid = r.reltype
            ELSE acl.classid = 'pg_class'::regclass AND acl.objid = r.oid END
+      LEFT JOIN acls row_acl ON row_acl.classid = 'pg_type'::regclass AND row_acl.objid = r.reltype
      WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 
     UNION ALL
@@ -153,10 +198,11 @@ objects AS (
                'inherited', nullif(k.coninhcount, 0), 'local', CASE WHEN k.coninhcount > 0 THEN k.conislocal END,
                'no_inherit', CASE WHEN k.contype IN ('c', 'n') THEN nullif(k.connoinherit, false) END,
                'index', CASE WHEN k.contype IN ('p', 'u', 'x', 'f') AND k.conindid <> 0 THEN k.conindid::regclass::text END,
-               -- The server's own triggers behind a foreign key can be disabled one by one.
-               'triggers', (SELECT jsonb_agg(format('%s %s on %s', g.tgenabled, g.tgtype, g.tgrelid::regclass)
-                                             ORDER BY g.tgrelid::regclass::text COLLATE "C", g.tgtype)
-                              FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgisinternal AND g.tgenabled <> 'O'),
+               -- The server's own triggers behind a key can be disabled one by one.
+               'triggers', CASE WHEN k.contype = 'f' OR k.condeferrable THEN (
+                   SELECT jsonb_agg(format('%s %s on %s', g.tgenabled, g.tgtype, g.tgrelid::regclass)
+                                    ORDER BY g.tgrelid::regclass::text COLLATE "C", g.tgtype)
+                     FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgisinternal AND g.tgenabled <> 'O') END,
                'comment', obj_description(k.oid, 'pg_constraint'))
       FROM pg_constraint k
       LEFT JOIN relations r ON r.oid = k.conrelid
@@ -228,11 +274,24 @@ objects AS (
                'cost', f.procost::text, 'rows', CASE WHEN f.proretset THEN f.prorows::text END,
                'support', CASE WHEN f.prosupport <> 0 THEN f.prosupport::oid::regprocedure::text END,
                'config', to_jsonb(f.proconfig),
+               'transforms', (SELECT jsonb_agg(format_type(x.type, NULL) ORDER BY x.n)
+                                FROM unnest(f.protrftypes) WITH ORDINALITY AS x (type, n)),
                'body', CASE WHEN f.prokind <> 'a' THEN coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) END,
                'library', f.probin,
                'aggregate', CASE WHEN f.prokind = 'a' THEN (SELECT jsonb_build_object(
+                   'kind', nullif(g.aggkind, 'n'), 'direct', nullif(g.aggnumdirectargs, 0),
                    'transition', g.aggtransfn::oid::regprocedure::text, 'final', nullif(g.aggfinalfn::oid, 0)::regprocedure::text,
-                   'state', format_type(g.aggtranstype, NULL), 'initial', g.agginitval)
+                   'combine', nullif(g.aggcombinefn::oid, 0)::regprocedure::text,
+                   'serial', nullif(g.aggserialfn::oid, 0)::regprocedure::text,
+                   'deserial', nullif(g.aggdeserialfn::oid, 0)::regprocedure::text,
+                   'state', format_type(g.aggtranstype, NULL), 'space', nullif(g.aggtransspace, 0), 'initial', g.agginitval,
+                   'final_extra', nullif(g.aggfinalextra, false), 'final_modify', nullif(g.aggfinalmodify, 'r'),
+                   'sort', nullif(g.aggsortop, 0)::regoperator::text,
+                   'moving', CASE WHEN g.aggmtransfn <> 0 THEN jsonb_build_object(
+                       'transition', g.aggmtransfn::oid::regprocedure::text, 'inverse', g.aggminvtransfn::oid::regprocedure::text,
+                       'final', nullif(g.aggmfinalfn::oid, 0)::regprocedure::text, 'state', format_type(g.aggmtranstype, NULL),
+                       'space', nullif(g.aggmtransspace, 0), 'initial', g.aggminitval,
+                       'final_extra', nullif(g.aggmfinalextra, false), 'final_modify', nullif(g.aggmfinalmodify, 'r')) END)
                    FROM pg_aggregate g WHERE g.aggfnoid = f.oid) END,
                'comment', obj_description(f.oid, 'pg_proc'))
       FROM functions f JOIN roles o ON o.oid = f.proowner JOIN pg_language l ON l.oid = f.prolang
@@ -249,6 +308,24 @@ objects AS (
                'collation', CASE WHEN t.typtype = 'd' AND t.typcollation <> b.typcollation
                                  THEN t.typcollation::regcollation::text END,
                'subtype', (SELECT format_type(g.rngsubtype, NULL) FROM pg_range g WHERE g.rngtypid = t.oid),
+               'range', CASE WHEN t.typtype = 'r' THEN (SELECT jsonb_build_object(
+                   'multirange', format_type(g.rngmultitypid, NULL), 'collation', nullif(g.rngcollation, 0)::regcollation::text,
+                   'operator_class', (pg_identify_object('pg_opclass'::regclass, g.rngsubopc, 0)).identity,
+                   'canonical', nullif(g.rngcanonical::oid, 0)::regprocedure::text,
+                   'difference', nullif(g.rngsubdiff::oid, 0)::regprocedure::text)
+                   FROM pg_range g WHERE g.rngtypid = t.oid) END,
+               'representation', CASE WHEN t.typtype = 'b' THEN jsonb_build_object(
+                   'defined', nullif(t.typisdefined, true), 'length', t.typlen, 'by_value', t.typbyval, 'align', t.typalign,
+                   'storage', t.typstorage, 'category', t.typcategory, 'preferred', nullif(t.typispreferred, false),
+                   'delimiter', nullif(t.typdelim, ','), 'default', t.typdefault,
+                   'element', CASE WHEN t.typelem <> 0 THEN format_type(t.typelem, NULL) END,
+                   'collatable', nullif(t.typcollation <> 0, false),
+                   'input', nullif(t.typinput::oid, 0)::regprocedure::text, 'output', nullif(t.typoutput::oid, 0)::regprocedure::text,
+                   'receive', nullif(t.typreceive::oid, 0)::regprocedure::text, 'send', nullif(t.typsend::oid, 0)::regprocedure::text,
+                   'modifier_in', nullif(t.typmodin::oid, 0)::regprocedure::text,
+                   'modifier_out', nullif(t.typmodout::oid, 0)::regprocedure::text,
+                   'analyze', nullif(t.typanalyze::oid, 0)::regprocedure::text,
+                   'subscript', nullif(t.typsubscript::oid, 0)::regprocedure::text) END,
                'comment', obj_description(t.oid, 'pg_type'))
       FROM types t JOIN roles o ON o.oid = t.typowner LEFT JOIN pg_type b ON b.oid = t.typbasetype
       LEFT JOIN acls acl ON acl.classid = 'pg_type'::regclass AND acl.objid = t.oid
@@ -258,7 +335,7 @@ objects AS (
     SELECT 'statistics', format('%I.%I', s.nspname, e.stxname), jsonb_build_object(
                'owner', o.name, 'definition', pg_get_statisticsobjdef(e.oid), 'target', e.stxstattarget,
                'comment', obj_description(e.oid, 'pg_statistic_ext'))
-      FROM pg_statistic_ext e JOIN spaces s ON s.oid = e.stxnamespace JOIN roles o ON o.oid = e.stxowner
+      FROM pg_statistic_ext e JOIN places s ON s.oid = e.stxnamespace JOIN roles o ON o.oid = e.stxowner
 
     UNION ALL
     SELECT 'event trigger', quote_ident(e.evtname), jsonb_build_object(
@@ -270,7 +347,8 @@ objects AS (
 
     UNION ALL
     SELECT 'extension', quote_ident(e.extname), jsonb_build_object(
-               'schema', e.extnamespace::regnamespace::text, 'version', e.extversion)
+               'schema', e.extnamespace::regnamespace::text, 'version', e.extversion,
+               'comment', obj_description(e.oid, 'pg_extension'))
       FROM pg_extension e WHERE e.extname <> 'plpgsql'
 
     UNION ALL
@@ -286,37 +364,121 @@ objects AS (
                'owner', o.name, 'all_tables', nullif(p.puballtables, false), 'insert', p.pubinsert, 'update', p.pubupdate,
                'delete', p.pubdelete, 'truncate', p.pubtruncate, 'via_root', nullif(p.pubviaroot, false),
                'generated', nullif(p.pubgencols::text, 'n'),
-               'tables', (SELECT jsonb_agg(format('%I.%I(%s) where %s', v.schemaname, v.tablename,
-                                                  array_to_string(v.attnames, ', '), coalesce(v.rowfilter, 'true'))
-                                           ORDER BY v.schemaname COLLATE "C", v.tablename COLLATE "C")
-                            FROM pg_publication_tables v WHERE v.pubname = p.pubname))
+               'schemas', (SELECT jsonb_agg(n.pnnspid::regnamespace::text ORDER BY n.pnnspid::regnamespace::text COLLATE "C")
+                             FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
+               'tables', (SELECT jsonb_agg(concat(
+                                 t.prrelid::regclass, ' (' || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE "C")
+                                    FROM pg_attribute a WHERE a.attrelid = t.prrelid AND a.attnum = ANY (t.prattrs)) || ')',
+                                 ' where ' || pg_get_expr(t.prqual, t.prrelid)) ORDER BY t.prrelid::regclass::text COLLATE "C")
+                            FROM pg_publication_rel t WHERE t.prpubid = p.oid),
+               'comment', obj_description(p.oid, 'pg_publication'))
       FROM pg_publication p JOIN roles o ON o.oid = p.pubowner
 
     UNION ALL
     SELECT 'foreign server', quote_ident(s.srvname), jsonb_build_object(
-               'owner', o.name, 'acl', acl.entries, 'wrapper', quote_ident(w.fdwname), 'type', s.srvtype, 'version', s.srvversion)
+               'owner', o.name, 'acl', acl.entries, 'wrapper', quote_ident(w.fdwname), 'type', s.srvtype, 'version', s.srvversion,
+               -- A password belongs into a user mapping; one that was put here instead is not shown.
+               'options', (SELECT jsonb_agg(x.option_name || '=' || CASE WHEN x.option_name ~* 'pass|secret|token|key'
+                                                                         THEN '(not shown)' ELSE x.option_value END
+                                            ORDER BY x.option_name COLLATE "C") FROM pg_options_to_table(s.srvoptions) x),
+               'comment', obj_description(s.oid, 'pg_foreign_server'))
       FROM pg_foreign_server s JOIN roles o ON o.oid = s.srvowner JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
       LEFT JOIN acls acl ON acl.classid = 'pg_foreign_server'::regclass AND acl.objid = s.oid
 
-    UNION ALL  -- rarer kinds: that they are there, under which identity
-    SELECT i.type, i.identity, '{}'::jsonb
-      FROM (SELECT 'pg_operator'::regclass AS classid, oid FROM pg_operator
-            UNION ALL SELECT 'pg_opclass'::regclass, oid FROM pg_opclass
-            UNION ALL SELECT 'pg_opfamily'::regclass, oid FROM pg_opfamily
-            UNION ALL SELECT 'pg_cast'::regclass, oid FROM pg_cast
-            UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation
-            UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion
-            UNION ALL SELECT 'pg_language'::regclass, oid FROM pg_language
-            UNION ALL SELECT 'pg_am'::regclass, oid FROM pg_am
-            UNION ALL SELECT 'pg_transform'::regclass, oid FROM pg_transform
-            UNION ALL SELECT 'pg_ts_config'::regclass, oid FROM pg_ts_config
-            UNION ALL SELECT 'pg_ts_dict'::regclass, oid FROM pg_ts_dict
-            UNION ALL SELECT 'pg_ts_parser'::regclass, oid FROM pg_ts_parser
-            UNION ALL SELECT 'pg_ts_template'::regclass, oid FROM pg_ts_template
-            UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper) AS rare,
+    UNION ALL  -- privileges on what the server brings along
+    SELECT 'system object', i.identity, jsonb_build_object('acl', coalesce(g.entries, '[]'::jsonb))
+      FROM system_grants g, LATERAL pg_identify_object(g.classid, g.objid, g.objsubid) AS i
+
+    UNION ALL  -- rarer kinds
+    SELECT i.type, i.identity, rare.facts || jsonb_build_object(
+               'owner', o.name, 'acl', acl.entries,
+               'comment', (SELECT d.description FROM pg_description d
+                            WHERE d.objoid = rare.oid AND d.classoid = rare.classid AND d.objsubid = 0))
+      FROM (SELECT 'pg_operator'::regclass AS classid, o.oid, o.oprowner AS owner, jsonb_build_object(
+                       'function', nullif(o.oprcode::oid, 0)::regprocedure::text, 'result', format_type(nullif(o.oprresult, 0), NULL),
+                       'commutator', nullif(o.oprcom, 0)::regoperator::text, 'negator', nullif(o.oprnegate, 0)::regoperator::text,
+                       'restrict', nullif(o.oprrest::oid, 0)::regprocedure::text, 'join', nullif(o.oprjoin::oid, 0)::regprocedure::text,
+                       'merges', nullif(o.oprcanmerge, false), 'hashes', nullif(o.oprcanhash, false)) AS facts
+              FROM pg_operator o WHERE o.oid >= 16384
+            UNION ALL
+            SELECT 'pg_opclass'::regclass, c.oid, c.opcowner, jsonb_build_object(
+                       'family', (pg_identify_object('pg_opfamily'::regclass, c.opcfamily, 0)).identity,
+                       'input', format_type(c.opcintype, NULL), 'default', nullif(c.opcdefault, false),
+                       'key', CASE WHEN c.opckeytype <> 0 THEN format_type(c.opckeytype, NULL) END)
+              FROM pg_opclass c WHERE c.oid >= 16384
+            UNION ALL
+            SELECT 'pg_opfamily'::regclass, f.oid, f.opfowner, jsonb_build_object(
+                       'operators', (SELECT jsonb_agg(x.entry ORDER BY x.entry COLLATE "C") FROM (
+                           SELECT format('%s %s', m.amopstrategy, m.amopopr::regoperator) ||
+                                  CASE WHEN m.amopsortfamily <> 0 THEN
+                                  ' for order by ' || (pg_identify_object('pg_opfamily'::regclass, m.amopsortfamily, 0)).identity
+                                  ELSE '' END AS entry FROM pg_amop m WHERE m.amopfamily = f.oid) AS x),
+                       'functions', (SELECT jsonb_agg(x.entry ORDER BY x.entry COLLATE "C") FROM (
+                           SELECT format('%s (%s, %s) %s', m.amprocnum, format_type(m.amproclefttype, NULL),
+                                         format_type(m.amprocrighttype, NULL), m.amproc::oid::regprocedure) AS entry
+                             FROM pg_amproc m WHERE m.amprocfamily = f.oid) AS x))
+              FROM pg_opfamily f WHERE f.oid >= 16384
+            UNION ALL
+            SELECT 'pg_cast'::regclass, c.oid, NULL, jsonb_build_object(
+                       'function', nullif(c.castfunc, 0)::regprocedure::text,
+                       'context', CASE c.castcontext WHEN 'e' THEN 'explicit' WHEN 'a' THEN 'assignment' ELSE 'implicit' END,
+                       'method', CASE c.castmethod WHEN 'f' THEN 'function' WHEN 'i' THEN 'inout' ELSE 'binary' END)
+              FROM pg_cast c WHERE c.oid >= 16384
+            UNION ALL  -- not its version: that is the machine's library
+            SELECT 'pg_collation'::regclass, c.oid, c.collowner, jsonb_build_object(
+                       'provider', CASE c.collprovider WHEN 'b' THEN 'builtin' WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' ELSE 'default' END,
+                       'deterministic', nullif(c.collisdeterministic, true), 'encoding', nullif(pg_encoding_to_char(c.collencoding), ''),
+                       'collate', c.collcollate, 'ctype', c.collctype, 'locale', c.colllocale, 'rules', c.collicurules)
+              FROM pg_collation c WHERE c.oid >= 16384
+            UNION ALL
+            SELECT 'pg_conversion'::regclass, c.oid, c.conowner, jsonb_build_object(
+                       'from', pg_encoding_to_char(c.conforencoding), 'to', pg_encoding_to_char(c.contoencoding),
+                       'function', c.conproc::oid::regprocedure::text, 'default', nullif(c.condefault, false))
+              FROM pg_conversion c WHERE c.oid >= 16384
+            UNION ALL
+            SELECT 'pg_language'::regclass, l.oid, l.lanowner, jsonb_build_object(
+                       'trusted', l.lanpltrusted, 'handler', nullif(l.lanplcallfoid, 0)::regprocedure::text,
+                       'inline', nullif(l.laninline, 0)::regprocedure::text, 'validator', nullif(l.lanvalidator, 0)::regprocedure::text)
+              FROM pg_language l WHERE l.oid >= 16384
+            UNION ALL
+            SELECT 'pg_am'::regclass, a.oid, NULL, jsonb_build_object(
+                       'type', CASE a.amtype WHEN 'i' THEN 'index' ELSE 'table' END, 'handler', a.amhandler::oid::regprocedure::text)
+              FROM pg_am a WHERE a.oid >= 16384
+            UNION ALL
+            SELECT 'pg_transform'::regclass, t.oid, NULL, jsonb_build_object(
+                       'from_sql', nullif(t.trffromsql::oid, 0)::regprocedure::text, 'to_sql', nullif(t.trftosql::oid, 0)::regprocedure::text)
+              FROM pg_transform t WHERE t.oid >= 16384
+            UNION ALL
+            SELECT 'pg_ts_config'::regclass, c.oid, c.cfgowner, jsonb_build_object(
+                       'parser', (pg_identify_object('pg_ts_parser'::regclass, c.cfgparser, 0)).identity,
+                       'mappings', (SELECT jsonb_object_agg(x.alias, x.dictionaries) FROM (
+                           SELECT k.alias, jsonb_agg(m.mapdict::regdictionary::text ORDER BY m.mapseqno) AS dictionaries
+                             FROM pg_ts_config_map m JOIN ts_token_type(c.cfgparser) k ON k.tokid = m.maptokentype
+                            WHERE m.mapcfg = c.oid GROUP BY k.alias) AS x))
+              FROM pg_ts_config c WHERE c.oid >= 16384
+            UNION ALL
+            SELECT 'pg_ts_dict'::regclass, d.oid, d.dictowner, jsonb_build_object(
+                       'template', (pg_identify_object('pg_ts_template'::regclass, d.dicttemplate, 0)).identity, 'options', d.dictinitoption)
+              FROM pg_ts_dict d WHERE d.oid >= 16384
+            UNION ALL
+            SELECT 'pg_ts_parser'::regclass, p.oid, NULL, jsonb_build_object(
+                       'start', p.prsstart::oid::regprocedure::text, 'token', p.prstoken::oid::regprocedure::text,
+                       'end', p.prsend::oid::regprocedure::text, 'types', p.prslextype::oid::regprocedure::text,
+                       'headline', nullif(p.prsheadline::oid, 0)::regprocedure::text)
+              FROM pg_ts_parser p WHERE p.oid >= 16384
+            UNION ALL
+            SELECT 'pg_ts_template'::regclass, t.oid, NULL, jsonb_build_object(
+                       'init', nullif(t.tmplinit::oid, 0)::regprocedure::text, 'lexize', t.tmpllexize::oid::regprocedure::text)
+              FROM pg_ts_template t WHERE t.oid >= 16384
+            UNION ALL
+            SELECT 'pg_foreign_data_wrapper'::regclass, w.oid, w.fdwowner, jsonb_build_object(
+                       'handler', nullif(w.fdwhandler, 0)::regprocedure::text, 'validator', nullif(w.fdwvalidator, 0)::regprocedure::text,
+                       'options', to_jsonb(w.fdwoptions))
+              FROM pg_foreign_data_wrapper w WHERE w.oid >= 16384) AS rare
+      LEFT JOIN roles o ON o.oid = rare.owner
+      LEFT JOIN acls acl ON acl.classid = rare.classid AND acl.objid = rare.oid AND acl.objsubid = 0,
            LATERAL pg_identify_object(rare.classid, rare.oid, 0) AS i
-     WHERE rare.oid >= 16384  -- FirstNormalObjectId: below it lies what initdb made
-       AND NOT EXISTS (SELECT FROM members WHERE members.classid = rare.classid AND members.objid = rare.oid)
+     WHERE NOT EXISTS (SELECT FROM members WHERE members.classid = rare.classid AND members.objid = rare.oid)
 
     UNION ALL
     SELECT 'role', n.name, jsonb_build_object(
@@ -324,10 +486,12 @@ objects AS (
                'login', r.rolcanlogin, 'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
                'connection_limit', nullif(r.rolconnlimit, -1), 'valid_until', r.rolvaliduntil::text,
                'config', (SELECT to_jsonb(c.setconfig) FROM pg_db_role_setting c WHERE c.setrole = r.oid AND c.setdatabase = 0),
-               'member_of', (SELECT jsonb_agg(format('%s admin=%s inherit=%s set=%s', g.name, m.admin_option, m.inherit_option, m.set_option)
-                                              ORDER BY g.name COLLATE "C", m.grantor)
-                               FROM pg_auth_members m JOIN roles g ON g.oid = m.roleid
-                              WHERE m.member = r.oid AND m.roleid IN (SELECT oid FROM mentioned)))
+               'config_here', (SELECT to_jsonb(c.setconfig) FROM pg_db_role_setting c JOIN pg_database b ON b.oid = c.setdatabase
+                                WHERE c.setrole = r.oid AND b.datname = current_database()),
+               'member_of', (SELECT jsonb_agg(x.entry ORDER BY x.entry COLLATE "C") FROM (
+                   SELECT DISTINCT format('%s admin=%s inherit=%s set=%s', g.name, m.admin_option, m.inherit_option, m.set_option) AS entry
+                     FROM pg_auth_members m JOIN roles g ON g.oid = m.roleid WHERE m.member = r.oid) AS x),
+               'comment', shobj_description(r.oid, 'pg_authid'))
       FROM mentioned JOIN pg_roles r USING (oid) JOIN roles n USING (oid)
      WHERE n.name <> '<owner>'  -- what the migrating role may do belongs to the machine, not to the schema
 )

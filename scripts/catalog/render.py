@@ -41,11 +41,12 @@ KINDS = (
     "schema",
     "sequence",
     "statistics",
+    "system object",
     "table",
     "trigger",
     "view",
     "window function",
-    # From pg_identify_object: kinds of which only the identity is kept.
+    # Named as pg_identify_object has it.
     "access method",
     "cast",
     "collation",
