@@ -1,0 +1,157 @@
+"""From two answers and what the server told between them to what a statement did.
+
+Owns: the judgement whether a table was rewritten, emptied, read from end to end, or left alone.
+How: a new file on disk is a rewrite or a TRUNCATE; the scan counters and the server's debug messages confirm each
+other, because a message names a table without its schema, and a counter does not say why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.migrations.trace.model import LockTaken, strength
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scripts.migrations.trace.known import Known
+    from scripts.migrations.trace.messages import Told
+    from scripts.migrations.trace.model import Effect
+    from scripts.migrations.trace.probe import Seen
+
+_ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
+# Statements that run others: only the counters tell how many rows they changed.
+_PROGRAMS = frozenset({"DoStmt", "CallStmt", "SelectStmt", "ExecuteStmt", "ConstraintsSetStmt"})
+_TABLES = frozenset("rmp")
+_WITH_ROWS = frozenset("rmt")
+
+
+class Judge:
+    """Compares what was seen before and after one statement."""
+
+    def __init__(  # noqa: PLR0913 - each is a part of the evidence
+        self,
+        known: Known,
+        *,
+        before: dict[int, Seen],
+        after: dict[int, Seen],
+        told: Told,
+        kind: str,
+        new_names: frozenset[str],
+    ) -> None:
+        self.known, self.told, self.kind, self.new_names = known, told, kind, new_names
+        self.before = before
+        # Whoever is not known came after the file began, whatever its oid.
+        self.after = {oid: seen for oid, seen in after.items() if oid in known.relations}
+        self.moved = {oid for oid in self.after if self._moved(oid)}
+        self.scans = {oid for oid in self.after if self._delta(oid, "scans") > 0}
+
+    def locks(self) -> tuple[LockTaken, ...]:
+        """What was locked since, the strongest first."""
+        taken = [
+            self._lock(oid, mode)
+            for oid, seen in self.after.items()
+            for mode in seen.modes
+            if oid not in self.before or mode not in self.before[oid].modes
+        ]
+        return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
+
+    def truncated(self) -> set[int]:
+        """Tables that were emptied: a new file on disk, and the old one was not read."""
+        if self.kind == "TruncateStmt":
+            return self._tables(self.moved)
+        if self.kind not in _PROGRAMS:
+            return set()
+        return {
+            oid
+            for oid in self._tables(self.moved)
+            if oid not in self.scans and self.known.relations[oid].name not in self.told.rewriting
+        }
+
+    def rewritten(self) -> set[int]:
+        """Tables that were written anew."""
+        return self._tables(self.moved) - self.truncated()
+
+    def scanned(self) -> set[int]:
+        """Tables that were read from end to end, and not rewritten."""
+        found = self._tables(self.scans)
+        for name in self.told.verifying:
+            found |= self._named(name)
+        if self.told.validating:
+            # The check of a foreign key may read both tables by their indexes.
+            found |= {self.known.table_of(oid) for oid in self.scans if self.known.relations[oid].kind == "i"}
+        if self.kind == "VacuumStmt":  # ANALYZE counts no scan; it reads a sample
+            found |= self._tables(
+                {oid for oid, seen in self.after.items() if "ShareUpdateExclusiveLock" in self._new_modes(oid, seen)}
+            )
+        return found - self.moved
+
+    def built(self) -> set[str]:
+        """Indexes that were built on tables that existed before."""
+        found: set[str] = set()
+        for index, table in self.told.building:
+            for oid in self._named(table):
+                schema = self.known.schemas.get(self.known.relations[oid].schema, "?")
+                found.add(f"{schema}.{index}")
+        return found
+
+    def changed_rows(self) -> int:
+        """Rows inserted, updated and deleted in tables that existed before."""
+        return sum(self._delta(oid, "changed") for oid in self.after if self.known.relations[oid].kind in _WITH_ROWS)
+
+    def rows(self, tagged: int | None) -> int | None:
+        """Rows changed: as the server's answer says, or, when a program ran, as the counters say.
+
+        Args:
+            tagged: the number in the command tag, None for none.
+        """
+        if self.kind in _ROWS or self.kind == "CreateTableAsStmt":
+            return tagged
+        return self.changed_rows() if self.kind in _PROGRAMS else None
+
+    def effect(self) -> Effect:
+        """The costliest thing that happened."""
+        if self.rewritten():
+            return "rewrite"
+        if self.truncated():
+            return "truncate"
+        if self.built():
+            return "index"
+        if self.kind in _ROWS or self.changed_rows():
+            return "data"
+        return "scan" if self.scanned() else "catalog"
+
+    def labels(self, oids: Iterable[int]) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(sorted(self.known.label(oid) for oid in oids))
+
+    def _lock(self, oid: int, mode: str) -> LockTaken:
+        table = self.known.table_of(oid)
+        on = self.known.label(table) if table in self.known.relations else ""
+        return LockTaken(self.known.label(oid), self.known.relations[oid].kind, mode, on)
+
+    def _new_modes(self, oid: int, seen: Seen) -> set[str]:
+        earlier = self.before.get(oid)
+        return set(seen.modes) - set(earlier.modes if earlier else ())
+
+    def _moved(self, oid: int) -> bool:
+        earlier = self.before.get(oid)
+        filenode = earlier.filenode if earlier else self.known.relations[oid].filenode
+        now = self.after[oid].filenode
+        # 0: it has no file, or it was dropped.
+        return now not in (0, filenode) and filenode != 0
+
+    def _delta(self, oid: int, counter: str) -> int:
+        earlier = self.before.get(oid)
+        count: int = getattr(self.after[oid], counter) - (getattr(earlier, counter) if earlier else 0)
+        return count
+
+    def _tables(self, oids: set[int]) -> set[int]:
+        return {oid for oid in oids if self.known.relations[oid].kind in _TABLES}
+
+    def _named(self, name: str) -> set[int]:
+        """The table of a message. When a new table has the name too, or several do, the counters decide."""
+        found = {oid for oid in self._tables(set(self.after)) if self.known.relations[oid].name == name}
+        if len(found) > 1 or name in self.new_names:
+            found &= self.scans | self.moved
+        return found

@@ -1,0 +1,158 @@
+"""The questions woven between statements, and how their answers are read.
+
+Owns: their SQL. Every name and operator is qualified, because a file may set any search path; nothing is asked of a
+table, because a file may run as any role.
+Why one text an answer: a question costs 0.05 ms, and 300 of them must not cost more than the statements they watch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+# The lowest oid that the server gives to what users make (FirstNormalObjectId).
+FIRST_USER_OID = 16384
+# The server's own messages on rewrites and scans are sent at this level.
+AWAKE = "SET LOCAL client_min_messages TO debug1"
+FLUSH = "SELECT pg_catalog.pg_stat_force_next_flush()"
+_MARK = "parity_trace_"
+# Longer than 63 bytes, a name is cut by the server's scanner, which says so: a message that stands between those of
+# two statements and costs 0.01 ms. Its SQLSTATE is name_too_long.
+MARK_SQLSTATE = "42622"
+_MARK_WIDTH = 72
+
+_LOCKS = """
+  FROM pg_catalog.pg_lock_status() l
+ WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+   AND l.relation OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND l.relation OPERATOR(pg_catalog.<=) {newest}"""
+
+# The clock is read first and last, so that the question's own time is nobody's. The counters are those since the last
+# flush, at most once a second; so every question asks for one at the end of its transaction, and the next begins at 0.
+_PROBE = (
+    """SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()),
+       (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', l.relation, l.mode,
+                 coalesce(pg_catalog.pg_relation_filenode(l.relation), 0),
+                 pg_catalog.pg_stat_get_xact_numscans(l.relation),
+                 pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation),
+                 pg_catalog.pg_stat_get_xact_tuples_updated(l.relation),
+                 pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation)), ',')"""
+    + _LOCKS
+    + """),
+       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()),
+       pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()),
+       pg_catalog.to_regtype({mark}),
+       pg_catalog.pg_stat_force_next_flush()"""
+)
+
+# A relation as `known.py` keeps it. The schema by oid: a schema's new name changes no row of its relations.
+RELATION = (
+    "c.oid::pg_catalog.int8, c.relnamespace::pg_catalog.int8, c.relname, c.relkind, "
+    "coalesce(i.indrelid, 0)::pg_catalog.int8, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8"
+)
+SCHEMA = "n.oid::pg_catalog.int8, n.nspname"
+_NAMES = f"""SELECT (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({RELATION}))
+          FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
+         WHERE c.oid OPERATOR(pg_catalog.>) {{newest}}
+            OR c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation{_LOCKS}))),
+       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({SCHEMA})) FROM pg_catalog.pg_namespace n)
+"""  # noqa: S608 - constants of this package
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """How the two questions are put: by a name that the session has prepared, or, without one, in full."""
+
+    name: str = ""
+
+    def probe(self, newest: int, statement: int) -> str:
+        """What this transaction has locked. newest: the highest oid asked for; statement: for the marker."""
+        mark = f"'{mark_of(statement)}'"
+        if self.name:
+            return f'EXECUTE "{self.name} probe"({newest}, {mark})'
+        return _PROBE.format(newest=f"{newest}::pg_catalog.oid", mark=mark)
+
+    def names(self, newest: int) -> str:
+        """Which of these relations have which names now, and which are new."""
+        if self.name:
+            return f'EXECUTE "{self.name} names"({newest})'
+        return _NAMES.format(newest=f"{newest}::pg_catalog.oid")
+
+    def preparation(self) -> str:
+        """The statements that make the named questions."""
+        return (
+            f'PREPARE "{self.name} probe" (pg_catalog.oid, pg_catalog.text) AS {_PROBE.format(newest="$1", mark="$2")};'
+            f'PREPARE "{self.name} names" (pg_catalog.oid) AS {_NAMES.format(newest="$1")}'
+        )
+
+    def removal(self) -> str:
+        """The statements that take them back."""
+        return f'DEALLOCATE "{self.name} probe"; DEALLOCATE "{self.name} names"'
+
+
+UNPREPARED = Questions()
+
+
+def mark_of(statement: int) -> str:
+    """The name of no type that the server cuts, with the statement's number in its part that stays."""
+    return f"pg_catalog.{_MARK}{statement}_".ljust(_MARK_WIDTH + len("pg_catalog."), "_")
+
+
+def marked(message: str) -> int | None:
+    """The statement whose marker a message is; None for any other message of that SQLSTATE."""
+    at = message.find(_MARK)
+    if at < 0:
+        return None
+    number = message[at + len(_MARK) :].partition("_")[0]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One relation as a question found it: its file on disk, and this transaction's counters so far."""
+
+    modes: tuple[str, ...]
+    filenode: int
+    scans: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question's answer. began, ended: seconds since 1970 at which the server dealt with it."""
+
+    began: float
+    ended: float
+    sent: float
+    relations: dict[int, Seen]
+
+
+def read_answer(result: PGresult, before: tuple[bytes | None, dict[int, Seen]]) -> tuple[Answer, bytes | None]:
+    """Read one.
+
+    Args:
+        result: of a question.
+        before: the text and the relations of the one before it; most answers repeat them.
+    """
+    text = result.get_value(0, 1)
+    relations = before[1] if text == before[0] else _relations(text)
+    answer = Answer(
+        float(result.get_value(0, 0) or 0),
+        float(result.get_value(0, 2) or 0),
+        float(result.get_value(0, 3) or 0),
+        relations,
+    )
+    return answer, text
+
+
+def _relations(text: bytes | None) -> dict[int, Seen]:
+    found: dict[int, Seen] = {}
+    for line in (text or b"").decode().split(",") if text else ():
+        oid, mode, filenode, scans, inserted, updated, deleted = line.split(" ")
+        relation = int(oid)
+        earlier = found.get(relation)
+        modes = (mode,) if earlier is None else (*earlier.modes, mode)
+        found[relation] = Seen(modes, int(filenode), int(scans), int(inserted) + int(updated) + int(deleted))
+    return found
