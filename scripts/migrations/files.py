@@ -18,7 +18,7 @@ from scripts.digest import digest_of, sha256_hex
 from scripts.errors.history import FileNameError, FileTextError
 from scripts.migrations.marker import has_marker
 from scripts.migrations.sums import require_sums
-from scripts.parser.statements import Statement, parse_statements
+from scripts.parser.statements import Statement, file_digest, parse_statements, statement_digests
 
 _NAME = re.compile(r"([0-9]{4,6})_[A-Za-z0-9_-]+\.sql")
 _BOM = b"\xef\xbb\xbf"
@@ -78,6 +78,16 @@ class MigrationFile:
     def no_tx(self) -> bool:
         """Whether the marker stands before the first statement."""
         return has_marker(self.text, self.statements[0].offset if self.statements else len(self.text))
+
+    @cached_property
+    def statements_digest(self) -> str:
+        """What the file says: the same for two files that differ in comments, white space and empty statements alone.
+
+        Raises:
+            HistoryError: PostgreSQL's grammar refuses the text.
+        """
+        spans = [(statement.offset, statement.end) for statement in self.statements]
+        return file_digest(statement_digests(self.text, spans), no_tx=self.no_tx)
 
 
 def read_migrations(folder: Path) -> tuple[MigrationFile, ...]:

@@ -10,13 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from scripts.parser.positions import Positions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
+_TOKEN = attrgetter("start", "end", "token", "keyword_kind")
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 
 
@@ -102,7 +105,7 @@ def scan_tokens(text: str) -> list[Token]:
         tokens = library.scan(text).tokens
     except library.PgQueryError as exc:
         raise _translated(exc) from exc
-    names = _token_names()
+    names = token_names()
     spans: list[int] = []
     for token in tokens:
         spans += [token.start, token.end]
@@ -111,6 +114,25 @@ def scan_tokens(text: str) -> list[Token]:
         Token(names[token.token], offsets[2 * i], offsets[2 * i + 1], text[offsets[2 * i] : offsets[2 * i + 1]])
         for i, token in enumerate(tokens)
     ]
+
+
+def scan_raw(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """First byte, last byte, number of its kind and keyword kind (0: none) of every token, comments included.
+
+    Args:
+        data: UTF-8.
+
+    Raises:
+        ParseError: a NUL, or an unterminated string, comment or quoted name.
+    """
+    text = data.decode()
+    _require_no_nul(text)
+    library = _library()
+    try:
+        tokens = library.scan(text).tokens
+    except library.PgQueryError as exc:
+        raise _translated(exc) from exc
+    return map(_TOKEN, tokens)
 
 
 def deparse(node: Any) -> str:
@@ -148,7 +170,8 @@ def _library() -> ModuleType:
 
 
 @cache
-def _token_names() -> dict[int, str]:
+def token_names() -> dict[int, str]:
+    """The grammar's names of the scanner's tokens, by their numbers."""
     return {value.number: value.name for value in _library().pg_query_pb2.DESCRIPTOR.enum_types_by_name["Token"].values}
 
 

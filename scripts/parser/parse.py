@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.sql_text import ClientCommandError, CopyStreamError, SqlSyntaxError
+from scripts.parser.digests import statement_digest
 from scripts.parser.native import ParseError, TooDeepError, parse_raw, scan_tokens, unwrap
 from scripts.parser.positions import Positions
 
@@ -36,6 +37,16 @@ class Statement:
     column: int
     node: Any = field(repr=False, compare=False)
     kind: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What the statement says, comments and white space left out (digests.py); computed at every call."""
+        return statement_digest(self.text)
+
+    @property
+    def end(self) -> int:
+        """Character offset behind its last token."""
+        return self.offset + len(self.text)
 
 
 def parse_statements(text: str, *, where: str) -> tuple[Statement, ...]:

@@ -11,6 +11,7 @@ from scripts.parser.classify import (
     option_flag,
     transaction_word,
 )
+from scripts.parser.digests import file_digest, statement_digest, statement_digests
 from scripts.parser.native import ParseError, RawStatement, Token, deparse, parse_raw, scan_tokens
 from scripts.parser.parse import Statement, parse_statements, walk
 from scripts.parser.positions import Positions
@@ -26,6 +27,7 @@ __all__ = [
     "body_statements",
     "copies_client_stream",
     "deparse",
+    "file_digest",
     "is_transaction_control",
     "may_need_no_transaction",
     "needs_no_transaction",
@@ -33,6 +35,8 @@ __all__ = [
     "parse_raw",
     "parse_statements",
     "scan_tokens",
+    "statement_digest",
+    "statement_digests",
     "transaction_word",
     "walk",
 ]

@@ -1,0 +1,97 @@
+"""The digest of parsed statements: two texts have the same one when they differ in comments and white space alone.
+
+Owns: what of a statement counts, and the form in which it is hashed.
+Promises: the tokens are those of PostgreSQL's own scanner; of two texts with one digest the grammar sees the same.
+Never: looks into a string: a function's body is one token, kept by the catalog to the last character.
+
+The form, which anybody can compute again (it is stored, so it never changes; another form gets another first line):
+a token is its source bytes, but a keyword and an unquoted identifier have their ASCII letters in lower case, and the
+`N` of N'…' is `nchar`; comments are no tokens. A statement's digest is the sha256 of its tokens with a NUL between
+two. A file's digest is the sha256 of the lines `statements/1`, then `no_tx` when it is marked, then each statement's
+digest in hexadecimal, every line ended by LF.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cache
+from typing import TYPE_CHECKING
+
+from scripts.digest import sha256_hex
+from scripts.parser.native import scan_raw, token_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+FORM = "statements/1"
+
+
+def statement_digest(text: str) -> str:
+    """The digest of one statement, without its semicolon.
+
+    Raises:
+        ParseError: an unterminated string, comment or quoted name.
+    """
+    return _hashed(word for _, word in _words(text.encode()))
+
+
+def statement_digests(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """The digests of many statements of one text, for the price of one scan.
+
+    Args:
+        text: the whole text.
+        spans: first and last character offset of each statement, in ascending order, semicolons left out.
+
+    Raises:
+        ParseError: an unterminated string, comment or quoted name.
+    """
+    if not spans:
+        return ()
+    data = text.encode()
+    words = list(_words(data))
+    starts = [start for start, _ in words]
+    found: list[str] = []
+    character = byte = 0
+    for first, last in spans:
+        begin = byte + (first - character if len(data) == len(text) else len(text[character:first].encode()))
+        end = begin + (last - first if len(data) == len(text) else len(text[first:last].encode()))
+        found.append(_hashed(word for _, word in words[bisect_left(starts, begin) : bisect_left(starts, end)]))
+        character, byte = last, end
+    return tuple(found)
+
+
+def file_digest(digests: Iterable[str], *, no_tx: bool) -> str:
+    """The digest of a file by its statements' digests; the marker is a comment that counts.
+
+    Args:
+        digests: of the statements, in order; empty statements are none.
+        no_tx: whether the file is marked to run outside a transaction.
+    """
+    lines = [FORM, *(["no_tx"] if no_tx else []), *digests]
+    return sha256_hex("".join(f"{line}\n" for line in lines).encode())
+
+
+def _hashed(words: Iterable[bytes]) -> str:
+    # No token holds a NUL: a text with one is refused.
+    return sha256_hex(b"\0".join(words))
+
+
+def _words(data: bytes) -> list[tuple[int, bytes]]:
+    """Byte offset and canonical form of every token but the comments."""
+    comments, plain, national = _kinds()
+    found: list[tuple[int, bytes]] = []
+    for start, end, kind, keyword in scan_raw(data):
+        if kind in comments:
+            continue
+        word = data[start:end]
+        if keyword or (kind == plain and not word.startswith(b'"')):
+            # The server folds ASCII alone in a database of a multibyte encoding; bytes.lower() does the same.
+            word = b"nchar" if kind == national else word.lower()
+        found.append((start, word))
+    return found
+
+
+@cache
+def _kinds() -> tuple[frozenset[int], int, int]:
+    numbers = {name: number for number, name in token_names().items()}
+    return frozenset((numbers["SQL_COMMENT"], numbers["C_COMMENT"])), numbers["IDENT"], numbers["NCHAR"]
