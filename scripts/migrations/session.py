@@ -1,90 +1,260 @@
 """The session that runs the files: a baseline before each of them, whatever the one before did.
 
-Owns: which settings a migration may rely on.
-Promises: SET, SET ROLE, a temporary table, a cursor or a LISTEN of one file never reaches the next, nor the row that
-records it.
+Owns: which settings a migration may rely on, and the role it runs as.
+Promises: a SET, a role, a temporary table, a cursor, a LISTEN, a prepared statement, a sequence's currval or an
+advisory lock of one file never reaches the next, nor the row that records it; the runner's own lock is never among
+what is let go of.
+Limits: a placeholder such as app.login stays known, empty, once a file has set it; setseed() lasts.
 """
 
 from __future__ import annotations
 
+import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors.session import MigrateRoleError, SessionSettingError
+from scripts.migrations.lock import RUNNER_LOCK_KEY
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
 
+    from scripts.migrations.model import Report
     from scripts.settings import Settings
 
-# The grammar that parsed the files assumes standard strings; TimeZone decides whether timestamp → timestamptz rewrites
-# a table; the rest is what PostgreSQL ships with, against an ALTER ROLE … SET on one machine.
+# What a file's meaning hangs on, at the value PostgreSQL ships with, against an ALTER ROLE … SET on one machine. The
+# grammar that parsed the files assumes standard strings; TimeZone decides whether timestamp → timestamptz rewrites a
+# table. All are set every time, not only those that differ now: RESET ALL goes to a value that a reload of the
+# server's configuration may change in mid-run, and a SET costs 2 µs.
 _FIXED = (
     ("client_encoding", "UTF8"),
     ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, MDY"),
     ("IntervalStyle", "postgres"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+    ("quote_all_identifiers", "off"),
     ("check_function_bodies", "on"),
+    ("client_min_messages", "notice"),
     ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
     ("row_security", "on"),
-    ("session_replication_role", "origin"),
+    # The runner is never idle in a file's transaction but for its own round trips; transaction_timeout would end the
+    # session in the middle of a concurrent build.
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("transaction_timeout", "0"),
 )
-_CLEAR = "SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL; "
+# Set where the login may: only a superuser can have changed it.
+_REPLICATION = ("session_replication_role", "origin")
+# As the server, the database and the login have them: a migration may rely on them, so they are recorded.
+_RECORDED = (
+    "search_path",
+    "role",
+    "session_replication_role",
+    "synchronous_commit",
+    "default_tablespace",
+    "default_table_access_method",
+    "default_toast_compression",
+    "lc_messages",
+    "event_triggers",
+)
+_CLEAR = b"SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL;"
+# pg_advisory_unlock_all() would let go of the runner's lock for a moment. A lock may be held many times over: each is
+# unlocked until the server says there is none left. It says so with a warning; hence the level.
+_UNLOCK = """SET client_min_messages = error;
+WITH RECURSIVE held AS (
+    SELECT l.objsubid = 1 AS one, l.mode LIKE 'Share%' AS shared, l.classid::bigint << 32 | l.objid::bigint AS key,
+           l.classid::int AS first, l.objid::int AS second, true AS freed
+      FROM pg_catalog.pg_locks l
+     WHERE l.locktype = 'advisory' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted
+       AND NOT (l.objsubid = 1 AND l.classid::bigint << 32 | l.objid::bigint = RUNNER_LOCK_KEY)
+    UNION ALL
+    SELECT one, shared, key, first, second,
+           CASE WHEN one AND shared THEN pg_catalog.pg_advisory_unlock_shared(key)
+                WHEN one THEN pg_catalog.pg_advisory_unlock(key)
+                WHEN shared THEN pg_catalog.pg_advisory_unlock_shared(first, second)
+                ELSE pg_catalog.pg_advisory_unlock(first, second) END
+      FROM held WHERE freed)
+SELECT count(*) FROM held;""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).encode()
+# 100 µs; so it is asked only after a file that can have taken one, and at the end.
+_LOCKS_HINT = b"advisory"
+# From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
+_PREPARED_HINT = b"prepare"
+_LOGIN = """
+SELECT session_user::text, pg_catalog.current_setting('role'),
+       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user),
+       r.rolname IS NOT NULL, r.rolsuper, r.rolbypassrls, pg_catalog.pg_has_role(session_user, r.oid, 'SET')
+  FROM (VALUES (%s::text)) AS wanted (name) LEFT JOIN pg_catalog.pg_roles r ON r.rolname = wanted.name"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """The SQL that brings a session back to its baseline; for ordinary statements and for long builds."""
+    """The SQL that brings a session back to its baseline; for ordinary statements and for long builds.
+
+    baseline: every setting that a file may rely on, as it was found right before the first file; for the record.
+    notes: what the role hides, one line each.
+    forgets_prepared: whether the session's prepared statements are dropped after every file, the runner's own included.
+    """
 
     ordinary: bytes
     building: bytes
+    baseline: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    forgets_prepared: bool = False
+    _may_hold_locks: bool = False
+
+    def after(self, data: bytes) -> bytes:
+        """The baseline to come back to after a file.
+
+        Args:
+            data: the file. From the first one that says `advisory` on, every file's locks are looked for: a function
+                that one file makes may be called by the next.
+        """
+        said = data.lower()
+        self._may_hold_locks = self._may_hold_locks or _LOCKS_HINT in said
+        self.forgets_prepared = self.forgets_prepared or _PREPARED_HINT in said
+        unlock = _UNLOCK if self._may_hold_locks else b""
+        return unlock + (b"DEALLOCATE ALL; " if self.forgets_prepared else b"") + self.ordinary
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """Who the connection is, and who the files run as: `name` for SET ROLE, None for NONE."""
+
+    session_user: str
+    came_as: str | None
+    runs_as: str | None
+    is_superuser: bool
+    runs_as_superuser: bool
 
 
 @contextmanager
-def open_session(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Session]:
+def open_session(
+    conn: psycopg.Connection[Any], settings: Settings, *, report: Report | None = None
+) -> Iterator[Session]:
     """Bring the connection to the baseline, and leave it with the role it came with.
 
     Args:
-        conn: in autocommit; it is the engine's alone until the end.
-        settings: its timeouts.
-    """
-    from psycopg import sql
+        conn: in autocommit; it is the engine's alone until the end. Its prepared statements are dropped.
+        settings: its timeouts, and `migrate_role`.
+        report: told what the role hides.
 
-    role = conn.execute("SELECT pg_catalog.current_setting('role')", prepare=False).fetchone()
-    name = "none" if role is None else str(next(iter(role.values())) if isinstance(role, dict) else role[0])
-    become = sql.SQL("SET SESSION AUTHORIZATION DEFAULT; SET ROLE {}; ").format(
-        sql.SQL("NONE") if name == "none" else sql.Identifier(name)
-    )
-    fixed = [pair for pair in _FIXED if pair[0] != "session_replication_role" or _is_superuser(conn)]
+    Raises:
+        MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
+        SessionSettingError: the login switches triggers off, and may not switch them on.
+    """
+    login = _read_login(conn, settings.migrate_role)
     session = Session(
-        _baseline(conn, become, fixed, settings.lock_timeout_ms, settings.statement_timeout_ms),
+        _baseline(conn, login, settings.lock_timeout_ms, settings.statement_timeout_ms),
         # A concurrent build waits in a queue where nobody queues behind it but other DDL, so its wait for locks may be
         # as long as the build itself.
-        _baseline(conn, become, fixed, settings.index_timeout_ms, settings.index_timeout_ms),
+        _baseline(conn, login, settings.index_timeout_ms, settings.index_timeout_ms),
+        notes=_hidden_by(login),
     )
     prepare_threshold = conn.prepare_threshold
-    conn.prepare_threshold = None
-    conn.execute(session.ordinary)
     try:
+        session.baseline = _enter(conn, session, login)
+        conn.prepare_threshold = None
+        if report is not None:
+            for note in session.notes:
+                report(note)
         yield session
     finally:
         conn.prepare_threshold = prepare_threshold
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute(_CLEAR.encode() + become.as_bytes(conn))
+            conn.execute(
+                _CLEAR + _UNLOCK + b"DEALLOCATE ALL; RESET ALL; " + _become(conn, login.session_user, login.came_as)
+            )
 
 
-def _baseline(
-    conn: psycopg.Connection[Any], become: Any, fixed: list[tuple[str, str]], lock_timeout_ms: int, timeout_ms: int
-) -> bytes:
+def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Mapping[str, str]:
+    """Set the baseline and read it back, in one message."""
     from psycopg import sql
 
-    values = [*fixed, ("lock_timeout", f"{lock_timeout_ms}ms"), ("statement_timeout", f"{timeout_ms}ms")]
-    sets = [sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in values]
-    return b"".join((_CLEAR.encode(), become.as_bytes(conn), sql.SQL("; ").join(sets).as_bytes(conn)))
+    names = [name for name, _ in _FIXED] + ["lock_timeout", "statement_timeout", *_RECORDED]
+    shown = [sql.SQL("pg_catalog.current_setting({})").format(sql.Literal(name)) for name in names]
+    ask = sql.SQL("; SELECT session_user::text, current_user::text, {}").format(sql.SQL(", ").join(shown))
+    # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
+    # statements away.
+    once = f" -- {secrets.token_hex(8)}".encode()
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(session.ordinary + ask.as_bytes(conn) + once)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone() or ()
+    baseline = dict(zip(("session_user", "current_user", *names), map(str, row), strict=True))
+    if baseline["session_replication_role"] != "origin":
+        raise SessionSettingError.replica(session_user=login.session_user, found=baseline["session_replication_role"])
+    return MappingProxyType(baseline)
 
 
-def _is_superuser(conn: psycopg.Connection[Any]) -> bool:
-    # Only a superuser can have changed it in the first place.
-    return conn.info.parameter_status("is_superuser") == "on"
+def _read_login(conn: psycopg.Connection[Any], migrate_role: str | None) -> _Login:
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row: Sequence[Any] = cursor.execute(_LOGIN, (migrate_role,), prepare=False).fetchone() or ()
+    session_user, role, is_superuser, exists, role_super, role_bypasses, may_become = row
+    came_as = None if role == "none" else str(role)
+    if migrate_role is None:
+        superuser_now = conn.info.parameter_status("is_superuser") == "on"
+        return _Login(session_user, came_as, came_as, bool(is_superuser), superuser_now)
+    if not exists:
+        raise MigrateRoleError.missing(migrate_role, session_user=session_user)
+    if role_super:
+        raise MigrateRoleError.superuser(migrate_role)
+    if role_bypasses:
+        raise MigrateRoleError.bypasses_row_security(migrate_role)
+    if not may_become:
+        raise MigrateRoleError.not_member(migrate_role, session_user=session_user)
+    return _Login(session_user, came_as, migrate_role, bool(is_superuser), runs_as_superuser=False)
+
+
+def _hidden_by(login: _Login) -> tuple[str, ...]:
+    if not login.runs_as_superuser:
+        return ()
+    name = login.runs_as or login.session_user
+    return (
+        (
+            f"running as the superuser {name}: a missing right or a row that FORCE ROW LEVEL SECURITY hides will not"
+            " show; MIGRATE_ROLE runs the files as the tables' owner"
+        ),
+    )
+
+
+def _baseline(conn: psycopg.Connection[Any], login: _Login, lock_timeout_ms: int, timeout_ms: int) -> bytes:
+    from psycopg import sql
+
+    values = [*_FIXED, ("lock_timeout", f"{lock_timeout_ms}ms"), ("statement_timeout", f"{timeout_ms}ms")]
+    values += [_REPLICATION] if login.is_superuser else []
+    sets = [sql.SQL("SET {} = {}; ").format(sql.Identifier(name), sql.Literal(value)) for name, value in values]
+    # The settings first, as the login itself: MIGRATE_ROLE may not set all of them.
+    session_user = sql.SQL("SET SESSION AUTHORIZATION {}; SET ROLE NONE; ").format(sql.Identifier(login.session_user))
+    role = b"" if login.runs_as is None else _set_role(conn, login.runs_as)
+    whole = _CLEAR + session_user.as_bytes(conn) + sql.Composed(sets).as_bytes(conn) + role
+    return whole.rstrip(b"; ")
+
+
+def _become(conn: psycopg.Connection[Any], session_user: str, role: str | None) -> bytes:
+    from psycopg import sql
+
+    # By name, not DEFAULT: a superuser that was made somebody else before it was handed over stays somebody else.
+    become = sql.SQL("SET SESSION AUTHORIZATION {}; ").format(sql.Identifier(session_user)).as_bytes(conn)
+    return become + (b"SET ROLE NONE" if role is None else _set_role(conn, role))
+
+
+def _set_role(conn: psycopg.Connection[Any], role: str) -> bytes:
+    from psycopg import sql
+
+    return sql.SQL("SET ROLE {}").format(sql.Identifier(role)).as_bytes(conn)

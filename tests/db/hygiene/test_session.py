@@ -1,0 +1,322 @@
+"""The session of a run: a recorded baseline, no leak from one file to the next, and the role the files run as."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from scripts.errors.migration import MigrationFailedError
+from scripts.errors.session import MigrateRoleError, SessionSettingError
+from scripts.migrations.apply import migrate
+from scripts.migrations.batch import execute_batch
+from scripts.migrations.lock import RUNNER_LOCK_KEY
+from scripts.migrations.session import open_session
+from scripts.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fix_database import Databases, MigrationFolder, ScratchDatabase
+
+OWNER = "symphony_owner"
+SETTINGS = Settings(migrate_trace=False)
+PROBE = (
+    "CREATE TABLE public.seen (value text);\n"
+    "DO $do$ DECLARE v text; BEGIN EXECUTE $q${}$q$ INTO v; INSERT INTO public.seen VALUES (v); END $do$;"
+)
+
+
+@pytest.mark.parametrize(
+    ("leak", "probe", "clean"),
+    [
+        ("SELECT set_config('search_path', '', false)", "SHOW search_path", '"$user", public'),
+        ("SET transform_null_equals = on", "SELECT (NULL = NULL) IS NULL", "true"),
+        ("SET client_min_messages = error", "SHOW client_min_messages", "notice"),
+        ("SET default_transaction_read_only = on", "SHOW transaction_read_only", "off"),
+        ("SET default_transaction_deferrable = on", "SHOW default_transaction_deferrable", "off"),
+        ("SET transaction_timeout = '1h'", "SHOW transaction_timeout", "0"),
+        ("SET idle_in_transaction_session_timeout = '1s'", "SHOW idle_in_transaction_session_timeout", "0"),
+        ("SET idle_session_timeout = '1s'", "SHOW idle_session_timeout", "0"),
+        ("SET synchronous_commit = remote_apply", "SHOW synchronous_commit", "off"),
+        ("SET quote_all_identifiers = on", "SHOW quote_all_identifiers", "off"),
+        ("SET LOCAL work_mem = '64kB'", "SELECT current_setting('work_mem') = '64kB'", "false"),
+        ("SET app.login = 'mallory'", "SELECT current_setting('app.login', true)", ""),
+        ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements", "0"),
+        ("LISTEN gossip", "SELECT count(*) FROM pg_listening_channels()", "0"),
+        ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7", "0"),
+        (
+            (
+                "SELECT pg_advisory_lock(-1), pg_advisory_lock(-1), pg_advisory_lock_shared(-1),"
+                " pg_advisory_lock(-5, 6), pg_advisory_lock_shared(5, -6), pg_advisory_lock_shared(5, -6)"
+            ),
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+            "1",
+        ),
+        ("SELECT pg_advisory_xact_lock(8)", "SELECT count(*) FROM pg_locks WHERE objid = 8", "0"),
+    ],
+)
+def test_a_file_cannot_leak_into_the_next(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, leak: str, probe: str, clean: str | None
+) -> None:
+    """Whatever the first file sets, the second finds the baseline."""
+    migrations.write("0001_leak.sql", leak + ";")
+    migrations.write("0002_probe.sql", PROBE.format(probe))
+    empty_database.apply(migrations.files(), SETTINGS)
+    assert empty_database.value("SELECT value FROM public.seen") == clean
+    assert empty_database.recorded() == ["0001_leak.sql", "0002_probe.sql"]
+
+
+def test_the_probes_of_the_leaks_can_fail(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Inside one file the same leaks are seen: the probes above are not blind."""
+    migrations.write(
+        "0001_leak.sql",
+        "SET synchronous_commit = remote_apply; SELECT pg_advisory_lock(7); PREPARE p AS SELECT 1;\n"
+        + PROBE.format(
+            "SELECT concat_ws(' ', current_setting('synchronous_commit'),"
+            " (SELECT count(*) FROM pg_prepared_statements),"
+            " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))"
+        ),
+    )
+    empty_database.apply(migrations.files(), SETTINGS)
+    assert empty_database.value("SELECT value FROM public.seen") == "remote_apply 1 2"
+
+
+def test_currval_does_not_reach_the_next_file(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """A file that asks for another file's currval fails, as it would in a session of its own."""
+    migrations.write("0001_s.sql", "CREATE SEQUENCE public.s; SELECT nextval('public.s');")
+    migrations.write("0002_s.sql", "SELECT currval('public.s');")
+    with pytest.raises(MigrationFailedError, match="currval") as caught:
+        empty_database.apply(migrations.files(), SETTINGS)
+    assert caught.value.sqlstate == "55000"
+
+
+def test_session_authorization_does_not_reach_the_next_file(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """A superuser's file that became somebody else affects itself alone, and the row is written as the runner."""
+    migrations.write("0001_a.sql", f"SET SESSION AUTHORIZATION {OWNER};")
+    migrations.write("0002_a.sql", PROBE.format("SELECT session_user || ' ' || current_user"))
+    conn = empty_database.connect_admin()
+    login = conn.info.user
+    migrate(conn, migrations.files(), SETTINGS, report=lambda _: None)
+    assert empty_database.value("SELECT value FROM public.seen") == f"{login} {login}"
+    # One that was somebody else when it was handed over stays so.
+    conn.execute(f"SET SESSION AUTHORIZATION {OWNER}".encode())
+    with open_session(conn, SETTINGS) as session:
+        assert (session.baseline["session_user"], session.baseline["current_user"]) == (OWNER, OWNER)
+    assert conn.execute("SELECT session_user::text").fetchone() == (OWNER,)
+
+
+def test_an_open_cursor_and_a_temporary_table_end_with_their_file(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """The next file may use the same names."""
+    text = "CREATE TEMP TABLE scratch (id int); PREPARE p AS SELECT 1; DECLARE c CURSOR WITH HOLD FOR SELECT 1;"
+    migrations.write("0001_a.sql", text)
+    migrations.write("0002_a.sql", text)
+    assert len(empty_database.apply(migrations.files(), SETTINGS).files) == 2
+
+
+def test_the_baseline_is_recorded(empty_database: ScratchDatabase) -> None:
+    """Every fixed setting, and what the server decides: search_path, role, synchronous_commit, timeouts."""
+    with empty_database.connect_admin() as admin:
+        admin.execute(f"ALTER DATABASE {empty_database.name} SET DateStyle = 'German'".encode())
+        admin.execute(f"ALTER DATABASE {empty_database.name} SET search_path = shop, public".encode())
+    with empty_database.connect() as conn, open_session(conn, SETTINGS) as session:
+        found = session.baseline
+        for name, value in found.items():
+            if name not in ("session_user", "current_user"):
+                assert conn.execute("SELECT current_setting(%s)", (name,)).fetchone() == (value,)
+    assert found["DateStyle"] == "ISO, MDY"
+    assert found["TimeZone"] == "UTC"
+    assert found["search_path"] == "shop, public"
+    assert found["role"] == "none"
+    assert found["session_user"] == OWNER
+    assert found["synchronous_commit"] == "off"
+    assert (found["lock_timeout"], found["statement_timeout"]) == ("2s", "5min")
+
+
+def test_a_reload_in_mid_run_does_not_move_the_baseline(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """RESET ALL goes to what the configuration says now; what a file relies on is set all the same."""
+    with empty_database.connect() as conn, open_session(conn, SETTINGS) as session:
+        conn.execute("SET TimeZone = 'Asia/Tokyo'")
+        assert conn.execute("SHOW TimeZone").fetchone() == ("Asia/Tokyo",)
+        execute_batch(conn, session.ordinary)
+        assert conn.execute("SHOW TimeZone").fetchone() == ("UTC",)
+
+
+def test_the_runners_lock_is_never_let_go_of(empty_database: ScratchDatabase) -> None:
+    """The way back to the baseline frees the file's advisory locks, not the runner's; the end of the run likewise."""
+    ask = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    with empty_database.connect() as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK_KEY,))
+        with open_session(conn, SETTINGS) as session:
+            conn.execute("SELECT pg_advisory_lock(3), pg_advisory_lock(3)")
+            assert conn.execute(ask).fetchone() == (2,)
+            execute_batch(conn, session.after(b"SELECT PG_Advisory_Lock(3)"))
+            assert conn.execute(ask).fetchone() == (1,)
+            # A function that an earlier file made is called by one that does not say so.
+            conn.execute("SELECT pg_advisory_lock(4)")
+            execute_batch(conn, session.after(b"SELECT public.f()"))
+            assert conn.execute(ask).fetchone() == (1,)
+            conn.execute("SELECT pg_advisory_lock(5)")
+        assert conn.execute(ask).fetchone() == (1,)
+        assert conn.execute("SHOW client_min_messages").fetchone() == ("notice",)
+
+
+def test_the_drivers_own_prepared_statements_survive_as_far_as_the_caller_sees(
+    empty_database: ScratchDatabase,
+) -> None:
+    """DEALLOCATE ALL takes psycopg's statements away; psycopg is told, and prepares them anew."""
+    with empty_database.connect() as conn:
+        for _ in range(2):
+            for _ in range(7):
+                assert conn.execute("SELECT %s::int", (1,)).fetchone() == (1,)
+            with open_session(conn, SETTINGS):
+                pass
+        assert conn.execute("SELECT %s::int", (1,)).fetchone() == (1,)
+
+
+@pytest.fixture
+def roles(databases: Databases) -> Iterator[None]:
+    """Roles of this module: one that may be MIGRATE_ROLE, and one for each reason to refuse."""
+    names = {
+        "hygiene_ddl": "NOLOGIN",
+        "hygiene_super": "NOLOGIN SUPERUSER",
+        "hygiene_bypass": "NOLOGIN BYPASSRLS",
+        "hygiene_stranger": "NOLOGIN",
+    }
+    with databases.admin() as conn:
+        for name, options in names.items():
+            conn.execute(f"CREATE ROLE {name} {options}".encode())
+        conn.execute(f"GRANT hygiene_ddl, hygiene_super, hygiene_bypass TO {OWNER} WITH SET TRUE".encode())
+        yield
+        for name in names:
+            conn.execute(f"DROP ROLE {name}".encode())
+
+
+@pytest.fixture
+def role_database(roles: None, empty_database: ScratchDatabase) -> Iterator[ScratchDatabase]:
+    """A database whose schema public belongs to hygiene_ddl."""
+    with empty_database.connect_admin() as conn:
+        conn.execute("ALTER SCHEMA public OWNER TO hygiene_ddl")
+        yield empty_database
+        conn.execute(f"REASSIGN OWNED BY hygiene_ddl TO {OWNER}".encode())
+
+
+def test_the_files_run_as_migrate_role(role_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Tables and ledger are the role's; RESET ROLE and SET ROLE in a file affect that file alone."""
+    settings = Settings(migrate_role="hygiene_ddl", migrate_trace=False)
+    migrations.write("0001_a.sql", "CREATE TABLE public.a (id int); RESET ROLE;")
+    migrations.write("0002_b.sql", "CREATE TABLE public.b (id int); SET ROLE NONE; SELECT current_user;")
+    migrations.write("0003_c.sql", "CREATE TABLE public.c (id int);")
+    told: list[str] = []
+    for conn in (role_database.connect(), role_database.connect_admin()):
+        before = conn.execute("SELECT current_user::text").fetchone()
+        migrate(conn, migrations.files(), settings, report=told.append)
+        assert conn.execute("SELECT current_user::text").fetchone() == before
+    owners = role_database.value(
+        "SELECT string_agg(DISTINCT relowner::regrole::text, ' ') FROM pg_class"
+        " WHERE relname IN ('a', 'b', 'c', 'schema_migrations')"
+    )
+    assert owners == "hygiene_ddl"
+    assert not any("superuser" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("role", "text"),
+    [
+        (
+            "hygiene_nobody",
+            (
+                "error[role]: MIGRATE_ROLE: the role does not exist\n"
+                "  expected  a role that symphony_owner may become\n"
+                "  found     no role hygiene_nobody\n"
+                "  help: correct the name, or create the role: CREATE ROLE … NOLOGIN"
+            ),
+        ),
+        (
+            "hygiene_stranger",
+            (
+                "error[role]: MIGRATE_ROLE: symphony_owner may not become hygiene_stranger\n"
+                "  expected  symphony_owner to be a member of hygiene_stranger, with SET\n"
+                "  found     no such membership\n"
+                "  help: as a superuser: GRANT hygiene_stranger TO symphony_owner WITH SET TRUE"
+            ),
+        ),
+        (
+            "hygiene_super",
+            (
+                "error[role]: MIGRATE_ROLE: hygiene_super is a superuser\n"
+                "  expected  an owner that rights and row security hold for\n"
+                "  found     SUPERUSER: neither is asked\n"
+                "  help: name the role that owns the tables; leave MIGRATE_ROLE unset to run as the login itself"
+            ),
+        ),
+        (
+            "hygiene_bypass",
+            (
+                "error[role]: MIGRATE_ROLE: hygiene_bypass passes by row security\n"
+                "  expected  an owner that FORCE ROW LEVEL SECURITY holds for\n"
+                "  found     BYPASSRLS: a backfill that no policy lets through would seem to work\n"
+                "  help: ALTER ROLE hygiene_bypass NOBYPASSRLS, or name another role"
+            ),
+        ),
+    ],
+)
+def test_a_role_that_will_not_do_is_refused(
+    role_database: ScratchDatabase, migrations: MigrationFolder, role: str, text: str
+) -> None:
+    """Missing, not ours, superuser, BYPASSRLS: exit 2 before anything runs, and the connection is left as it was."""
+    migrations.write("0001_a.sql", "CREATE TABLE public.a (id int);")
+    conn = role_database.connect()
+    with pytest.raises(MigrateRoleError) as caught:
+        migrate(conn, migrations.files(), Settings(migrate_role=role, migrate_trace=False), report=lambda _: None)
+    assert str(caught.value) == text
+    assert caught.value.exit_code == 2
+    assert role_database.value("SELECT to_regclass('public.a')") is None
+    assert role_database.value("SELECT to_regclass('public.schema_migrations')") is None
+    assert conn.execute("SELECT current_user::text").fetchone() == (OWNER,)
+    assert conn.prepare_threshold == 5
+
+
+def test_a_superuser_is_told_what_that_hides(empty_database: ScratchDatabase) -> None:
+    """One line when the files run as a superuser; nothing for an owner, nor for a superuser that became one."""
+    told: list[str] = []
+    admin = empty_database.connect_admin()
+    with open_session(admin, SETTINGS, report=told.append) as session:
+        assert session.notes == tuple(told)
+    assert told == [
+        (
+            f"running as the superuser {admin.info.user}: a missing right or a row that FORCE ROW LEVEL SECURITY hides"
+            " will not show; MIGRATE_ROLE runs the files as the tables' owner"
+        )
+    ]
+    for conn in (empty_database.connect(), empty_database.connect(OWNER)):
+        with open_session(conn, SETTINGS, report=told.append) as session:
+            assert session.notes == ()
+    assert len(told) == 1
+
+
+def test_a_login_that_switches_triggers_off_is_refused(empty_database: ScratchDatabase, databases: Databases) -> None:
+    """Foreign keys and triggers would not be asked. A superuser's login is switched on again instead."""
+    with databases.admin() as conn:
+        conn.execute(f"ALTER DATABASE {empty_database.name} SET session_replication_role = replica".encode())
+    conn = empty_database.connect()
+    with pytest.raises(SessionSettingError) as caught, open_session(conn, SETTINGS):
+        pass
+    assert str(caught.value) == (
+        "error[session]: session_replication_role: triggers and foreign keys are switched off for this login\n"
+        "  expected  origin\n"
+        "  found     replica\n"
+        "  role      symphony_owner\n"
+        "  help: as a superuser: ALTER ROLE symphony_owner RESET session_replication_role; see ALTER DATABASE too"
+    )
+    assert caught.value.exit_code == 2
+    assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with open_session(empty_database.connect_admin(), SETTINGS) as session:
+        assert session.baseline["session_replication_role"] == "origin"
