@@ -117,8 +117,9 @@ class Session:
         """The baseline to come back to after a file.
 
         Args:
-            data: the file. From the first one that says `advisory` on, every file's locks are looked for: a function
-                that one file makes may be called by the next.
+            data: the file. From the first one that says `advisory` on, every file's locks are looked for, and from the
+                first that says `prepare` on, prepared statements are dropped: a function that one file makes may be
+                called by the next.
         """
         said = data.lower()
         self._may_hold_locks = self._may_hold_locks or _LOCKS_HINT in said
@@ -190,7 +191,7 @@ def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Ma
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(session.ordinary + ask.as_bytes(conn) + once)
+        cursor.execute(b"DEALLOCATE ALL; " + session.ordinary + ask.as_bytes(conn) + once)
         while cursor.nextset():
             pass
         row = cursor.fetchone() or ()
