@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
 JSON = {"json": "print JSON on stdout"}
+REPAIR = {"file": "its name, with the ending", "reason": "why, for whoever reads the ledger in a year"} | JSON
 
 
 def _run(command: str, **options: object) -> None:
@@ -50,10 +51,16 @@ def status(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - th
     _run("status", json=json)
 
 
+@task(help={"trace": "try it on a throw-away copy, and show what each statement locks and does there"} | JSON)
+def plan(_: Context, trace: bool = False, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Say what `migrate` would run; nothing is run in the database."""
+    _run("plan", trace=trace, json=json)
+
+
 @task(help=JSON)
-def plan(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
-    """Say what `migrate` would run; nothing is run."""
-    _run("plan", json=json)
+def drift(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Compare the database with what its recorded migrations make of it; exit 1 when it differs."""
+    _run("drift", json=json)
 
 
 @task(help=JSON)
@@ -74,13 +81,32 @@ def sums_update(_: Context) -> None:
     _run("sums.update")
 
 
+@task(name="verify", help={"head": "NUMBER:HASH of the chain as it was noted elsewhere"} | JSON)
+def ledger_verify(_: Context, head: str = "", json: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
+    """Check that nobody wrote to the ledger by hand: rows, records and traces."""
+    _run("ledger.verify", head=head, json=json)
+
+
+@task(name="accept", help=REPAIR)
+def ledger_accept(_: Context, file: str, reason: str, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Record that only comments of an applied file were changed, and why that is wanted."""
+    _run("ledger.accept", file=file, reason=reason, json=json)
+
+
+@task(name="abandon", help=REPAIR)
+def ledger_abandon(_: Context, file: str, reason: str, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Give up what is noted of an unfinished file without a transaction; the next run begins it anew."""
+    _run("ledger.abandon", file=file, reason=reason, json=json)
+
+
 @task(name="build", help={"offline": "from what is installed here, without a registry"})
 def image_build(_: Context, offline: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
     """Build the Docker image of the server."""
     _run("image.build", offline=offline)
 
 
-namespace = Collection(pre_ci, verify, lint, migrate, status, plan, gates)
+namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, gates)
 namespace.add_collection(Collection("catalog", catalog_update))
 namespace.add_collection(Collection("sums", sums_update))
+namespace.add_collection(Collection("ledger", ledger_verify, ledger_accept, ledger_abandon))
 namespace.add_collection(Collection("image", image_build))

@@ -1,16 +1,16 @@
 """Two catalogs, object by object: what is missing, what is extra, what differs in which fact.
 
-Owns: `Difference`, and the checks of a database against the golden catalog.
+Owns: `Difference` and `ObjectDifference`, and the checks of a database against the catalog it ought to have.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from scripts.catalog.read import Catalog, CatalogObject
-from scripts.catalog.render import parse_catalog
 from scripts.digest import digest_of
 from scripts.result import Check
 
@@ -40,31 +40,54 @@ class Difference:
         return f"{self.title}: {self.fact}: expected {expected}, found {found}"
 
 
-def compare_catalogs(expected: Catalog, found: Catalog) -> tuple[Difference, ...]:
-    """Every difference, sorted by object and fact; none when the two are equal."""
+@dataclass(frozen=True, slots=True)
+class ObjectDifference:
+    """One object that is not as expected: missing (`found` is None), not expected (`expected` is None), or changed.
+
+    facts: what differs, by name; empty unless both are there.
+    """
+
+    expected: CatalogObject | None
+    found: CatalogObject | None
+    facts: tuple[Difference, ...] = ()
+
+    @property
+    def either(self) -> CatalogObject:
+        """The object itself, from whichever side has it."""
+        item = self.found or self.expected
+        if item is None:
+            msg = "a difference between nothing and nothing"
+            raise RuntimeError(msg)
+        return item
+
+
+def compare_objects(expected: Catalog, found: Catalog) -> tuple[ObjectDifference, ...]:
+    """Every object that differs, sorted by kind and name; none when the two are equal."""
     wanted = _by_title(expected)
     present = _by_title(found)
-    differences: list[Difference] = []
+    differences: list[ObjectDifference] = []
     for title in sorted(wanted.keys() | present.keys()):
-        left, right = wanted.get(title, []), present.get(title, [])
-        for index in range(max(len(left), len(right))):
-            before = left[index] if index < len(left) else None
-            after = right[index] if index < len(right) else None
-            differences += _of_object(title, before, after)
+        for before, after in zip_longest(wanted.get(title, []), present.get(title, [])):
+            facts = () if before is None or after is None else _changed_facts(before, after)
+            if before is None or after is None or facts:
+                differences.append(ObjectDifference(before, after, facts))
     return tuple(differences)
 
 
-def verify_baseline(catalog: Catalog, golden_text: str) -> tuple[Check, ...]:
+def compare_catalogs(expected: Catalog, found: Catalog) -> tuple[Difference, ...]:
+    """Every difference, sorted by object and fact; none when the two are equal."""
+    return tuple(
+        difference for item in compare_objects(expected, found) for difference in item.facts or (_whole_object(item),)
+    )
+
+
+def verify_baseline(catalog: Catalog, golden: Catalog) -> tuple[Check, ...]:
     """One check for each kind of object, over all of that kind; a failing one is followed by one for each difference.
 
     Args:
         catalog: of the database.
-        golden_text: schema/catalog.txt.
-
-    Raises:
-        GoldenCatalogError: the golden text is not one.
+        golden: what it ought to be.
     """
-    golden = parse_catalog(golden_text)
     checks: list[Check] = []
     for kind in sorted({item.kind for item in (*golden.objects, *catalog.objects)}):
         wanted = Catalog(tuple(item for item in golden.objects if item.kind == kind))
@@ -90,15 +113,22 @@ def verify_baseline(catalog: Catalog, golden_text: str) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _of_object(title: str, before: CatalogObject | None, after: CatalogObject | None) -> list[Difference]:
-    if before is None or after is None:
-        return [Difference(title, "", None if before is None else "present", None if after is None else "present")]
-    return [
-        Difference(title, fact, before.facts.get(fact), after.facts.get(fact))
+def _whole_object(item: ObjectDifference) -> Difference:
+    return Difference(
+        item.either.title,
+        "",
+        None if item.expected is None else "present",
+        None if item.found is None else "present",
+    )
+
+
+def _changed_facts(before: CatalogObject, after: CatalogObject) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(after.title, fact, before.facts.get(fact), after.facts.get(fact))
         for fact in sorted(before.facts.keys() | after.facts.keys())
         if before.facts.get(fact) != after.facts.get(fact)
         or type(before.facts.get(fact)) is not type(after.facts.get(fact))
-    ]
+    )
 
 
 def _by_title(catalog: Catalog) -> dict[str, list[CatalogObject]]:

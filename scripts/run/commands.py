@@ -42,6 +42,24 @@ def lint(settings: Settings, voice: Voice, only: Sequence[str] = ()) -> int:
     return prove(settings, _chosen(gates, only), voice, command=_called("lint", only), apply=False)
 
 
+def plan(settings: Settings, voice: Voice, *, trace: bool = False) -> int:
+    """What `migrate` would run; with `trace`, also what each of its statements does on a throw-away copy."""
+    if trace:
+        from scripts.run.plan_trace import plan_traced
+
+        return plan_traced(settings, voice)
+    from scripts.run.history import plan as plan_files
+
+    return plan_files(settings, voice)
+
+
+def drift(settings: Settings, voice: Voice) -> int:
+    """The catalog against what the recorded migrations make of it."""
+    from scripts.run.drift import drift as find
+
+    return find(settings, voice)
+
+
 def gates(settings: Settings, voice: Voice) -> int:  # noqa: ARG001 - every command takes both
     """List the gates in their order."""
     every = all_gates()
@@ -71,7 +89,7 @@ def _called(verb: str, only: Sequence[str]) -> str:
 
 
 def _commands() -> Mapping[str, Command]:
-    from scripts.run import history, image
+    from scripts.run import history, image, ledger
 
     return {
         "pre-ci": pre_ci,
@@ -80,9 +98,13 @@ def _commands() -> Mapping[str, Command]:
         "gates": gates,
         "migrate": history.migrate_database,
         "status": history.status,
-        "plan": history.plan,
+        "plan": plan,
+        "drift": drift,
         "catalog.update": history.update_catalog,
         "sums.update": history.update_sums,
+        "ledger.verify": ledger.verify_ledger,
+        "ledger.accept": ledger.accept_file,
+        "ledger.abandon": ledger.abandon_file,
         "image.build": image.build_image,
     }
 
