@@ -1,0 +1,78 @@
+"""`invoke plan --trace`: what the pending files would lock, rewrite, scan and build, tried on a throw-away copy.
+
+Owns: the order: look at the database (read only), make the copy, apply the pending files there with every statement
+    traced, tell.
+Promises: nothing is run in the database itself, whatever the files hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scripts.catalog.sizes import read_sizes
+from scripts.clock import utc_now
+from scripts.errors.base import ExitCode
+from scripts.evidence.store import new_run_id
+from scripts.migrations.apply import migrate
+from scripts.migrations.files import read_files
+from scripts.migrations.model import Applied
+from scripts.migrations.plan import plan_migrations
+from scripts.migrations.runnable import require_runnable
+from scripts.report.trace import Foreseen, render_trace, trace_json
+from scripts.run.original import open_read_only, read_original
+from scripts.run.rehearsal import open_rehearsal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scripts.catalog.sizes import TableSize
+    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.plan import Plan
+    from scripts.run.voice import Voice
+    from scripts.settings import Settings
+
+
+def plan_traced(settings: Settings, voice: Voice) -> int:
+    """Trace what `migrate` would run.
+
+    Returns:
+        0; a file that fails on the copy is a MigrationError, as it would be in the database.
+    """
+    files = read_files(settings.migrations_dir)
+    plan, ledger, sizes = _looked_at(settings, files, voice)
+    for file in plan.pending:
+        require_runnable(file)
+    if not plan.pending:
+        # No server is started to say so.
+        _tell(Foreseen(Applied((), before=len(plan.applied), total=len(files)), "", len(plan.applied), sizes), voice)
+        return int(ExitCode.PASSED)
+    with open_rehearsal(settings, plan.applied, ledger=ledger, report=voice.say) as copy:
+        traced = replace(copy.settings, migrate_trace=True)
+        applied = migrate(copy.conn, files, traced, report=lambda line: voice.say(f"copy     {line}"))
+        name = f"a throw-away copy on PostgreSQL {copy.version}"
+    _tell(Foreseen(applied, name, recorded=len(plan.applied), sizes=sizes), voice)
+    return int(ExitCode.PASSED)
+
+
+def _tell(foreseen: Foreseen, voice: Voice) -> None:
+    voice.line(render_trace(foreseen, color=voice.color))
+    voice.value(trace_json(foreseen))
+
+
+def _looked_at(
+    settings: Settings, files: Sequence[MigrationFile], voice: Voice
+) -> tuple[Plan, bool, tuple[TableSize, ...]]:
+    """The plan for the database at hand, whether it has a ledger, and its sizes; for a fresh one, of nothing."""
+    from scripts.server.open import open_server
+
+    if settings.fresh_db:
+        voice.say("a fresh database: FRESH_DB=0 with DATABASE_URL asks an existing one")
+        return plan_migrations(files, ()), False, ()
+    with (
+        open_server(settings, run_id=new_run_id(utc_now()), report=voice.say) as server,
+        open_read_only(server.dsn, settings) as conn,
+    ):
+        original = read_original(conn, server.dsn)
+        sizes = read_sizes(conn)
+    return plan_migrations(files, original.rows), original.has_ledger, sizes
