@@ -108,21 +108,27 @@ def _of_node(node: Any, source: Source, base: Statement, depth: int) -> Iterator
         yield from _of_plpgsql(body, base, depth)
 
 
-def _body_source(node: Any, source: Source) -> Source | None:
-    """The value of the AS string, placed in the file."""
+def body_text(node: Any) -> str | None:
+    """The body of a DO block or function as the server gets it; None when it is not given as a string."""
     for wrapper in _options(node):
         option = wrapper.def_elem
-        if option.defname != "as":
-            continue
-        arg = option.arg
-        value = arg.string.sval if arg.WhichOneof("node") == "string" else arg.list.items[0].string.sval
-        tokens = scan_tokens(source.text)
-        constants = [token for token in tokens if token.kind in ("SCONST", "USCONST")]
-        # Its place is the word AS (or the string itself in a DO): the body is the first string from there on whose
-        # value it is; only a string of another option could come between, and that one has another value.
-        for token in constants:
-            if _contains_value(token, value):
-                return literal_source(token, value, source)
+        if option.defname == "as":
+            arg = option.arg
+            value: str = arg.string.sval if arg.WhichOneof("node") == "string" else arg.list.items[0].string.sval
+            return value
+    return None
+
+
+def _body_source(node: Any, source: Source) -> Source | None:
+    """The value of the AS string, placed in the file."""
+    value = body_text(node)
+    if value is None:
+        return None
+    # Its place is the word AS (or the string itself in a DO): the body is the first string from there on whose
+    # value it is; only a string of another option could come between, and that one has another value.
+    for token in scan_tokens(source.text):
+        if token.kind in ("SCONST", "USCONST") and _contains_value(token, value):
+            return literal_source(token, value, source)
     return None
 
 

@@ -45,29 +45,37 @@ class Cutter:
     # What is open: block, handler, if, case, loop.
     open: list[str] = field(default_factory=list)
     declaring: bool = False
+    # Every token in lower case: asked for again and again.
+    words: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Fold the tokens once."""
+        self.words = [token.word for token in self.tokens]
 
     def word(self, ahead: int = 0) -> str:
         """The token ahead in lower case; empty behind the last."""
         index = self.at + ahead
-        return self.tokens[index].word if index < len(self.tokens) else ""
+        return self.words[index] if index < len(self.words) else ""
 
     def until(self, *ends: str, first: int | None = None) -> int:
         """The index of the first token that is one of `ends`, outside parentheses and CASE … END."""
         depth = cases = 0
-        index = self.at if first is None else first
-        while index < len(self.tokens):
-            word = self.tokens[index].word
+        start = self.at if first is None else first
+        for index in range(start, len(self.words)):
+            word = self.words[index]
             if word == ";" and depth == 0:
                 return index
             if depth == 0 and cases == 0 and word in ends:
                 return index
-            depth += (word in OPENING) - (word in CLOSING)
-            if word == "case":
+            if word in OPENING:
+                depth += 1
+            elif word in CLOSING:
+                depth -= 1
+            elif word == "case":
                 cases += 1
             elif word == "end" and cases:
                 cases -= 1
-            index += 1
-        return index
+        return max(start, len(self.words))
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Offsets of the tokens first … last-1; an empty range gives an empty span."""

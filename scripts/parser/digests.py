@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from scripts.digest import sha256_hex
-from scripts.parser.native import scan_raw, token_names
+from scripts.parser.native import scan, token_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FORM = "statements/1"
+_QUOTE = ord('"')
 
 
 def statement_digest(text: str) -> str:
@@ -32,7 +34,7 @@ def statement_digest(text: str) -> str:
     Raises:
         ParseError: an unterminated string, comment or quoted name.
     """
-    return _hashed(word for _, word in _words(text.encode()))
+    return _hashed(_words(text)[1])
 
 
 def statement_digests(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
@@ -45,19 +47,14 @@ def statement_digests(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str,
     Raises:
         ParseError: an unterminated string, comment or quoted name.
     """
-    if not spans:
-        return ()
-    data = text.encode()
-    words = list(_words(data))
-    starts = [start for start, _ in words]
-    found: list[str] = []
-    character = byte = 0
-    for first, last in spans:
-        begin = byte + (first - character if len(data) == len(text) else len(text[character:first].encode()))
-        end = begin + (last - first if len(data) == len(text) else len(text[first:last].encode()))
-        found.append(_hashed(word for _, word in words[bisect_left(starts, begin) : bisect_left(starts, end)]))
-        character, byte = last, end
-    return tuple(found)
+    starts, words = _words(text)
+    offsets = [offset for span in spans for offset in span]
+    if not text.isascii():
+        offsets = list(accumulate(len(text[a:b].encode()) for a, b in pairwise((0, *offsets))))
+    return tuple(
+        _hashed(words[bisect_left(starts, first) : bisect_left(starts, last)])
+        for first, last in zip(offsets[::2], offsets[1::2], strict=True)
+    )
 
 
 def file_digest(digests: Iterable[str], *, no_tx: bool) -> str:
@@ -76,22 +73,30 @@ def _hashed(words: Iterable[bytes]) -> str:
     return sha256_hex(b"\0".join(words))
 
 
-def _words(data: bytes) -> list[tuple[int, bytes]]:
+def _words(text: str) -> tuple[list[int], list[bytes]]:
     """Byte offset and canonical form of every token but the comments."""
-    comments, plain, national = _kinds()
-    found: list[tuple[int, bytes]] = []
-    for start, end, kind, keyword in scan_raw(data):
-        if kind in comments:
+    dropped, name, national, keywords = _kinds()
+    data = text.encode()
+    # The server folds ASCII alone in a database of a multibyte encoding; bytes.lower() does the same.
+    folded = data.lower()
+    offsets: list[int] = []
+    words: list[bytes] = []
+    for start, end, kind in zip(*scan(text), strict=True):
+        if kind >= keywords:
+            words.append(b"nchar" if kind == national else folded[start:end])
+        elif kind == name:
+            words.append(folded[start:end] if data[start] != _QUOTE else data[start:end])
+        elif kind in dropped:
             continue
-        word = data[start:end]
-        if keyword or (kind == plain and not word.startswith(b'"')):
-            # The server folds ASCII alone in a database of a multibyte encoding; bytes.lower() does the same.
-            word = b"nchar" if kind == national else word.lower()
-        found.append((start, word))
-    return found
+        else:
+            words.append(data[start:end])
+        offsets.append(start)
+    return offsets, words
 
 
 @cache
-def _kinds() -> tuple[frozenset[int], int, int]:
+def _kinds() -> tuple[frozenset[int], int, int, int]:
+    """Numbers of the comments, of IDENT, of NCHAR, and of the first keyword: the grammar's keywords come last."""
     numbers = {name: number for number, name in token_names().items()}
-    return frozenset((numbers["SQL_COMMENT"], numbers["C_COMMENT"])), numbers["IDENT"], numbers["NCHAR"]
+    comments = frozenset((numbers["SQL_COMMENT"], numbers["C_COMMENT"]))
+    return comments, numbers["IDENT"], numbers["NCHAR"], numbers["ABORT_P"]

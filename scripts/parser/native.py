@@ -1,26 +1,24 @@
-"""libpg_query, PostgreSQL's own grammar, reached through postgast.
+"""What the rest of us sees of libpg_query: tokens, statements and trees, placed by characters.
 
-Owns: the only import of postgast, made at the first use (it costs 80 ms), and the translation of its byte offsets.
+Owns: the translation of the library's byte offsets, and the first use of it (its import costs 40 ms).
 Promises: a text with a NUL is refused here, because the C library would silently read a part of it.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.parser.positions import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
-_TOKEN = attrgetter("start", "end", "token", "keyword_kind")
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+# The tags of ScanToken's fields, as library.scan hands them on, and for each a table that finds it among others.
+_START, _END, _KIND = (bytes(1 if tag == wanted else 0 for tag in range(256)) for wanted in (8, 16, 32))
 
 
 class ParseError(Exception):
@@ -36,8 +34,7 @@ class TooDeepError(ParseError):
     """The tree is deeper than can be read back from the library."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: `kind` is the grammar's name (IDENT, SCONST, SQL_COMMENT, …), offsets are in characters."""
 
     kind: str
@@ -65,6 +62,14 @@ class RawStatement:
     node: Any
 
 
+class Scan(NamedTuple):
+    """The tokens of a text in three lists of one length: first byte, byte behind the last, number of the kind."""
+
+    starts: list[int]
+    ends: list[int]
+    kinds: list[int]
+
+
 def parse_raw(text: str) -> list[RawStatement]:
     """Parse every statement of the text.
 
@@ -75,22 +80,22 @@ def parse_raw(text: str) -> list[RawStatement]:
     library = _library()
     from google.protobuf.message import DecodeError
 
+    data = text.encode()
     try:
-        parsed = library.parse(text)
-    except library.PgQueryError as exc:
+        parsed = library.parse(data)
+    except library.LibraryError as exc:
         raise _translated(exc) from exc
     except DecodeError as exc:
         raise TooDeepError("nested too deeply", None) from exc
     spans: list[int] = []
-    size = len(text) if text.isascii() else len(text.encode())
+    nodes: list[Any] = []
     for raw in parsed.stmts:
+        start, length = raw.stmt_location, raw.stmt_len
         # A length of zero means "to the end of the text".
-        spans += [raw.stmt_location, raw.stmt_location + raw.stmt_len if raw.stmt_len else size]
+        spans += (start, start + length if length else len(data))
+        nodes.append(unwrap(raw.stmt))
     offsets = Positions(text).characters(spans)
-    return [
-        RawStatement(offsets[2 * index], offsets[2 * index + 1], unwrap(raw.stmt))
-        for index, raw in enumerate(parsed.stmts)
-    ]
+    return list(map(RawStatement, offsets[::2], offsets[1::2], nodes))
 
 
 def scan_tokens(text: str) -> list[Token]:
@@ -99,40 +104,35 @@ def scan_tokens(text: str) -> list[Token]:
     Raises:
         ParseError: an unterminated string, comment or quoted name.
     """
-    _require_no_nul(text)
-    library = _library()
-    try:
-        tokens = library.scan(text).tokens
-    except library.PgQueryError as exc:
-        raise _translated(exc) from exc
+    starts, ends, kinds = scan(text)
     names = token_names()
-    spans: list[int] = []
-    for token in tokens:
-        spans += [token.start, token.end]
-    offsets = Positions(text).characters(spans)
+    if not text.isascii():
+        spans = [0] * (2 * len(starts))
+        spans[::2], spans[1::2] = starts, ends
+        offsets = Positions(text).characters(spans)
+        starts, ends = offsets[::2], offsets[1::2]
     return [
-        Token(names[token.token], offsets[2 * i], offsets[2 * i + 1], text[offsets[2 * i] : offsets[2 * i + 1]])
-        for i, token in enumerate(tokens)
+        Token(names[kind], start, end, text[start:end]) for start, end, kind in zip(starts, ends, kinds, strict=True)
     ]
 
 
-def scan_raw(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """First byte, last byte, number of its kind and keyword kind (0: none) of every token, comments included.
-
-    Args:
-        data: UTF-8.
+def scan(text: str) -> Scan:
+    """Every token of the text by bytes, comments included: for whole files, where an object a token is too dear.
 
     Raises:
         ParseError: a NUL, or an unterminated string, comment or quoted name.
     """
-    text = data.decode()
     _require_no_nul(text)
     library = _library()
     try:
-        tokens = library.scan(text).tokens
-    except library.PgQueryError as exc:
+        flat = library.scan(text.encode())
+    except library.LibraryError as exc:
         raise _translated(exc) from exc
-    return map(_TOKEN, tokens)
+    tags, values = bytes(flat[::2]), flat[1::2]
+    starts, ends, kinds = (list(compress(values, tags.translate(table))) for table in (_START, _END, _KIND))
+    if len(starts) < len(ends):
+        starts.insert(0, 0)  # a zero is left out on the wire; only the first token can begin there
+    return Scan(starts, ends, kinds)
 
 
 def deparse(node: Any) -> str:
@@ -141,13 +141,14 @@ def deparse(node: Any) -> str:
     Args:
         node: an unwrapped statement node, such as IndexStmt; it is not changed.
     """
-    result = _library().ParseResult()
+    library = _library()
+    result = library.message_class("ParseResult")()
     wrapper = result.stmts.add().stmt
     for field in wrapper.DESCRIPTOR.fields:
         if field.message_type is node.DESCRIPTOR:
             getattr(wrapper, field.name).CopyFrom(node)
             break
-    text: str = _library().deparse(result)
+    text: str = library.deparse(result)
     return text
 
 
@@ -160,19 +161,17 @@ def unwrap(node: Any) -> Any:
 
 
 @cache
-def _library() -> ModuleType:
-    # The default limit of 100 levels is reached by `a || b || …` with fifty terms; the grammar itself stops thousands
-    # of levels later, long before the C stack does. With another protobuf implementation the limit stays, and a text
-    # that is too deep is refused, never passed.
-    with suppress(ImportError):
-        import_module("google._upb._message").SetAllowOversizeProtos(True)
-    return import_module("postgast")  # its type stubs do not parse, so mypy must not follow an import statement
+def token_names() -> dict[int, str]:
+    """The grammar's names of the scanner's tokens, by their numbers."""
+    names: dict[int, str] = _library().enum_names("Token")
+    return names
 
 
 @cache
-def token_names() -> dict[int, str]:
-    """The grammar's names of the scanner's tokens, by their numbers."""
-    return {value.number: value.name for value in _library().pg_query_pb2.DESCRIPTOR.enum_types_by_name["Token"].values}
+def _library() -> ModuleType:
+    from scripts.parser import library
+
+    return library
 
 
 def _require_no_nul(text: str) -> None:
@@ -182,5 +181,5 @@ def _require_no_nul(text: str) -> None:
 
 
 def _translated(exc: Any) -> ParseError:
-    # Unlike every other offset of the library this one counts characters (scanner_errposition), whatever postgast says.
-    return ParseError(exc.message, exc.cursorpos - 1 if exc.cursorpos > 0 else None)
+    # Unlike every other offset of the library this one counts characters (scanner_errposition).
+    return ParseError(exc.message, exc.cursor - 1 if exc.cursor > 0 else None)

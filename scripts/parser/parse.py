@@ -67,10 +67,14 @@ def parse_statements(text: str, *, where: str) -> tuple[Statement, ...]:
     except ParseError as exc:
         raise _explained(exc, positions, where) from exc
     statements: list[Statement] = []
+    line, before = 1, 0
     for index, raw in enumerate(raw_statements):
-        source = _trimmed(text[raw.start : raw.end])
-        line, column = positions.line_column(raw.start)
-        statements.append(Statement(index, source, raw.start, line, column, raw.node, raw.node.DESCRIPTOR.name))
+        start = raw.start
+        line += text.count("\n", before, start)
+        before = start
+        column = start - text.rfind("\n", 0, start)
+        source = _trimmed(text[start : raw.end])
+        statements.append(Statement(index, source, start, line, column, raw.node, raw.node.DESCRIPTOR.name))
     return tuple(statements)
 
 

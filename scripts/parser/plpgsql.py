@@ -64,7 +64,7 @@ def _step(cutter: Cutter) -> None:
 
 def _declaration(cutter: Cutter) -> None:
     end = cutter.until()
-    cursor = next((i for i in range(cutter.at + 1, min(cutter.at + 4, end)) if cutter.tokens[i].word == "cursor"), None)
+    cursor = next((i for i in range(cutter.at + 1, min(cutter.at + 4, end)) if cutter.words[i] == "cursor"), None)
     if cursor is not None:
         start = cutter.until("for", "is", first=cursor)
         cutter.add("DECLARE", end, sql=(start + 1, end))
@@ -103,7 +103,7 @@ def _end_of_simple(cutter: Cutter) -> int:
         return cutter.until()
     end, depth = cutter.at, 0
     while end < len(cutter.tokens):
-        word = cutter.tokens[end].word
+        word = cutter.words[end]
         if word == ";" and depth <= 0:
             break
         depth += (word in ("begin", "case")) - (word == "end")
@@ -148,9 +148,9 @@ def _for(cutter: Cutter) -> None:
     cutter.open.append("loop")
     end = cutter.until("loop")
     start = cutter.until("in", first=cutter.at) + 1
-    first = cutter.tokens[start].word if start < end else ""
+    first = cutter.words[start] if start < end else ""
     if cutter.word() == "foreach":
-        array = next((i for i in range(start, end) if cutter.tokens[i].word == "array"), end - 1)
+        array = next((i for i in range(start, end) if cutter.words[i] == "array"), end - 1)
         cutter.add("FOREACH", end, sql=(array + 1, end), prefix="SELECT ")
     elif first == "execute":
         _dynamic(cutter, "FOR", start + 1, end)
@@ -211,7 +211,7 @@ def _return(cutter: Cutter, end: int) -> None:
 
 def _open(cutter: Cutter, end: int) -> None:
     start = cutter.until("for") + 1
-    if start <= end and cutter.tokens[start].word == "execute":
+    if start <= end and cutter.words[start] == "execute":
         _dynamic(cutter, "OPEN", start + 1, end)
     elif start <= end:
         cutter.add("OPEN", end, sql=(start, end))
@@ -250,7 +250,7 @@ def _raise(cutter: Cutter, end: int) -> None:
         at = token.start - sql_start
         if index == using:
             source[at : at + len("using")] = ",    "
-        elif index > using and token.word in _RESERVED_OPTIONS and cutter.tokens[index - 1].word in (",", "using"):
+        elif index > using and token.word in _RESERVED_OPTIONS and cutter.words[index - 1] in (",", "using"):
             source[at] = "_"
         elif index > using and token.word == ":=":
             source[at : at + 2] = "= "
@@ -274,7 +274,7 @@ def _assigned(cutter: Cutter, end: int) -> int | None:
     """The index of the first token of the value when the statement is `target := value`."""
     index = cutter.at + 1
     while index < end:
-        word = cutter.tokens[index].word
+        word = cutter.words[index]
         if word in (":=", "="):
             return index + 1
         if word == ".":
@@ -290,12 +290,12 @@ def _into_target(cutter: Cutter, end: int) -> list[Token]:
     """The tokens of `INTO [STRICT] target, …`, which is PL/pgSQL's and not SQL's."""
     depth = 0
     for index in range(cutter.at + 1, end):
-        word, previous = cutter.tokens[index].word, cutter.tokens[index - 1].word
+        word, previous = cutter.words[index], cutter.words[index - 1]
         depth += (word in OPENING) - (word in CLOSING)
         if word != "into" or depth or previous in ("insert", "merge") or cutter.word() == "import":
             continue
         stop = index + 1
-        if stop < end and cutter.tokens[stop].word == "strict":
+        if stop < end and cutter.words[stop] == "strict":
             stop += 1
         stop = _target_end(cutter, stop, end)
         return list(cutter.tokens[index:stop])
@@ -305,9 +305,9 @@ def _into_target(cutter: Cutter, end: int) -> list[Token]:
 def _target_end(cutter: Cutter, index: int, end: int) -> int:
     while index < end:
         index += 1  # the name
-        while index < end and cutter.tokens[index].word in (".", "["):
-            index = index + 2 if cutter.tokens[index].word == "." else cutter.until("]", first=index + 1) + 1
-        if index >= end or cutter.tokens[index].word != ",":
+        while index < end and cutter.words[index] in (".", "["):
+            index = index + 2 if cutter.words[index] == "." else cutter.until("]", first=index + 1) + 1
+        if index >= end or cutter.words[index] != ",":
             return index
         index += 1
     return index

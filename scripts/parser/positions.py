@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_right
+from itertools import accumulate
 
 # A source line longer than this is cut around the caret: one-line dumps would fill the screen.
 CARET_WIDTH = 110
@@ -65,11 +66,8 @@ class Positions:
 
     def _line_starts(self) -> list[int]:
         if self._starts is None:
-            self._starts = [0]
-            at = self.text.find("\n")
-            while at >= 0:
-                self._starts.append(at + 1)
-                at = self.text.find("\n", at + 1)
+            lengths = (len(line) + 1 for line in self.text.split("\n"))
+            self._starts = list(accumulate(lengths, initial=0))[:-1]
         return self._starts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.parser.bodies import BodyStatement, body_language, body_statements
+from scripts.parser.bodies import BodyStatement, body_language, body_statements, body_text
 from scripts.parser.classify import (
     copies_client_stream,
     is_transaction_control,
@@ -25,6 +25,7 @@ __all__ = [
     "Token",
     "body_language",
     "body_statements",
+    "body_text",
     "copies_client_stream",
     "deparse",
     "file_digest",

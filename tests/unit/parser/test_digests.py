@@ -10,6 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from scripts.migrations.files import MigrationFile, read_files
+from scripts.parser import library
 from scripts.parser.statements import ParseError, parse_statements, scan_tokens, statement_digest, statement_digests
 from scripts.settings import Settings
 
@@ -190,3 +191,14 @@ def test_what_cannot_be_scanned_has_no_digest(text: str) -> None:
     """An unterminated constant has no tokens."""
     with pytest.raises(ParseError, match="unterminated"):
         statement_digest(text)
+
+
+def test_keywords_are_those_of_the_grammar() -> None:
+    """Of every word that the scanner takes for a keyword the case is of no account, and of nothing else but names."""
+    words = [name.removesuffix("_P") for name in library.enum_names("Token").values() if name.isidentifier()]
+    flat = library.scan(" ".join(words).encode())
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))
+    kinds = [value for tag, value in pairs if tag == 32]
+    keywords = sum(tag == 40 for tag, _ in pairs)
+    first = {name: number for number, name in library.enum_names("Token").items()}["ABORT_P"]
+    assert keywords == sum(kind >= first for kind in kinds) > 480
