@@ -31,7 +31,7 @@ class MigrationFile:
     number: of the name's digits. `name` is the file name with `.sql`: the ledger's version.
     checksum: lower-case sha256 of the bytes.
     listed: the sums beside the folder list it with this checksum; False when there is no such list.
-    `text`, `statements` and `no_tx` are read on first use, so that applied files are hashed and never parsed.
+    What is in the text is read on first use, so that applied files are hashed and never parsed.
     """
 
     number: int
@@ -80,6 +80,11 @@ class MigrationFile:
         return has_marker(self.text, self.statements[0].offset if self.statements else len(self.text))
 
     @cached_property
+    def statement_count(self) -> int:
+        """How many statements there are; still known after `release`."""
+        return len(self.statements)
+
+    @cached_property
     def statements_digest(self) -> str:
         """What the file says: the same for two files that differ in comments, white space and empty statements alone.
 
@@ -88,6 +93,19 @@ class MigrationFile:
         """
         spans = [(statement.offset, statement.end) for statement in self.statements]
         return file_digest(statement_digests(self.text, spans), no_tx=self.no_tx)
+
+    def release(self) -> None:
+        """Let go of the text and the trees, many times the size of the file; asked for again, they are made again.
+
+        What is small is worked out before: `no_tx`, `statement_count` and `statements_digest` need no second parsing.
+
+        Raises:
+            HistoryError: PostgreSQL's grammar refuses the text.
+        """
+        if "statements" in self.__dict__:
+            _ = self.no_tx, self.statement_count, self.statements_digest
+        for name in ("text", "statements"):
+            self.__dict__.pop(name, None)
 
 
 def read_migrations(folder: Path) -> tuple[MigrationFile, ...]:

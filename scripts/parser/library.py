@@ -77,7 +77,8 @@ def scan(data: bytes) -> list[int]:
         LibraryError: an unterminated string, comment or quoted name.
     """
     flat = _flat_scan().FromString(_answer(_library().pg_query_scan, data))
-    return list(flat.tokens)
+    tokens: list[int] = flat.tokens[:]
+    return tokens
 
 
 def deparse(tree: Any) -> str:

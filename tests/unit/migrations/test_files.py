@@ -12,6 +12,7 @@ from scripts.digest import sha256_hex
 from scripts.errors.history import FileNameError, FileTextError, HistoryError
 from scripts.errors.sql_text import CopyStreamError, MarkerError, TransactionControlError
 from scripts.migrations.files import MigrationFile, migrations_digest, read_files, read_migrations
+from scripts.migrations.runnable import KEPT_BYTES, require_all_runnable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,3 +248,46 @@ def test_the_digest_names_every_file_and_byte(folder: Path) -> None:
     assert migrations_digest((same,)) == first
     with pytest.raises(FileNameError):
         MigrationFile.of_text("first.sql", "SELECT 1;")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["$$ BEGIN CoMMiT; END $$", "E'BEGIN \\x43OMMIT; END'", "U&'BEGIN R\\004FLLBACK; END'", "'begin com'\n'mit; end'"],
+)
+def test_a_do_block_that_ends_the_transaction(folder: Path, body: str) -> None:
+    """However the word is written: what counts is the body that the server gets."""
+    (folder / "0002_b.sql").write_text(f"DO {body};")
+    assert " in DO in a migration" in refused(folder, TransactionControlError)
+
+
+def test_what_is_released_is_made_again(folder: Path) -> None:
+    """Letting go of a file's trees loses nothing, and what is small is not worked out twice."""
+    (folder / "0002_b.sql").write_text(NO_TX + "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\n")
+    for file in read_migrations(folder):
+        before = (file.no_tx, file.statement_count, file.statements_digest, file.statements)
+        file.release()
+        assert not {"text", "statements"} & set(file.__dict__)
+        assert (file.no_tx, file.statement_count, file.statements_digest) == before[:3]
+        assert "statements" not in file.__dict__
+        assert file.statements == before[3]
+
+
+def test_trees_of_many_files_are_not_kept(folder: Path) -> None:
+    """Every file is checked before the first one runs; the trees of ten thousand would fill the memory."""
+    (folder / "0001_first.sql").write_text(f"SELECT '{'x' * KEPT_BYTES}';")
+    for number in range(2, 5):
+        (folder / f"{number:04d}_n.sql").write_text("SELECT 1;")
+    files = read_files(folder)
+    require_all_runnable(files)
+    assert ["statements" in file.__dict__ for file in files] == [False] * 4
+    assert [file.statement_count for file in files] == [1] * 4
+    require_all_runnable(files[1:])
+    assert ["statements" in file.__dict__ for file in files] == [False, True, True, True]
+
+
+def test_every_file_is_checked(folder: Path) -> None:
+    """The last one too, and whatever was let go of before it."""
+    (folder / "0001_first.sql").write_text(f"SELECT '{'x' * KEPT_BYTES}';")
+    (folder / "0002_b.sql").write_text("SELECT 1; COMMIT;")
+    with pytest.raises(TransactionControlError, match=r"0002_b\.sql:1:11"):
+        require_all_runnable(read_files(folder))
