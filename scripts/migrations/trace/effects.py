@@ -26,6 +26,11 @@ _TABLES = frozenset("rmp")
 _WITH_ROWS = frozenset("rmt")
 
 
+def counts_rows(kind: str) -> bool:
+    """Whether rows are counted for a statement of this kind, be it none."""
+    return kind in _ROWS or kind in _PROGRAMS or kind == "CreateTableAsStmt"
+
+
 class Judge:
     """Compares what was seen before and after one statement."""
 

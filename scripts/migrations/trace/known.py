@@ -9,18 +9,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.trace.probe import FIRST_USER_OID, RELATION, SCHEMA
+from scripts.migrations.trace.probe import FIRST_USER_OID, UNPREPARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from psycopg.pq.abc import PGresult
 
-READ_RELATIONS = f"""SELECT pg_catalog.json_agg(pg_catalog.json_build_array({RELATION}))
-  FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
- WHERE c.oid OPERATOR(pg_catalog.>=) {FIRST_USER_OID}::pg_catalog.oid"""  # noqa: S608 - constants of this package
-READ_SCHEMAS = f"""SELECT pg_catalog.json_agg(pg_catalog.json_build_array({SCHEMA}))
-  FROM pg_catalog.pg_namespace n"""  # noqa: S608 - constants of this package
+READ = UNPREPARED.names(FIRST_USER_OID - 1)
 _TOAST = "pg_toast_"
 
 

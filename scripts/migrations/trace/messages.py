@@ -47,21 +47,22 @@ class Listener:
     def __init__(self) -> None:
         self._text: str | None = None
         self._open = Told()
+        self._heard = False
         self._placed: dict[int, Told] = {}
 
     def begin(self, text: str) -> None:
         """Forget what was heard. text: of the file."""
         self._text = text
-        self._open = Told()
+        self._open, self._heard = Told(), False
         self._placed = {}
 
     def end(self) -> None:
         """Hear nothing more until the next file."""
         self._text = None
 
-    def told_of(self, statement: int) -> Told:
-        """What was told before the question that stands behind this statement, and after the one before."""
-        return self._placed.get(statement) or Told()
+    def told_of(self, statement: int) -> Told | None:
+        """What was told before the question behind this statement, and after the one before; None for nothing."""
+        return self._placed.get(statement)
 
     @property
     def unplaced(self) -> tuple[Notice, ...]:
@@ -74,15 +75,17 @@ class Listener:
             return
         sqlstate, message = diag.sqlstate or "", diag.message_primary or ""
         if sqlstate == MARK_SQLSTATE and (statement := marked(message)) is not None:
-            self._placed[statement] = self._open
-            self._open = Told()
+            if self._heard:
+                self._placed[statement] = self._open
+                self._open, self._heard = Told(), False
             return
         severity = diag.severity_nonlocalized or diag.severity or ""
         if severity.startswith("DEBUG"):
-            _take(self._open, diag.source_function or "", message)
+            self._heard |= _take(self._open, diag.source_function or "", message)
         elif severity != "LOG":  # with log_statement it repeats the file, literals and all
             shown = shown_notice(message, sqlstate, self._text, raised=is_raised(diag.source_file))
             self._open.notices.append(Notice(severity, sqlstate, shown))
+            self._heard = True
 
 
 def is_raised(source_file: str | None) -> bool:
@@ -106,11 +109,11 @@ def shown_notice(message: str, sqlstate: str, text: str, *, raised: bool) -> str
     return message if f"'{quoted}'" in text else ""
 
 
-def _take(told: Told, function: str, message: str) -> None:
+def _take(told: Told, function: str, message: str) -> bool:
     pattern = _PATTERNS.get(function)
     match = None if pattern is None else pattern.fullmatch(message)
     if match is None:
-        return
+        return False
     word = match[1]
     if word == "building":
         told.building.append((match[2], match[3]))
@@ -122,3 +125,4 @@ def _take(told: Told, function: str, message: str) -> None:
         told.validating.append(match[2])
     else:
         told.proved.append(match[2])
+    return True

@@ -29,41 +29,40 @@ _LOCKS = """
  WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation'
    AND l.relation OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND l.relation OPERATOR(pg_catalog.<=) {newest}"""
 
-# The clock is read first and last, so that the question's own time is nobody's. The counters are those since the last
-# flush, at most once a second; so every question asks for one at the end of its transaction, and the next begins at 0.
-_PROBE = (
-    """SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()),
-       (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', l.relation, l.mode,
+# One column: a result with one is answered and read twice as quickly as one with five. The clock is read first and
+# last, so that the question's own time is nobody's. The counters are those since the last flush, at most once a second;
+# so every question asks for a flush at the end of its transaction, and the next begins at 0.
+_CLOCK = "pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())"
+_GLANCE = f"SELECT pg_catalog.concat_ws('|', {_CLOCK}, pg_catalog.to_regtype({{mark}}))"
+_PROBE = f"""SELECT pg_catalog.concat_ws('|', {_CLOCK},
+         coalesce((SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', l.relation, l.mode,
                  coalesce(pg_catalog.pg_relation_filenode(l.relation), 0),
                  pg_catalog.pg_stat_get_xact_numscans(l.relation),
                  pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation),
                  pg_catalog.pg_stat_get_xact_tuples_updated(l.relation),
-                 pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation)), ',')"""
-    + _LOCKS
-    + """),
-       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()),
-       pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()),
-       pg_catalog.to_regtype({mark}),
-       pg_catalog.pg_stat_force_next_flush()"""
-)
+                 pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation)), ',')
+           {_LOCKS}), ''), pg_catalog.to_regtype({{mark}}),
+         pg_catalog.pg_stat_force_next_flush(), {_CLOCK})"""
 
 # A relation as `known.py` keeps it. The schema by oid: a schema's new name changes no row of its relations.
 RELATION = (
     "c.oid::pg_catalog.int8, c.relnamespace::pg_catalog.int8, c.relname, c.relkind, "
     "coalesce(i.indrelid, 0)::pg_catalog.int8, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8"
 )
+HAS_EVENT_TRIGGERS = "EXISTS (SELECT FROM pg_catalog.pg_event_trigger)"
 SCHEMA = "n.oid::pg_catalog.int8, n.nspname"
 _NAMES = f"""SELECT (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({RELATION}))
           FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
          WHERE c.oid OPERATOR(pg_catalog.>) {{newest}}
             OR c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation{_LOCKS}))),
-       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({SCHEMA})) FROM pg_catalog.pg_namespace n)
+       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({SCHEMA})) FROM pg_catalog.pg_namespace n),
+       pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()), {HAS_EVENT_TRIGGERS}
 """  # noqa: S608 - constants of this package
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """How the two questions are put: by a name that the session has prepared, or, without one, in full."""
+    """How the questions are put: by a name that the session has prepared, or, without one, in full."""
 
     name: str = ""
 
@@ -73,6 +72,11 @@ class Questions:
         if self.name:
             return f'EXECUTE "{self.name} probe"({newest}, {mark})'
         return _PROBE.format(newest=f"{newest}::pg_catalog.oid", mark=mark)
+
+    def glance(self, statement: int) -> str:
+        """The time alone."""
+        mark = f"'{mark_of(statement)}'"
+        return f'EXECUTE "{self.name} glance"({mark})' if self.name else _GLANCE.format(mark=mark)
 
     def names(self, newest: int) -> str:
         """Which of these relations have which names now, and which are new."""
@@ -84,12 +88,13 @@ class Questions:
         """The statements that make the named questions."""
         return (
             f'PREPARE "{self.name} probe" (pg_catalog.oid, pg_catalog.text) AS {_PROBE.format(newest="$1", mark="$2")};'
+            f'PREPARE "{self.name} glance" (pg_catalog.text) AS {_GLANCE.format(mark="$1")};'
             f'PREPARE "{self.name} names" (pg_catalog.oid) AS {_NAMES.format(newest="$1")}'
         )
 
     def removal(self) -> str:
         """The statements that take them back."""
-        return f'DEALLOCATE "{self.name} probe"; DEALLOCATE "{self.name} names"'
+        return f'DEALLOCATE "{self.name} probe"; DEALLOCATE "{self.name} glance"; DEALLOCATE "{self.name} names"'
 
 
 UNPREPARED = Questions()
@@ -125,31 +130,29 @@ class Answer:
 
     began: float
     ended: float
-    sent: float
+    text: str
     relations: dict[int, Seen]
 
 
-def read_answer(result: PGresult, before: tuple[bytes | None, dict[int, Seen]]) -> tuple[Answer, bytes | None]:
+def read_answer(result: PGresult, before: Answer) -> Answer:
     """Read one.
 
     Args:
         result: of a question.
-        before: the text and the relations of the one before it; most answers repeat them.
+        before: the answer to the one before it; most repeat its relations, and some ask for the time alone.
     """
-    text = result.get_value(0, 1)
-    relations = before[1] if text == before[0] else _relations(text)
-    answer = Answer(
-        float(result.get_value(0, 0) or 0),
-        float(result.get_value(0, 2) or 0),
-        float(result.get_value(0, 3) or 0),
-        relations,
-    )
-    return answer, text
+    parts = (result.get_value(0, 0) or b"").decode().split("|")
+    began, text = float(parts[0]), before.text
+    if len(parts) == 1:
+        return Answer(began, began, text, before.relations)
+    text = parts[1]
+    relations = before.relations if text == before.text else _relations(text)
+    return Answer(began, float(parts[-1]), text, relations)
 
 
-def _relations(text: bytes | None) -> dict[int, Seen]:
+def _relations(text: str) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
-    for line in (text or b"").decode().split(",") if text else ():
+    for line in text.split(",") if text else ():
         oid, mode, filenode, scans, inserted, updated, deleted = line.split(" ")
         relation = int(oid)
         earlier = found.get(relation)

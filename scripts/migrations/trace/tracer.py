@@ -9,16 +9,17 @@ questions fail is sent again without them by the caller (`Woven.is_probe`).
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.batch import execute_batch
-from scripts.migrations.runnable import statement_words
-from scripts.migrations.trace.effects import Judge
-from scripts.migrations.trace.known import READ_RELATIONS, READ_SCHEMAS, Known, relations_of, value
+from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.trace.effects import Judge, counts_rows
+from scripts.migrations.trace.known import READ, Known, relations_of, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
-from scripts.migrations.trace.probe import FLUSH, Questions, read_answer
+from scripts.migrations.trace.probe import FLUSH, UNPREPARED, Answer, Questions, read_answer
 from scripts.migrations.trace.weave import Woven, weave
+from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.trace.probe import Answer, Seen
     from scripts.parser.statements import Statement
 
 _numbers = itertools.count(1)
@@ -54,20 +54,22 @@ class Tracer:
         self._questions: Questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
         self._read: tuple[PGresult, frozenset[int]] | None = None
-        text = f"{self._questions.preparation()};{FLUSH};{READ_RELATIONS};{READ_SCHEMAS}"
-        results = execute_batch(conn, text.encode())
-        self._known.update(value(results[-2], 0), value(results[-1], 0))
+        self._event_triggers = False
+        text = f"{self._questions.preparation()};{FLUSH};{READ}"
+        self._take(execute_batch(conn, text.encode())[-1], frozenset())
         conn.add_notice_handler(self._listener)
 
     def close(self) -> None:
         """Stop listening, and take the questions back when the connection still allows it."""
         self._conn.remove_notice_handler(self._listener)
         if not self._conn.closed and self._conn.info.transaction_status.name == "IDLE":
-            execute_batch(self._conn, self._questions.removal().encode())
+            with suppress(BatchError):  # a file may have dropped them
+                execute_batch(self._conn, self._questions.removal().encode())
 
     def weave(self, file: MigrationFile, *, probes: bool = True) -> Woven:
         """What to send for a file: with the questions, or, without `probes`, as it is."""
-        return weave(file, self._questions if probes else None, newest=self._known.newest)
+        questions = self._questions if probes else None
+        return weave(file, questions, newest=self._known.newest, event_triggers=self._event_triggers)
 
     def begin(self, file: MigrationFile) -> None:
         """A file is about to be sent, for the first time or again."""
@@ -89,7 +91,7 @@ class Tracer:
         if not woven.probes:
             return FileTrace((), unplaced=self._listener.unplaced, complete=False)
         names = results[woven.results - 1]
-        reading = _Reading(self._known, self._listener, value(names, 0))
+        reading = _Reading(self._known, self._listener, names)
         traced = reading.file(file, results, woven)
         self._read = (names, reading.locked)
         return traced
@@ -98,24 +100,33 @@ class Tracer:
         """The transaction of the file that was read last is committed: what it made exists from now on."""
         if self._read is not None:
             names, locked = self._read
-            self._known.update(value(names, 0), value(names, 1), locked=locked)
+            self._take(names, locked)
         else:
             self.refresh()
         self._file = self._read = None
 
+    def forget_prepared(self) -> None:
+        """The session's prepared statements are gone, or will be after every file: put the questions in full."""
+        self._questions = UNPREPARED
+
+    def _take(self, names: PGresult, locked: frozenset[int]) -> None:
+        self._known.update(value(names, 0), value(names, 1), locked=locked)
+        self._event_triggers = value(names, 3) == b"t"
+
     def refresh(self) -> None:
-        """Read the relations again: statements ran that were not traced."""
-        results = execute_batch(self._conn, f"{READ_RELATIONS};{READ_SCHEMAS}".encode())
+        """Read all relations again: statements ran that were not traced."""
+        results = execute_batch(self._conn, READ.encode())
         self._known = Known()
-        self._known.update(value(results[0], 0), value(results[1], 0))
+        self._take(results[-1], frozenset())
 
 
 class _Reading:
     """One file's answers, statement by statement."""
 
-    def __init__(self, known: Known, listener: Listener, names: bytes | None) -> None:
+    def __init__(self, known: Known, listener: Listener, names: PGresult) -> None:
         self._known, self._listener = known, listener
-        new = relations_of(names)
+        self._sent = float(value(names, 2) or 0)
+        new = relations_of(value(names, 0))
         self._new_names = frozenset(
             relation.name for oid, relation in new.items() if oid not in known.relations and relation.kind in "rmp"
         )
@@ -123,56 +134,56 @@ class _Reading:
 
     def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven) -> FileTrace:
         """Every statement, and what was held."""
-        asked = {statement: result for result, statement in woven.probes}
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
-        seen: dict[int, Seen] = {}
-        text: bytes | None = None
-        last: Answer | None = None
-        answered = [index for index in range(woven.results) if woven.statement_of(index) is not None]
-        for statement, at in zip(file.statements, answered, strict=True):
-            if statement.index not in asked:
-                traces.append(_bare(statement))
+        last = Answer(self._sent, self._sent, "", {})
+        for statement, at in zip(file.statements, woven.answers, strict=True):
+            asked = woven.probes.get(statement.index)
+            if asked is None:
+                traces.append(_bare(statement, None))
                 continue
-            answer, text = read_answer(results[asked[statement.index]], (text, seen))
-            starts[statement.index] = answer.sent if last is None else last.ended
+            answer = read_answer(results[asked], last)
+            starts[statement.index] = last.ended
+            duration_us = max(0, round((answer.began - last.ended) * 1_000_000))
             told = self._listener.told_of(statement.index)
-            judge = Judge(
-                self._known,
-                before=seen,
-                after=answer.relations,
-                told=told,
-                kind=statement.kind,
-                new_names=self._new_names,
-            )
-            traces.append(_traced(statement, judge, told, answer.began - starts[statement.index], results[at]))
-            seen, last = answer.relations, answer
-        self.locked = frozenset(seen) & self._known.relations.keys()
-        ended = last.began if last else 0.0
-        return FileTrace(tuple(traces), _held(traces, starts, ended), self._listener.unplaced)
+            if answer.relations is last.relations and told is None and not counts_rows(statement.kind):
+                traces.append(_bare(statement, duration_us))
+            else:
+                judge = Judge(
+                    self._known,
+                    before=last.relations,
+                    after=answer.relations,
+                    told=told or Told(),
+                    kind=statement.kind,
+                    new_names=self._new_names,
+                )
+                traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
+            last = answer
+        self.locked = frozenset(last.relations) & self._known.relations.keys()
+        return FileTrace(tuple(traces), _held(traces, starts, last.began), self._listener.unplaced)
 
 
-def _traced(statement: Statement, judge: Judge, told: Told, seconds: float, result: PGresult) -> StatementTrace:
+def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | None) -> StatementTrace:
     return StatementTrace(
         statement.index,
         statement.line,
-        statement_words(statement),
-        max(0, round(seconds * 1_000_000)),
+        words_of(statement),
+        duration_us,
         locks=judge.locks(),
         effect=judge.effect(),
         rewritten=judge.labels(judge.rewritten()),
         truncated=judge.labels(judge.truncated()),
         scanned=judge.labels(judge.scanned()),
         built=tuple(sorted(judge.built())),
-        proved=tuple(told.proved),
-        rows=judge.rows(result.command_tuples),
-        notices=tuple(told.notices),
+        proved=tuple(judge.told.proved),
+        rows=judge.rows(tagged),
+        notices=tuple(judge.told.notices),
     )
 
 
-def _bare(statement: Statement) -> StatementTrace:
-    """A setting: it locks nothing, and its time counts with the next statement's."""
-    return StatementTrace(statement.index, statement.line, statement_words(statement), None)
+def _bare(statement: Statement, duration_us: int | None) -> StatementTrace:
+    """One that locked nothing and of which nothing was told. None: a setting."""
+    return StatementTrace(statement.index, statement.line, words_of(statement), duration_us)
 
 
 def _held(traces: Sequence[StatementTrace], starts: dict[int, float], ended: float) -> tuple[HeldLock, ...]:

@@ -6,14 +6,15 @@ Promises: the file's own text is sent whole and in order; without questions the 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.probe import AWAKE, UNPREPARED
+from scripts.migrations.trace.quiet import Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.trace.probe import Questions
@@ -30,21 +31,21 @@ class Woven:
     """What is sent for a file.
 
     text: UTF-8. results: how many results answer it.
-    probes: for every question, the results' index of it and the index of the statement before it.
+    answers: for every statement, its result's index. probes: the index of the answer to the question behind a
+    statement, by the statement's.
     """
 
     text: bytes
     results: int
-    probes: tuple[tuple[int, int], ...] = ()
-    _answers: tuple[int | None, ...] = ()
-    _sent: tuple[int, ...] = (0,)
-    _file: tuple[int, ...] = (0,)
+    answers: Sequence[int]
+    probes: Mapping[int, int] = field(default_factory=dict)
+    _sent: Sequence[int] = (0,)
+    _file: Sequence[int] = (0,)
 
     def statement_of(self, result_index: int) -> int | None:
         """The statement that a result answers; None for a question's, and for what was sent behind the file."""
-        if result_index >= self.results:
-            return None
-        return self._answers[result_index] if self._answers else result_index
+        at = bisect_left(self.answers, result_index)
+        return at if at < len(self.answers) and self.answers[at] == result_index else None
 
     def is_probe(self, result_index: int) -> bool:
         """Whether a result answers a question of the tracer."""
@@ -62,18 +63,19 @@ class Woven:
         return offset
 
 
-def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0) -> Woven:
+def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0, event_triggers: bool = False) -> Woven:
     """Put a question behind every statement that may take a lock on a relation.
 
     Args:
         file: an ordinary one, parsed.
         questions: how they are put; None gives the file's own bytes.
         newest: the highest oid of a relation before the file; newer ones are not asked for.
+        event_triggers: whether the database has any.
     """
     statements = file.statements
     if questions is None:
-        return Woven(file.data, len(statements))
-    return _Loom(file.text, statements, questions, newest).woven()
+        return Woven(file.data, len(statements), range(len(statements)))
+    return _Loom(file.text, statements, questions, newest).woven(Quiet(statements, event_triggers=event_triggers))
 
 
 class _Loom:
@@ -84,60 +86,46 @@ class _Loom:
         forgetful = any(_forgets_prepared(statement) for statement in statements)
         self._ask = UNPREPARED if forgetful else questions
         self._pieces: list[str] = []
-        self._length = 0
+        self._length = self._results = 0
         self._sent: list[int] = []
         self._file: list[int] = []
-        self._answers: list[int | None] = []
-        self._probes: list[tuple[int, int]] = []
 
-    def woven(self) -> Woven:
+    def woven(self, quiet: Quiet) -> Woven:
         """Every statement, and the questions."""
-        ask = self._ask
-        first = _first_question(self._statements)
+        statements, ask = self._statements, self._ask
+        first, last = _first_question(statements), len(statements) - 1
+        answers: list[int] = []
+        probes: dict[int, int] = {}
         self._insert(AWAKE + ";\n", at=0)
-        self._answers.append(None)
         done = 0
-        last = len(self._statements) - 1
-        for statement in self._statements:
-            end = statement.offset + len(statement.text)
-            self._copy(done, end)
+        for statement in statements:
+            index, end = statement.index, statement.offset + len(statement.text)
+            self._piece(self._text[done:end], done)
             done = end
-            self._answers.append(statement.index)
+            answers.append(self._results)
+            self._results += 1
             if _quiets(statement):
                 self._insert("\n;" + AWAKE, at=end)
-                self._answers.append(None)
-            if statement.index == last or (statement.index >= first and may_lock(statement)):
-                self._probes.append((len(self._answers), statement.index))
-                self._insert("\n;" + ask.probe(self._newest, statement.index), at=end)
-                self._answers.append(None)
+            is_quiet = quiet.is_quiet(statement)
+            if index == last or (index >= first and not quiet.is_setting(statement)):
+                probes[index] = self._results
+                glances = is_quiet and index != last
+                question = ask.glance(index) if glances else ask.probe(self._newest, index)
+                self._insert("\n;" + question, at=end)
         self._insert("\n;" + ask.names(self._newest), at=done)
-        self._answers.append(None)
-        self._copy(done, len(self._text))
-        return Woven(
-            "".join(self._pieces).encode(),
-            len(self._answers),
-            tuple(self._probes),
-            tuple(self._answers),
-            tuple(self._sent),
-            tuple(self._file),
-        )
-
-    def _copy(self, start: int, end: int) -> None:
-        self._piece(self._text[start:end], start)
+        self._piece(self._text[done:], done)
+        text = "".join(self._pieces).encode()
+        return Woven(text, self._results, answers, probes, self._sent, self._file)
 
     def _insert(self, text: str, *, at: int) -> None:
         self._piece(text, at)
+        self._results += 1
 
     def _piece(self, text: str, offset: int) -> None:
         self._sent.append(self._length)
         self._file.append(offset)
         self._pieces.append(text)
         self._length += len(text)
-
-
-def may_lock(statement: Statement) -> bool:
-    """Whether a statement can take a lock on a relation, or do anything else worth a question. Settings cannot."""
-    return statement.kind not in ("VariableSetStmt", "VariableShowStmt", "DeallocateStmt")
 
 
 def _first_question(statements: Sequence[Statement]) -> int:
