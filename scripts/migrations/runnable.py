@@ -94,9 +94,14 @@ def _require_no_transaction_control(file: MigrationFile, statement: Statement, p
     body = (body_text(statement.node) or "").lower()
     if "commit" not in body and "rollback" not in body:
         return
-    for inner in body_statements(statement):
+    found = body_statements(statement)
+    for inner in found:
         if inner.depth == 0 and inner.kind in ("COMMIT", "ROLLBACK"):
             raise TransactionControlError.of(f"{inner.kind} in DO", **_place(file, inner.offset, positions))
+    if not found:
+        # U&'…' with escapes: a body that is hidden from us is not given the benefit of the doubt.
+        word = "COMMIT" if "commit" in body else "ROLLBACK"
+        raise TransactionControlError.of(f"{word} in DO", **_place(file, statement.offset, positions))
 
 
 def _require_fit_for_no_tx(file: MigrationFile, statement: Statement, positions: Positions) -> None:

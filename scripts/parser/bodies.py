@@ -126,13 +126,10 @@ def _body_source(node: Any, source: Source) -> Source | None:
         return None
     # Its place is the word AS (or the string itself in a DO): the body is the first string from there on whose
     # value it is; only a string of another option could come between, and that one has another value.
-    constants = [token for token in scan_tokens(source.text) if token.kind in ("SCONST", "USCONST")]
-    for token in constants:
-        if _contains_value(token, value):
+    for token in scan_tokens(source.text):
+        if token.kind in ("SCONST", "USCONST") and _contains_value(token, value):
             return literal_source(token, value, source)
-    # U&'…' is not decoded by us, so its characters all stand where it begins; what it says is the parser's value.
-    unplaced = [token for token in constants if token.kind == "USCONST"] or constants
-    return literal_source(unplaced[0], value, source)
+    return None
 
 
 def _contains_value(token: Token, value: str) -> bool:
