@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scripts.migrations.trace.known import Known
     from scripts.migrations.trace.messages import Told
     from scripts.migrations.trace.model import Effect
-    from scripts.migrations.trace.probe import Seen
+    from scripts.migrations.trace.probe import Answer, Seen
 
 _ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
 # Statements that run others: only the counters tell how many rows they changed.
@@ -35,21 +35,21 @@ class Judge:
     """Compares what was seen before and after one statement."""
 
     def __init__(  # noqa: PLR0913 - each is a part of the evidence
-        self,
-        known: Known,
-        *,
-        before: dict[int, Seen],
-        after: dict[int, Seen],
-        told: Told,
-        kind: str,
-        new_names: frozenset[str],
+        self, known: Known, *, before: Answer, after: Answer, told: Told, kind: str, new_names: frozenset[str]
     ) -> None:
         self.known, self.told, self.kind, self.new_names = known, told, kind, new_names
-        self.before = before
+        self.before, self.everything = before.relations, after.relations
         # Whoever is not known came after the file began, whatever its oid.
-        self.after = {oid: seen for oid, seen in after.items() if oid in known.relations}
+        self.after = {oid: seen for oid, seen in after.changed.items() if oid in known.relations}
         self.moved = {oid for oid in self.after if self._moved(oid)}
         self.scans = {oid for oid in self.after if self._delta(oid, "scans") > 0}
+        self.truncated = self._truncated()
+        self.rewritten = self._tables(self.moved) - self.truncated
+        self.scanned = self._scanned() - self.moved
+        self.built = self._built()
+        self.changed_rows = sum(
+            self._delta(oid, "changed") for oid in self.after if known.relations[oid].kind in _WITH_ROWS
+        )
 
     def locks(self) -> tuple[LockTaken, ...]:
         """What was locked since, the strongest first."""
@@ -61,7 +61,7 @@ class Judge:
         ]
         return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
 
-    def truncated(self) -> set[int]:
+    def _truncated(self) -> set[int]:
         """Tables that were emptied: a new file on disk, and the old one was not read."""
         if self.kind == "TruncateStmt":
             return self._tables(self.moved)
@@ -73,11 +73,7 @@ class Judge:
             if oid not in self.scans and self.known.relations[oid].name not in self.told.rewriting
         }
 
-    def rewritten(self) -> set[int]:
-        """Tables that were written anew."""
-        return self._tables(self.moved) - self.truncated()
-
-    def scanned(self) -> set[int]:
+    def _scanned(self) -> set[int]:
         """Tables that were read from end to end, and not rewritten."""
         found = self._tables(self.scans)
         for name in self.told.verifying:
@@ -89,9 +85,9 @@ class Judge:
             found |= self._tables(
                 {oid for oid, seen in self.after.items() if "ShareUpdateExclusiveLock" in self._new_modes(oid, seen)}
             )
-        return found - self.moved
+        return found
 
-    def built(self) -> set[str]:
+    def _built(self) -> set[str]:
         """Indexes that were built on tables that existed before."""
         found: set[str] = set()
         for index, table in self.told.building:
@@ -99,10 +95,6 @@ class Judge:
                 schema = self.known.schemas.get(self.known.relations[oid].schema, "?")
                 found.add(f"{schema}.{index}")
         return found
-
-    def changed_rows(self) -> int:
-        """Rows inserted, updated and deleted in tables that existed before."""
-        return sum(self._delta(oid, "changed") for oid in self.after if self.known.relations[oid].kind in _WITH_ROWS)
 
     def rows(self, tagged: int | None) -> int | None:
         """Rows changed: as the server's answer says, or, when a program ran, as the counters say.
@@ -112,19 +104,19 @@ class Judge:
         """
         if self.kind in _ROWS or self.kind == "CreateTableAsStmt":
             return tagged
-        return self.changed_rows() if self.kind in _PROGRAMS else None
+        return self.changed_rows if self.kind in _PROGRAMS else None
 
     def effect(self) -> Effect:
         """The costliest thing that happened."""
-        if self.rewritten():
+        if self.rewritten:
             return "rewrite"
-        if self.truncated():
+        if self.truncated:
             return "truncate"
-        if self.built():
+        if self.built:
             return "index"
-        if self.kind in _ROWS or self.changed_rows():
+        if self.kind in _ROWS or self.changed_rows:
             return "data"
-        return "scan" if self.scanned() else "catalog"
+        return "scan" if self.scanned else "catalog"
 
     def labels(self, oids: Iterable[int]) -> tuple[str, ...]:
         """Names, in order."""
@@ -151,12 +143,16 @@ class Judge:
         count: int = getattr(self.after[oid], counter) - (getattr(earlier, counter) if earlier else 0)
         return count
 
-    def _tables(self, oids: set[int]) -> set[int]:
+    def _tables(self, oids: Iterable[int]) -> set[int]:
         return {oid for oid in oids if self.known.relations[oid].kind in _TABLES}
 
     def _named(self, name: str) -> set[int]:
         """The table of a message. When a new table has the name too, or several do, the counters decide."""
-        found = {oid for oid in self._tables(set(self.after)) if self.known.relations[oid].name == name}
+        found = {
+            oid
+            for oid in self._tables(self.everything.keys() & self.known.relations.keys())
+            if self.known.relations[oid].name == name
+        }
         if len(found) > 1 or name in self.new_names:
             found &= self.scans | self.moved
         return found

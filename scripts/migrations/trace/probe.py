@@ -7,22 +7,28 @@ Why one text an answer: a question costs 0.05 ms, and 300 of them must not cost 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg.pq.abc import PGresult
 
 # The lowest oid that the server gives to what users make (FirstNormalObjectId).
 FIRST_USER_OID = 16384
 # The server's own messages on rewrites and scans are sent at this level.
 AWAKE = "SET LOCAL client_min_messages TO debug1"
+# Each message is a packet of its own: 0.03 ms that a table from this very file is not worth.
+CALM = "SET LOCAL client_min_messages TO notice"
 FLUSH = "SELECT pg_catalog.pg_stat_force_next_flush()"
 _MARK = "parity_trace_"
 # Longer than 63 bytes, a name is cut by the server's scanner, which says so: a message that stands between those of
 # two statements and costs 0.01 ms. Its SQLSTATE is name_too_long.
 MARK_SQLSTATE = "42622"
 _MARK_WIDTH = 72
+# A question's answer is cut at `|`: two clocks, the locks, the marker's result when it has one, and a void.
+_PARTS_WITH_LOCKS = 3
 
 _LOCKS = """
   FROM pg_catalog.pg_lock_status() l
@@ -73,9 +79,9 @@ class Questions:
             return f'EXECUTE "{self.name} probe"({newest}, {mark})'
         return _PROBE.format(newest=f"{newest}::pg_catalog.oid", mark=mark)
 
-    def glance(self, statement: int) -> str:
-        """The time alone."""
-        mark = f"'{mark_of(statement)}'"
+    def glance(self, statement: int | None) -> str:
+        """The time alone. statement: for the marker; None for none."""
+        mark = "NULL" if statement is None else f"'{mark_of(statement)}'"
         return f'EXECUTE "{self.name} glance"({mark})' if self.name else _GLANCE.format(mark=mark)
 
     def names(self, newest: int) -> str:
@@ -126,12 +132,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One question's answer. began, ended: seconds since 1970 at which the server dealt with it."""
+    """One question's answer.
+
+    began, ended: seconds since 1970 at which the server dealt with it. relations: by oid, all that the transaction has
+    locked; changed: those among them whose modes, file or counters differ from the answer before.
+    """
 
     began: float
     ended: float
-    text: str
-    relations: dict[int, Seen]
+    lines: frozenset[str] = frozenset()
+    relations: Mapping[int, Seen] = field(default_factory=dict)
+    changed: Mapping[int, Seen] = field(default_factory=dict)
 
 
 def read_answer(result: PGresult, before: Answer) -> Answer:
@@ -142,17 +153,25 @@ def read_answer(result: PGresult, before: Answer) -> Answer:
         before: the answer to the one before it; most repeat its relations, and some ask for the time alone.
     """
     parts = (result.get_value(0, 0) or b"").decode().split("|")
-    began, text = float(parts[0]), before.text
-    if len(parts) == 1:
-        return Answer(began, began, text, before.relations)
-    text = parts[1]
-    relations = before.relations if text == before.text else _relations(text)
-    return Answer(began, float(parts[-1]), text, relations)
+    began = float(parts[0])
+    if len(parts) < _PARTS_WITH_LOCKS:
+        return Answer(began, began, before.lines, before.relations)
+    lines = frozenset(parts[1].split(",")) if parts[1] else frozenset()
+    ended = float(parts[-1])
+    if lines == before.lines:
+        return Answer(began, ended, lines, before.relations)
+    touched = {line.partition(" ")[0] for line in lines ^ before.lines}
+    changed = _relations([line for line in lines if line.partition(" ")[0] in touched])
+    relations = {**before.relations, **changed}
+    for oid in touched:  # a lock goes away when a subtransaction is rolled back
+        if int(oid) not in changed:
+            del relations[int(oid)]
+    return Answer(began, ended, lines, relations, changed)
 
 
-def _relations(text: str) -> dict[int, Seen]:
+def _relations(lines: list[str]) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
-    for line in text.split(",") if text else ():
+    for line in lines:
         oid, mode, filenode, scans, inserted, updated, deleted = line.split(" ")
         relation = int(oid)
         earlier = found.get(relation)

@@ -136,7 +136,7 @@ class _Reading:
         """Every statement, and what was held."""
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
-        last = Answer(self._sent, self._sent, "", {})
+        last = Answer(self._sent, self._sent)
         for statement, at in zip(file.statements, woven.answers, strict=True):
             asked = woven.probes.get(statement.index)
             if asked is None:
@@ -146,13 +146,13 @@ class _Reading:
             starts[statement.index] = last.ended
             duration_us = max(0, round((answer.began - last.ended) * 1_000_000))
             told = self._listener.told_of(statement.index)
-            if answer.relations is last.relations and told is None and not counts_rows(statement.kind):
+            if not answer.changed and told is None and not counts_rows(statement.kind):
                 traces.append(_bare(statement, duration_us))
             else:
                 judge = Judge(
                     self._known,
-                    before=last.relations,
-                    after=answer.relations,
+                    before=last,
+                    after=answer,
                     told=told or Told(),
                     kind=statement.kind,
                     new_names=self._new_names,
@@ -171,10 +171,10 @@ def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | 
         duration_us,
         locks=judge.locks(),
         effect=judge.effect(),
-        rewritten=judge.labels(judge.rewritten()),
-        truncated=judge.labels(judge.truncated()),
-        scanned=judge.labels(judge.scanned()),
-        built=tuple(sorted(judge.built())),
+        rewritten=judge.labels(judge.rewritten),
+        truncated=judge.labels(judge.truncated),
+        scanned=judge.labels(judge.scanned),
+        built=tuple(sorted(judge.built)),
         proved=tuple(judge.told.proved),
         rows=judge.rows(tagged),
         notices=tuple(judge.told.notices),

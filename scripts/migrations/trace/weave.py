@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.migrations.trace.probe import AWAKE, UNPREPARED
-from scripts.migrations.trace.quiet import Quiet
+from scripts.migrations.trace.probe import AWAKE, CALM, UNPREPARED
+from scripts.migrations.trace.quiet import Quiet, builds, is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,21 +96,28 @@ class _Loom:
         first, last = _first_question(statements), len(statements) - 1
         answers: list[int] = []
         probes: dict[int, int] = {}
-        self._insert(AWAKE + ";\n", at=0)
+        awake, toggles = False, not any(_quiets(statement) for statement in statements)
         done = 0
         for statement in statements:
             index, end = statement.index, statement.offset + len(statement.text)
+            is_quiet = quiet.is_quiet(statement)
+            wanted = not toggles or (awake if is_quiet and not builds(statement) else not is_quiet)
+            if wanted != awake:
+                self._piece(self._text[done : statement.offset], done)
+                done = statement.offset
+                self._insert((AWAKE if wanted else CALM) + ";\n", at=done)
+                awake = wanted
             self._piece(self._text[done:end], done)
             done = end
             answers.append(self._results)
             self._results += 1
             if _quiets(statement):
                 self._insert("\n;" + AWAKE, at=end)
-            is_quiet = quiet.is_quiet(statement)
             if index == last or (index >= first and not quiet.is_setting(statement)):
                 probes[index] = self._results
                 glances = is_quiet and index != last
-                question = ask.glance(index) if glances else ask.probe(self._newest, index)
+                mark = None if is_quiet and is_silent(statement) and index != last else index
+                question = ask.glance(mark) if glances else ask.probe(self._newest, index)
                 self._insert("\n;" + question, at=end)
         self._insert("\n;" + ask.names(self._newest), at=done)
         self._piece(self._text[done:], done)
