@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.base import ExitCode, ProjectError
+from scripts.errors.row_data import RowData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,22 @@ class RunnerLockedError(MigrationError):
             "another runner is migrating this database",
             facts=[("holder", holder), ("waited", f"{waited_ms} ms")],
             help="wait for it to end, or raise RUNNER_LOCK_TIMEOUT_MS",
+        )
+
+
+class RunnerLockLostError(MigrationError):
+    """The session let go of the runner lock while a file ran."""
+
+    kind = "lock lost"
+
+    @classmethod
+    def by(cls, name: str) -> RunnerLockLostError:
+        """After the file's statements, and before its row: the row was refused."""
+        return cls(
+            "the runner lock is not held any more",
+            where=name,
+            facts=[("expected", "the lock to be held until the file is recorded"), ("found", "it was let go")],
+            help="a file must not call pg_advisory_unlock_all(); nothing of this file is recorded",
         )
 
 
@@ -106,6 +123,8 @@ class MigrationFailedError(MigrationError):
         """Keep the four parts and the SQLSTATE, five characters or empty."""
         super().__init__(what, where=where, facts=facts, help=help)
         self.sqlstate = sqlstate
+        # What the four parts leave out; for `--show-row-data` alone.
+        self.row_data = RowData()
 
 
 class DuplicateKeysError(MigrationFailedError):
@@ -161,6 +180,22 @@ class IndexConflictError(MigrationError):
             where=where,
             facts=[("builder", builder), ("waited", f"{waited_ms} ms")],
             help="wait for that session, or end it with pg_cancel_backend, and run again",
+        )
+
+
+class EnumConflictError(MigrationError):
+    """A type has a value that a file adds, but not where the file adds it."""
+
+    kind = "enum conflict"
+
+    @classmethod
+    def of(cls, name: str, value: str, *, where: str, wanted: str, found: str) -> EnumConflictError:
+        """`wanted`: the value and its neighbour; `found`: the type's values in order."""
+        return cls(
+            f"{name} has the value '{value}' in another place",
+            where=where,
+            facts=[("wanted", wanted), ("found", found)],
+            help="find out who added it; the order of an enum's values cannot be changed",
         )
 
 

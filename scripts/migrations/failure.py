@@ -1,32 +1,35 @@
 """From the driver's error to a text that may be shown anywhere.
 
 Owns: where in the file the server stumbled, and what of its answer is kept.
-Promises: DETAIL and CONTEXT are left out, because they hold rows; of a message that quotes a value (class 22), the
-value is kept only when it is a string constant of the file itself.
+Promises: DETAIL and CONTEXT are left out, because they hold rows; of a message, hint or name only what the server or
+the file's author wrote (shown.py). The rest goes into `row_data`, which is in no text.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import ConnectionLostError, MigrationError, MigrationFailedError
+from scripts.errors.row_data import RowData
+from scripts.migrations.inner import Frame, Internal, frames_of, inner_places, stands_in
 from scripts.migrations.runnable import statement_words
-from scripts.parser.statements import Positions, body_statements
+from scripts.migrations.shown import WITHHELD, author_texts, shown_raised
+from scripts.migrations.shown import shown_message as _shown_message
+from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     import psycopg
 
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.model import Applied
     from scripts.parser.statements import Statement
 
-_QUOTED = re.compile(r'"[^"]*"')
-# The server's own words; with another lc_messages there is no inner line, and nothing else is lost.
-_INNER = re.compile(r"^PL/pgSQL function (.+) line (\d+) at ", re.MULTILINE)
-_INLINE = "inline_code_block"
 # What a second run of a no_tx statement meets when the first one did its work and was not recorded.
 _ALREADY = frozenset({"42P04", "42P07", "42710"})
+_RAISING = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
+_NO_MESSAGE = "the server gave no message"
 
 
 def failed(  # noqa: PLR0913 - each is a part of the text
@@ -37,7 +40,8 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     *,
     attempts: int = 1,
     blockers: str = "",
-    sent_at: int | None = None,
+    place: Callable[[int], int] | None = None,
+    conn: psycopg.Connection[Any] | None = None,
 ) -> MigrationFailedError:
     """Build the error for a statement that the server refused.
 
@@ -48,34 +52,36 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         applied: what this run recorded before.
         attempts: how often the transaction was tried.
         blockers: sessions that may have been in the way, one a line.
-        sent_at: the file's offset from which the server counted; the statement's own when None.
+        place: the file's offset, from 0, of a position in what was sent; counted from the statement when None.
+        conn: outside a transaction; asked for the source of a function that raised and is not the file's.
     """
     diag = exc.diag
-    where, source = _place(exc, file, statement, sent_at)
-    facts = [("source", source)] if source else []
-    facts.append(("SQLSTATE", diag.sqlstate or "none"))
-    inner = _inner_place(diag.context or "", file, statement)
-    if inner:
-        facts.append(("inside", inner))
-    if diag.constraint_name:
-        facts.append(("constraint", diag.constraint_name))
-    if diag.table_name:
-        facts.append(("table", f"{diag.schema_name}.{diag.table_name}" if diag.schema_name else diag.table_name))
-    if diag.message_hint:
-        facts.append(("hint", diag.message_hint))
+    frames = frames_of(diag.context or "")
+    internal = _internal(diag)
+    texts = author_texts(file.text, _source_elsewhere(conn, frames))
+    sqlstate = diag.sqlstate or "none"
+    facts = [*_place_facts(exc, file, statement, place), ("SQLSTATE", sqlstate)]
+    inside = inner_places(frames, internal, file, statement)
+    if inside:
+        facts.append(("inside", inside))
+    facts += _object_facts(diag, texts)
+    if diag.message_detail:
+        facts.append(("detail", WITHHELD))
     if attempts > 1:
         facts.append(("attempts", str(attempts)))
     if blockers:
         facts.append(("in the way", blockers))
     facts.append(("recorded", f"{applied.recorded} of {applied.total}; {_left_behind(file, statement)}"))
+    dynamic = internal is not None and not stands_in(internal, file)
     error = MigrationFailedError(
-        shown_message(diag.message_primary or "the server gave no message", diag.sqlstate or "", file.text),
-        where=where,
+        _message(diag, texts, dynamic=dynamic),
+        where=_where(exc, file, statement, place),
         facts=facts,
-        help=_help(diag.sqlstate or "", file),
+        help=_help(diag, file),
         sqlstate=diag.sqlstate or "",
     )
     error.applied = applied
+    error.row_data = _row_data(diag)
     return error
 
 
@@ -98,7 +104,7 @@ def between_files(exc: psycopg.Error, conn: psycopg.Connection[Any]) -> Migratio
     if conn.closed or conn.broken:
         return ConnectionLostError.between_files(sqlstate=sqlstate)
     return MigrationFailedError(
-        shown_message(exc.diag.message_primary or "the server gave no message", sqlstate, ""),
+        _message(exc.diag, frozenset(), dynamic=False),
         where="the runner's own statements",
         facts=[("SQLSTATE", sqlstate or "none")],
         help="check the role's rights and settings on this database, and run again",
@@ -114,47 +120,100 @@ def shown_message(message: str, sqlstate: str, text: str) -> str:
         sqlstate: five characters; only class 22, data exceptions, quotes values.
         text: the file.
     """
-    if not sqlstate.startswith("22"):
-        return message
-    return _QUOTED.sub(lambda match: match[0] if f"'{match[0][1:-1]}'" in text else '"(value withheld)"', message)
+    return _shown_message(message, sqlstate, author_texts(text) if sqlstate.startswith("22") else ())
 
 
-def _place(
-    exc: psycopg.Error, file: MigrationFile, statement: Statement | None, sent_at: int | None
-) -> tuple[str, str]:
-    if statement is None:
-        return file.name, ""
-    positions = Positions(file.text)
-    position = exc.diag.statement_position
-    offset = statement.offset
-    if position and position.isdigit():
-        offset = (statement.offset if sent_at is None else sent_at) + int(position) - 1
-    return positions.label(file.name, offset), positions.caret(offset)
+def is_raised(diag: Any) -> bool:
+    """Whether a program made the message up, in PL/pgSQL or in another procedural language."""
+    name = (diag.source_file or "").rpartition("/")[2]
+    if name == "pl_exec.c":
+        return diag.source_function in _RAISING
+    # plpy_elog.c, plperl.c, pltcl.c, plv8.cc; pl_gram.y and its like complain about the program itself.
+    return not name or (name.startswith("pl") and not name.startswith("pl_"))
 
 
-def _inner_place(context: str, file: MigrationFile, statement: Statement | None) -> str:
-    """The innermost PL/pgSQL line: in the file for a DO block, by name for a function."""
-    match = _INNER.search(context)
-    if match is None:
+def _message(diag: Any, texts: Collection[str], *, dynamic: bool) -> str:
+    message = diag.message_primary or _NO_MESSAGE
+    if is_raised(diag) and diag.message_primary:
+        return shown_raised(message, {*texts, "assertion failed"})
+    return _shown_message(message, diag.sqlstate or "", texts, dynamic=dynamic)
+
+
+def _internal(diag: Any) -> Internal | None:
+    position = diag.internal_position or ""
+    return Internal(diag.internal_query or "", int(position) - 1) if position.isdigit() else None
+
+
+def _object_facts(diag: Any, texts: Collection[str]) -> list[tuple[str, str]]:
+    """Names of objects, and the hint; those that a RAISE made up pass the same sieve as its message."""
+    table = f"{diag.schema_name}.{diag.table_name}" if diag.schema_name and diag.table_name else diag.table_name
+    named = [
+        ("constraint", diag.constraint_name),
+        ("table", table),
+        ("column", diag.column_name),
+        ("type", diag.datatype_name),
+        ("hint", diag.message_hint),
+    ]
+    raised = is_raised(diag)
+    return [(label, shown_raised(value, texts) if raised else value) for label, value in named if value]
+
+
+def _row_data(diag: Any) -> RowData:
+    said = (
+        ("message", diag.message_primary),
+        ("detail", diag.message_detail),
+        ("hint", diag.message_hint),
+        ("context", diag.context),
+    )
+    return RowData(tuple((label, text) for label, text in said if text))
+
+
+def _source_elsewhere(conn: psycopg.Connection[Any] | None, frames: tuple[Frame, ...]) -> str:
+    """The body of the innermost function as the database has it, for the words its author wrote."""
+    import psycopg
+    from psycopg.rows import tuple_row
+
+    if conn is None or conn.closed or not frames or not frames[0].name:
         return ""
-    name, line = match[1], int(match[2])
-    if not name.startswith(_INLINE) or statement is None:
-        return f"function {name}, line {line}"
-    inner = [body for body in body_statements(statement) if body.depth == 0]
-    if not inner:
-        return f"DO block, line {line}"
-    first = _body_first_line(statement)
-    return f"{file.name}:{first + line - 1} (line {line} of the DO block)"
+    ask = b"SELECT prosrc FROM pg_catalog.pg_proc WHERE oid = pg_catalog.to_regprocedure(%s)"
+    try:
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(ask, (frames[0].name,), prepare=False).fetchone()
+    except psycopg.Error:
+        # It only makes the message richer; the failure itself is what has to be told.
+        return ""
+    return "" if row is None else str(row[0])
 
 
-def _body_first_line(statement: Statement) -> int:
-    """The file's line in which the string of a DO begins: PL/pgSQL counts from there."""
-    from scripts.parser.statements import scan_tokens
+def _where(
+    exc: psycopg.Error, file: MigrationFile, statement: Statement | None, place: Callable[[int], int] | None
+) -> str:
+    if statement is None:
+        return file.name
+    return Positions(file.text).label(file.name, _offset(exc, statement, place))
 
-    for token in scan_tokens(statement.text):
-        if token.kind in ("SCONST", "USCONST") and (token.text.startswith("$") or "begin" in token.text.lower()):
-            return statement.line + statement.text.count("\n", 0, token.start)
-    return statement.line
+
+def _place_facts(
+    exc: psycopg.Error, file: MigrationFile, statement: Statement | None, place: Callable[[int], int] | None
+) -> list[tuple[str, str]]:
+    """The line with a caret; and where the statement begins, when the caret is not there."""
+    if statement is None:
+        return []
+    positions = Positions(file.text)
+    offset = _offset(exc, statement, place)
+    facts = [("source", positions.caret(offset))]
+    if offset != statement.offset:
+        begins = f"{positions.label(file.name, statement.offset)} {statement_words(statement)}"
+        facts.append(("statement", begins))
+    return facts
+
+
+def _offset(exc: psycopg.Error, statement: Statement, place: Callable[[int], int] | None) -> int:
+    position = exc.diag.statement_position
+    if not position or not position.isdigit():
+        return statement.offset
+    sent = int(position) - 1
+    return statement.offset + sent if place is None else place(sent)
 
 
 def _left_behind(file: MigrationFile, statement: Statement | None) -> str:
@@ -165,22 +224,28 @@ def _left_behind(file: MigrationFile, statement: Statement | None) -> str:
     return f"{file.name} is not recorded, its first {statement.index} statements stay"
 
 
-def _help(sqlstate: str, file: MigrationFile) -> str:
-    if sqlstate == "55P03":
-        return "wait for the sessions in the way, or end them, and run again; see LOCK_TIMEOUT_MS and LOCK_ATTEMPTS"
-    if sqlstate == "57014":
-        return (
-            "the statement ran out of time or was cancelled; STATEMENT_TIMEOUT_MS and INDEX_TIMEOUT_MS set the limits"
-        )
-    if sqlstate == "42501":
-        return "run as a role that may do this; see DATABASE_URL"
+_HELPS = {
+    "55P03": "wait for the sessions in the way, or end them, and run again; see LOCK_TIMEOUT_MS and LOCK_ATTEMPTS",
+    "57014": "the statement ran out of time or was cancelled; STATEMENT_TIMEOUT_MS and INDEX_TIMEOUT_MS set the limits",
+    "42501": "run as a role that may do this; see DATABASE_URL and MIGRATE_ROLE",
+    "25001": "the target may be partitioned or have a slot: put the statement into a file marked `-- symphony:no_tx`",
+    "55006": (
+        "the table has triggers or a cursor waiting in this transaction: SET CONSTRAINTS ALL IMMEDIATE before the"
+        " statement, or a file of its own for it"
+    ),
+    "55P04": "a new enum value can be used once it is committed: move ADD VALUE into an earlier file",
+    "25006": "the transaction is read only: by a SET TRANSACTION in the file, or because the server is a standby",
+    "25P04": "transaction_timeout ended the session: the file sets it, and no file should",
+}
+_CACHED_PLAN = "cached plan must not change result type"
+
+
+def _help(diag: Any, file: MigrationFile) -> str:
+    sqlstate = diag.sqlstate or ""
+    if sqlstate in _HELPS:
+        return _HELPS[sqlstate]
+    if sqlstate == "0A000" and (diag.message_primary or "").startswith(_CACHED_PLAN):
+        return "a statement prepared before the table changed is run after it: DEALLOCATE it, or name its columns"
     if file.no_tx and sqlstate in _ALREADY:
         return "an interrupted run may have made it: compare it with the file, drop it if it differs, and run again"
-    if sqlstate == "25001":
-        return "the target may be partitioned or have a slot: put the statement into a file marked `-- symphony:no_tx`"
     return "correct the file and run again" if not file.no_tx else "correct the file and run again; it may be repeated"
-
-
-def describe(statement: Statement) -> str:
-    """A statement in a few words, for progress lines."""
-    return f"{statement_words(statement)} (line {statement.line})"

@@ -1,0 +1,65 @@
+"""Row data that an error may carry for one reader: a person at a terminal who asked for it.
+
+Owns: the wrapper that keeps it out of every text, and the refusal to show it anywhere else.
+Promises: not in str, repr, a traceback's locals, a copy, or a pickle.
+"""
+
+from __future__ import annotations
+
+from scripts.errors.base import ExitCode, ProjectError
+
+
+class RowData:
+    """What the server said about rows. `reveal()` is called by the console, and by nobody else."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: tuple[tuple[str, str], ...] = ()) -> None:
+        """Keep labelled texts: message, detail, hint, context."""
+        self._parts = parts
+
+    def reveal(self) -> str:
+        """The labelled texts, one below the other; empty when there are none."""
+        width = max((len(label) for label, _ in self._parts), default=0)
+        lines: list[str] = []
+        for label, text in self._parts:
+            first, *rest = text.split("\n")
+            lines.append(f"  {label:<{width}}  {first}")
+            lines.extend(f"  {'':<{width}}  {line}" for line in rest)
+        return "\n".join(lines)
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __repr__(self) -> str:
+        return f"RowData({len(self._parts)} withheld)"
+
+    def __reduce__(self) -> tuple[type[RowData], tuple[()]]:
+        return (RowData, ())
+
+
+class RowDataRefusedError(ProjectError):
+    """`--show-row-data` where its output could be kept."""
+
+    kind = "usage"
+    exit_code = ExitCode.USAGE
+
+    @classmethod
+    def no_terminal(cls) -> RowDataRefusedError:
+        """Standard error is a file or a pipe."""
+        return cls(
+            "row data is shown on a terminal alone",
+            where="--show-row-data",
+            facts=[("expected", "standard error to be a terminal"), ("found", "a file or a pipe")],
+            help="run it by hand, without redirection; nothing was run",
+        )
+
+    @classmethod
+    def in_ci(cls) -> RowDataRefusedError:
+        """CI keeps what it prints."""
+        return cls(
+            "row data is never shown in CI",
+            where="--show-row-data",
+            facts=[("expected", "CI to be unset"), ("found", "CI is set")],
+            help="run it by hand on a terminal; nothing was run",
+        )
