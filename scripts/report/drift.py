@@ -150,7 +150,7 @@ def _entries(expected: Sequence[Json], found: Sequence[Json]) -> list[str]:
 
 
 def _value_lines(value: Json) -> list[str]:
-    return [escape(line) for line in _text(value).split("\n")]
+    return [_marked(line) for line in _text(value).split("\n")] if value != "" else ['""']
 
 
 def _text(value: Json) -> str:
