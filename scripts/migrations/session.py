@@ -89,7 +89,7 @@ SELECT count(*) FROM held;""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).e
 # 100 µs; so it is asked only after a file that can have taken one, and at the end.
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
-_PREPARED_HINT = b"prepare"
+_PREPARED_HINTS = (b"prepare", b"deallocate", b"discard")
 _LOGIN = """
 SELECT session_user::text, pg_catalog.current_setting('role'),
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user),
@@ -123,7 +123,7 @@ class Session:
         """
         said = data.lower()
         self._may_hold_locks = self._may_hold_locks or _LOCKS_HINT in said
-        self.forgets_prepared = self.forgets_prepared or _PREPARED_HINT in said
+        self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
         unlock = _UNLOCK if self._may_hold_locks else b""
         return unlock + (b"DEALLOCATE ALL; " if self.forgets_prepared else b"") + self.ordinary
 
