@@ -46,7 +46,9 @@ def test_a_connection_lost_between_files_and_in_doubt() -> None:
     [
         ('invalid input syntax: "4111"', "22P02", 'invalid input syntax: "(value withheld)"'),
         ('invalid input syntax: "mine"', "22P02", 'invalid input syntax: "mine"'),
-        ('value "x" and value "mine"', "22003", 'value "(value withheld)" and value "mine"'),
+        ('value "x" and value "mine"', "22003", 'value "(value withheld)"'),
+        ('invalid input syntax: "4"mine"1"', "22P02", 'invalid input syntax: "(value withheld)"'),
+        ("invalid byte sequence: 0xc3 0x28", "22021", "invalid byte sequence: (bytes withheld)"),
         ('duplicate key value violates unique constraint "t_a"', "23505",
          'duplicate key value violates unique constraint "t_a"'),
         ('relation "t" does not exist', "42P01", 'relation "t" does not exist'),
