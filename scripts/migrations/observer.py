@@ -1,0 +1,254 @@
+"""The engine's second connection: it looks on while the first one waits, and says who is in the way.
+
+Owns: when that connection is opened, how long it may take to answer, and when it is given up.
+Promises: it is in autocommit and idle between looks, so no concurrent build ever waits for it longer than a look;
+whatever happens to it, the statement that it looks at is not harmed. What cannot be seen is said once.
+Why at all: after a lock timeout (55P03) nobody knows any more who held the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.blockers import blockers_query, read_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+
+    from scripts.migrations.blockers import Blocker, Wait
+    from scripts.migrations.model import Report
+
+APPLICATION = "parity-runner observer"
+FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_ANSWER_S = 1.0
+_CONNECT_S = 2
+# A look that meets a lock itself must give up before the server's deadlock detection (1 s) ends what is looked at.
+_SETTINGS = (
+    b"SET client_encoding = 'UTF8'; SET lock_timeout = 300; SET statement_timeout = 800; SET idle_session_timeout = 0;"
+    b" SET default_transaction_isolation = 'read committed'; SET role = 'none'"
+)
+
+
+def connect_beside(conn: psycopg.Connection[Any], *, application: str = APPLICATION) -> psycopg.Connection[Any]:
+    """Another connection to the same database, the same way; the caller closes it.
+
+    Raises:
+        psycopg.Error: it cannot be had.
+    """
+    import psycopg
+
+    info = conn.info
+    # Of several hosts in the DSN, the one that the first connection reached.
+    place: dict[str, Any] = {"host": info.host, "port": info.port}
+    if info.hostaddr and not info.host.startswith("/"):
+        place["hostaddr"] = info.hostaddr
+    return psycopg.connect(
+        info.dsn,
+        password=info.password or None,
+        autocommit=True,
+        application_name=application,
+        connect_timeout=_CONNECT_S,
+        **place,
+    )
+
+
+class Observer:
+    """Looks at one backend from another connection, opened at the first look.
+
+    Args:
+        conn: the connection looked at.
+        backend_pid: of its backend; as the driver knows it when None (a pooler gives the driver a number of its own:
+            `runner_lock` yields the right one).
+        connect: makes the second connection; `connect_beside` when None.
+        lock_timeout_ms: of the statements looked at: the first look comes before a third of it has passed.
+    """
+
+    def __init__(
+        self,
+        conn: psycopg.Connection[Any],
+        *,
+        backend_pid: int | None = None,
+        connect: Callable[[], psycopg.Connection[Any]] | None = None,
+        lock_timeout_ms: int | None = None,
+    ) -> None:
+        self.backend_pid = conn.info.backend_pid if backend_pid is None else backend_pid
+        self._connect = connect or (lambda: connect_beside(conn))
+        self._second: psycopg.Connection[Any] | None = None
+        self._blind = False
+        self._told = False
+        self.first_look_s = (
+            FIRST_LOOK_S if lock_timeout_ms is None else max(0.01, min(FIRST_LOOK_S, lock_timeout_ms / 3000))
+        )
+
+    @contextmanager
+    def watching(self, label: str, report: Report) -> Iterator[BlockerWatch]:
+        """A watch for `execute_batch`, for one file or statement.
+
+        Args:
+            label: what is running, such as `0026_x.sql` or `0027_y.sql:12`.
+            report: told each new set of blockers once.
+        """
+        yield BlockerWatch(self, label, report)
+
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Who is in the way at this moment: heads first; empty when the backend does not wait for a lock.
+
+        Raises:
+            psycopg.Error: the second connection fails.
+        """
+        wait = self.look()
+        return () if wait is None else wait.blockers
+
+    def look(self) -> Wait | None:
+        """What the backend waits for at this moment, None when it does not wait for a lock.
+
+        Raises:
+            psycopg.Error: the second connection fails.
+        """
+        answer = json.loads(self.ask(blockers_query(self.backend_pid)) or "{}")
+        return read_wait(self.backend_pid, answer)
+
+    def ask(self, query: bytes) -> str:
+        """The first value of a query's answer over the second connection, as text; empty for NULL or no row.
+
+        Raises:
+            psycopg.Error: the connection cannot be had, is lost, the server refuses, or does not answer in time.
+        """
+        conn = self._opened()
+        try:
+            results = execute_batch(conn, query, watch=_Patience(_ANSWER_S))
+        except BatchError as exc:
+            raise exc.error from None
+        except _Late:
+            conn.close()
+            raise _late() from None
+        value = results[-1].get_value(0, 0) if results[-1].ntuples else None
+        return "" if value is None else value.decode(errors="replace")
+
+    def look_quietly(self, report: Report) -> Wait | None:
+        """`look`, but a failure means None and is said once; a connection that is gone is not asked again."""
+        if self._blind:
+            return None
+        import psycopg
+
+        try:
+            return self.look()
+        except (psycopg.Error, ValueError, KeyError, TypeError) as exc:
+            # A server's refusal (its own lock timeout, say) may pass; a connection that is gone is tried no more.
+            self._blind = self._second is None or self._second.closed
+            if not self._told:
+                self._told = True
+                sqlstate = getattr(exc, "sqlstate", None)
+                why = f"SQLSTATE {sqlstate}" if sqlstate else type(exc).__name__
+                report(f"who is in the way cannot be seen from a second connection ({why}); going on without")
+            return None
+
+    def close(self) -> None:
+        """Close the second connection, if there is one."""
+        if self._second is not None:
+            self._second.close()
+
+    def __enter__(self) -> Self:
+        """For `with`: closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _opened(self) -> psycopg.Connection[Any]:
+        if self._second is None:
+            self._second = self._connect()
+            try:
+                execute_batch(self._second, _SETTINGS, watch=_Patience(_ANSWER_S))
+            except BatchError as exc:
+                raise exc.error from None
+            except _Late:
+                self._second.close()
+                raise _late() from None
+        return self._second
+
+
+class BlockerWatch:
+    """One statement or file being looked at; a `Watch` of scripts/migrations/batch.py.
+
+    seen: who was in the way at the last look that saw a wait; kept for the error of a statement that failed waiting.
+    """
+
+    def __init__(self, observer: Observer, label: str, report: Report) -> None:
+        self._observer = observer
+        self._label = label
+        self._report = report
+        self._told: set[tuple[object, ...]] = set()
+        self._began = time.monotonic()
+        self._next = 0.0
+        self._empty_looks = 0
+        self.wait: Wait | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two looks."""
+        return self._observer.first_look_s
+
+    @property
+    def seen(self) -> tuple[Blocker, ...]:
+        """Who was in the way, heads first."""
+        return () if self.wait is None else self.wait.blockers
+
+    @property
+    def seen_text(self) -> str:
+        """`seen`, one a line; empty when nobody was seen."""
+        return "\n".join(str(blocker) for blocker in self.seen)
+
+    def look(self) -> None:
+        """Look, if it is time. Raises nothing but what ends the process."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        # A long build is looked at less and less often: each look takes every partition of the lock table for a moment.
+        self._next = now + min(max(0.0, (now - self._began) / 10), _LONGEST_PAUSE_S)
+        # Whoever looks on never harms; what can fail here is the report itself (a closed stderr).
+        with suppress(Exception):
+            self._take(self._observer.look_quietly(self._report))
+
+    def _take(self, wait: Wait | None) -> None:
+        if wait is None:
+            # The first empty look may be the one that came just after the statement gave up.
+            self._empty_looks += 1
+            if self._empty_looks > 1:
+                self.wait = None
+            return
+        self._empty_looks = 0
+        self.wait = wait
+        if wait.key not in self._told:
+            self._told.add(wait.key)
+            self._report(f"{self._label}: {wait}")
+
+
+class _Late(Exception):  # noqa: N818 - a signal inside this module, not an error
+    """The second connection did not answer in time."""
+
+
+class _Patience:
+    """A `Watch` that gives up: raising is its purpose, unlike that of others."""
+
+    interval_s = 0.05
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+
+    def look(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise _Late
+
+
+def _late() -> psycopg.Error:
+    import psycopg
+
+    return psycopg.OperationalError("no answer in time")
