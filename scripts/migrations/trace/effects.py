@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.trace.model import LockTaken, strength
+from scripts.migrations.trace.model import strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scripts.migrations.trace.known import Known
     from scripts.migrations.trace.messages import Told
-    from scripts.migrations.trace.model import Effect
+    from scripts.migrations.trace.model import Effect, LockTaken
     from scripts.migrations.trace.probe import Answer, Seen
 
 _ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
@@ -54,7 +54,7 @@ class Judge:
     def locks(self) -> tuple[LockTaken, ...]:
         """What was locked since, the strongest first."""
         taken = [
-            self._lock(oid, mode)
+            self.known.lock(oid, mode)
             for oid, seen in self.after.items()
             for mode in seen.modes
             if oid not in self.before or mode not in self.before[oid].modes
@@ -121,11 +121,6 @@ class Judge:
     def labels(self, oids: Iterable[int]) -> tuple[str, ...]:
         """Names, in order."""
         return tuple(sorted(self.known.label(oid) for oid in oids))
-
-    def _lock(self, oid: int, mode: str) -> LockTaken:
-        table = self.known.table_of(oid)
-        on = self.known.label(table) if table in self.known.relations else ""
-        return LockTaken(self.known.label(oid), self.known.relations[oid].kind, mode, on)
 
     def _new_modes(self, oid: int, seen: Seen) -> set[str]:
         earlier = self.before.get(oid)

@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.trace.model import LockTaken
 from scripts.migrations.trace.probe import FIRST_USER_OID, UNPREPARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from psycopg.pq.abc import PGresult
+
+    from scripts.migrations.trace.model import Source
 
 READ = UNPREPARED.names(FIRST_USER_OID - 1)
 _TOAST = "pg_toast_"
@@ -62,6 +65,24 @@ class Known:
         """`schema.name`."""
         relation = self.relations[oid]
         return f"{self.schemas.get(relation.schema, '?')}.{relation.name}"
+
+    def lock(self, oid: int, mode: str, *, source: Source = "measured") -> LockTaken:
+        """A lock of this relation, for a trace."""
+        table = self.table_of(oid)
+        on = self.label(table) if table in self.relations else ""
+        return LockTaken(self.label(oid), self.relations[oid].kind, mode, on, source)
+
+    def find(self, schema: str, name: str) -> int:
+        """The oid of a relation by its name as a file gives it, 0 for none.
+
+        Args:
+            schema: empty for an unqualified name: then public's, or the only one of that name.
+            name: without the schema.
+        """
+        found = {self.schemas.get(row.schema, ""): oid for oid, row in self.relations.items() if row.name == name}
+        if schema:
+            return found.get(schema, 0)
+        return next(iter(found.values())) if len(found) == 1 else found.get("public", 0)
 
     def table_of(self, oid: int) -> int:
         """The table of an index, or of TOAST data and its index; 0 when it stands for itself."""

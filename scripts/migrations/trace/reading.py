@@ -1,0 +1,109 @@
+"""From the answers to a woven text to a trace of its file.
+
+Owns: which answer belongs to which statement, how long each took, and what was held while later ones ran.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.migrations.trace.effects import Judge, counts_rows
+from scripts.migrations.trace.known import Known, relations_of, value
+from scripts.migrations.trace.messages import Listener, Told
+from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
+from scripts.migrations.trace.probe import Answer, read_answer
+from scripts.migrations.trace.words import words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg.pq.abc import PGresult
+
+    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.trace.weave import Woven
+    from scripts.parser.statements import Statement
+
+_EXCLUSIVE = "AccessExclusiveLock"
+# What traffic uses by name: tables, partitioned ones, materialized and other views, foreign tables.
+_ANSWERS_TRAFFIC = frozenset("rpmvf")
+
+
+class Reading:
+    """One file's answers, statement by statement."""
+
+    def __init__(self, known: Known, listener: Listener, names: PGresult) -> None:
+        self._known, self._listener = known, listener
+        self._sent = float(value(names, 2) or 0)
+        new = relations_of(value(names, 0))
+        self._new_names = frozenset(
+            relation.name for oid, relation in new.items() if oid not in known.relations and relation.kind in "rmp"
+        )
+        self.locked: frozenset[int] = frozenset()
+
+    def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven) -> FileTrace:
+        """Every statement, and what was held."""
+        traces: list[StatementTrace] = []
+        starts: dict[int, float] = {}
+        last = Answer(self._sent, self._sent)
+        for statement, at in zip(file.statements, woven.answers, strict=True):
+            asked = woven.probes.get(statement.index)
+            if asked is None:
+                traces.append(_bare(statement, None))
+                continue
+            answer = read_answer(results[asked], last)
+            starts[statement.index] = last.ended
+            duration_us = max(0, round((answer.began - last.ended) * 1_000_000))
+            told = self._listener.told_of(statement.index)
+            if not answer.changed and told is None and not counts_rows(statement.kind):
+                traces.append(_bare(statement, duration_us))
+            else:
+                judge = Judge(
+                    self._known,
+                    before=last,
+                    after=answer,
+                    told=told or Told(),
+                    kind=statement.kind,
+                    new_names=self._new_names,
+                )
+                traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
+            last = answer
+        self.locked = frozenset(last.relations) & self._known.relations.keys()
+        return FileTrace(tuple(traces), _held(traces, starts, last.began), self._listener.unplaced)
+
+
+def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | None) -> StatementTrace:
+    return StatementTrace(
+        statement.index,
+        statement.line,
+        words_of(statement),
+        duration_us,
+        locks=judge.locks(),
+        effect=judge.effect(),
+        rewritten=judge.labels(judge.rewritten),
+        truncated=judge.labels(judge.truncated),
+        scanned=judge.labels(judge.scanned),
+        built=tuple(sorted(judge.built)),
+        proved=tuple(judge.told.proved),
+        rows=judge.rows(tagged),
+        notices=tuple(judge.told.notices),
+    )
+
+
+def _bare(statement: Statement, duration_us: int | None) -> StatementTrace:
+    """One that locked nothing and of which nothing was told. None: a setting."""
+    return StatementTrace(statement.index, statement.line, words_of(statement), duration_us)
+
+
+def _held(traces: Sequence[StatementTrace], starts: dict[int, float], ended: float) -> tuple[HeldLock, ...]:
+    last = traces[-1].index if traces else 0
+    return tuple(
+        HeldLock(
+            lock.relation,
+            trace.index,
+            last - trace.index,
+            max(0, round((ended - starts[trace.index]) * 1_000_000)),
+        )
+        for trace in traces
+        for lock in trace.locks
+        if lock.mode == _EXCLUSIVE and lock.relkind in _ANSWERS_TRAFFIC
+    )
