@@ -5,6 +5,8 @@ Never imports `scripts`: Nox lives outside the environments it makes.
 
 from __future__ import annotations
 
+import os
+
 import nox
 
 nox.needs_version = ">=2026.4"
@@ -60,3 +62,12 @@ def types(session: nox.Session) -> None:
     """Strict types over the product, its tests and its task files."""
     _install(session, DEV)
     session.run("mypy")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the migration engine against a bare loop, on a server of its own, and print the table (--help: options)."""
+    _install(session, DEV)
+    paths = os.pathsep.join(("tests", "."))
+    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": paths}, interrupt_timeout=STOP_SECONDS,
+                terminate_timeout=STOP_SECONDS)  # fmt: skip

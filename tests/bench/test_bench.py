@@ -1,0 +1,69 @@
+"""The bench: it runs, every line is told, and a target that is not reached is said so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from bench.measure import Line, in_turn, ratios, render_table
+from bench.table import Size, measure
+
+from scripts.settings import Settings
+
+if TYPE_CHECKING:
+    from scripts.server.model import Server
+
+
+def test_every_line_is_measured(server: Server) -> None:
+    """The bench runs from end to end on a server, with a round of each and folders of a few files."""
+    told: list[str] = []
+    lines = list(measure(server, Settings(), Size(rounds=1, few=10, many=30), told.append))
+    assert len(told) == 5
+    assert len({line.what for line in lines}) == len(lines) == 19
+    assert all(value >= 0 for line in lines for value in line.values if line.unit != "bytes")
+    targets = {line.what: line.most for line in lines if line.most is not None}
+    assert targets == {
+        "apply ours: engine over bare": 1.2,
+        "apply ours: engine, traced, over bare": 1.5,
+        "nothing to do: ours": 10,
+        "nothing to do: 10 files": 500,
+        "nothing to do: 30 files": 500,
+        "time for a file, 30 over 10": 1.3,
+        "peak memory for one more file": 4096,
+    }
+
+
+def test_a_target_is_met_or_not() -> None:
+    """The median is judged, and the table says which."""
+    lines = [
+        Line("quick", (1.0, 9.0, 1.1), "times", 1.2),
+        Line("slow", (1.3,), "times", 1.2),
+        Line("long", (1234.56,), "ms"),
+        Line("large", (5000.0,), "bytes", 4096),
+    ]
+    assert render_table(lines) == (
+        "           median     least … most  target\n"
+        "quick  1.10 times      1.00 … 9.00   ≤ 1.2  met\n"
+        "slow   1.30 times      1.30 … 1.30   ≤ 1.2  NOT met\n"
+        "long    1234.6 ms  1234.6 … 1234.6\n"
+        "large  5000 bytes      5000 … 5000  ≤ 4096  NOT met"
+    )
+    assert [line.verdict for line in lines] == ["met", "NOT met", "", "NOT met"]
+    assert lines[1].as_json() == {
+        "what": "slow", "unit": "times", "median": "1.300", "values": ["1.300"],
+        "target": "1.200", "verdict": "NOT met",
+    }  # fmt: skip
+
+
+def test_candidates_take_turns_and_the_first_round_is_not_counted() -> None:
+    """Nobody is always first, and everybody's caches are warm."""
+    order: list[str] = []
+
+    def candidate(name: str, seconds: float) -> float:
+        order.append(name)
+        return seconds + len(order) / 100
+
+    found = in_turn(2, {"a": lambda: candidate("a", 1), "b": lambda: candidate("b", 2)})
+    assert "".join(order) == "abbaab"
+    assert found == {"a": [pytest.approx(1.04), pytest.approx(1.05)], "b": [pytest.approx(2.03), pytest.approx(2.06)]}
+    assert ratios([2.0, 3.0], [1.0, 2.0]) == (2.0, 1.5)
