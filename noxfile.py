@@ -66,7 +66,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure the migration engine against a bare loop, on a server of its own, and print the table (--help: options)."""
+    """The migration engine against a bare loop, on a server of its own: prints a table (`-- --help` for options)."""
     _install(session, DEV)
     paths = os.pathsep.join(("tests", "."))
     session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": paths}, interrupt_timeout=STOP_SECONDS,
