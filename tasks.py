@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
 JSON = {"json": "print JSON on stdout"}
+ROW_DATA = {"show-row-data": "after a failure print what the server said about rows; on a terminal alone, never in CI"}
 REPAIR = {"file": "its name, with the ending", "reason": "why, for whoever reads the ledger in a year"} | JSON
 
 
@@ -39,10 +40,10 @@ def lint(_: Context, only: list[str], json: bool = False) -> None:  # noqa: FBT0
     _run("lint", only=only, json=json)
 
 
-@task(help=JSON)
-def migrate(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+@task(help=ROW_DATA | JSON)
+def migrate(_: Context, show_row_data: bool = False, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
     """Apply what is pending, in order, one runner at a time."""
-    _run("migrate", json=json)
+    _run("migrate", show_row_data=show_row_data, json=json)
 
 
 @task(help=JSON)
@@ -51,10 +52,12 @@ def status(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - th
     _run("status", json=json)
 
 
-@task(help={"trace": "try it on a throw-away copy, and show what each statement locks and does there"} | JSON)
-def plan(_: Context, trace: bool = False, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+@task(
+    help={"trace": "try it on a throw-away copy, and show what each statement locks and does there"} | ROW_DATA | JSON
+)
+def plan(_: Context, trace: bool = False, show_row_data: bool = False, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
     """Say what `migrate` would run; nothing is run in the database."""
-    _run("plan", trace=trace, json=json)
+    _run("plan", trace=trace, show_row_data=show_row_data, json=json)
 
 
 @task(help=JSON)

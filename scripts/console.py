@@ -1,6 +1,7 @@
 """The edge: reads the settings, runs a command, prints, and turns whatever happens into an exit code.
 
-Promises: results on stdout, progress on stderr; no traceback for bad data, no row data or secret in any message.
+Promises: results on stdout, progress on stderr; no traceback for bad data, no row data or secret in any message; row
+data is shown when it is asked for, on a terminal, and never in CI.
 Never: decides anything about migrations, gates or evidence.
 """
 
@@ -11,12 +12,17 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors.base import ExitCode, Interrupted, ProjectError
+from scripts.errors.row_data import RowData, RowDataRefusedError
 from scripts.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scripts.run.commands import Command
+    from scripts.settings import Settings
+
+# Options that are the edge's own; no command sees them.
+_OURS = frozenset({"json", "show_row_data"})
 
 
 def main(command: str, **options: object) -> NoReturn:
@@ -38,6 +44,9 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
         return stop.exit_code
     except ProjectError as error:
         _say(str(error))
+        row_data = getattr(error, "row_data", None)
+        if options.get("show_row_data") and isinstance(row_data, RowData) and row_data and sys.stderr.isatty():
+            _say(f"row data, shown on this terminal and kept nowhere:\n{row_data.reveal()}")
         return int(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
@@ -56,8 +65,18 @@ def _run(command: str, options: Mapping[str, object]) -> int:
     run: Command = COMMANDS[command]
     with ending_on_signals():
         settings = read_settings()
+        if options.get("show_row_data"):
+            _require_a_reader(settings)
         voice = Voice(_print, _say, json=bool(options.get("json")), color=settings.color and sys.stdout.isatty())
-        return run(settings, voice, **{name: value for name, value in options.items() if name != "json"})
+        return run(settings, voice, **{name: value for name, value in options.items() if name not in _OURS})
+
+
+def _require_a_reader(settings: Settings) -> None:
+    """Row data is for a person at a terminal, asked before anything runs."""
+    if settings.ci:
+        raise RowDataRefusedError.in_ci()
+    if not sys.stderr.isatty():
+        raise RowDataRefusedError.no_terminal()
 
 
 def _print(text: str) -> None:

@@ -6,7 +6,12 @@ Promises: not in str, repr, a traceback's locals, a copy, or a pickle.
 
 from __future__ import annotations
 
+import re
+
 from scripts.errors.base import ExitCode, ProjectError
+
+# Escape sequences in a row must not reach the terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class RowData:
@@ -19,11 +24,11 @@ class RowData:
         self._parts = parts
 
     def reveal(self) -> str:
-        """The labelled texts, one below the other; empty when there are none."""
+        """The labelled texts, one below the other; empty when there are none. A row cannot move the cursor."""
         width = max((len(label) for label, _ in self._parts), default=0)
         lines: list[str] = []
         for label, text in self._parts:
-            first, *rest = text.split("\n")
+            first, *rest = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).split("\n")
             lines.append(f"  {label:<{width}}  {first}")
             lines.extend(f"  {'':<{width}}  {line}" for line in rest)
         return "\n".join(lines)

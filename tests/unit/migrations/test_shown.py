@@ -85,6 +85,7 @@ def test_row_data_is_in_no_text() -> None:
     assert not pickle.loads(data)  # noqa: S301 - made above
     assert kept.reveal() == "  detail   Key (pan)=(4111)\n           second line\n  context  x"
     assert not RowData()
+    assert RowData((("detail", "a\tb\x1b[2Jc"),)).reveal() == "  detail  a\tb\\x1b[2Jc"
 
 
 def test_the_refusals() -> None:
