@@ -93,18 +93,28 @@ def _file_lines(file: AppliedFile, sizes: Mapping[str, TableSize], *, color: boo
     trace = file.trace
     if trace is None or not trace.complete:
         return [*lines, "  not traced: the file changes its session in a way that the questions do not survive"]
+    width = max((len(escape(statement.kind)) for statement in trace.statements), default=0)
     for statement in trace.statements:
-        lines += [f"  {line}".rstrip() for line in _statement_lines(statement, sizes, color=color)]
+        lines += [f"  {line}".rstrip() for line in _statement_lines(statement, sizes, width, color=color)]
     lines += [f"  {_held(lock, trace)}" for lock in trace.held]
     lines += [f"  {_notice(notice)}" for notice in trace.unplaced]
-    return [*lines, *(f"  note   {escape(note)}" for note in file.notes)]
+    return [*lines, *(f"  note     {escape(note)}" for note in file.notes)]
 
 
-def _statement_lines(statement: StatementTrace, sizes: Mapping[str, TableSize], *, color: bool) -> Iterator[str]:
+def _statement_lines(
+    statement: StatementTrace, sizes: Mapping[str, TableSize], width: int, *, color: bool
+) -> Iterator[str]:
     took = "-" if statement.duration_us is None else f"{statement.duration_us / 1000:.1f} ms"
     word = _EFFECTS[statement.effect]
     rows = "" if statement.rows is None else f"{statement.rows} row{'' if statement.rows == 1 else 's'}"
-    parts = [f"line {statement.line:<4}", escape(statement.kind), took, word, rows, _SOURCES[statement.source]]
+    parts = [
+        f"line {statement.line:<4}",
+        f"{escape(statement.kind):<{width}}",
+        f"{took:>9}",
+        word,
+        rows,
+        _SOURCES[statement.source],
+    ]
     head = _GAP.join(part for part in parts if part)
     yield f"{_RED}{head}{_RESET}" if color and statement.effect in ("rewrite", "truncate") else head
     for verb, names in (
@@ -141,7 +151,8 @@ def _phase(phase: PhaseSeen) -> str:
     waits = "" if phase.granted or not phase.mode else "waiting for "
     where = f"{waits}{mode_words(phase.mode)} on {escape(phase.relation)}" if phase.mode else escape(phase.relation)
     between = f"{phase.first_us / 1000:.0f} to {phase.last_us / 1000:.0f} ms"
-    return _GAP.join(part for part in (escape(phase.phase), where, between, f"seen {phase.samples} times") if part)
+    often = "once" if phase.samples == 1 else f"{phase.samples} times"
+    return _GAP.join(part for part in (escape(phase.phase), where, between, often) if part)
 
 
 def _held(lock: HeldLock, trace: FileTrace) -> str:
