@@ -38,6 +38,15 @@ class RunnerLockedError(MigrationError):
             help="wait for it to end, or raise RUNNER_LOCK_TIMEOUT_MS",
         )
 
+    @classmethod
+    def building(cls, holder: str, *, waited_ms: int) -> RunnerLockedError:
+        """The holder, perhaps orphaned by its client, was still building an index when even a build's budget ended."""
+        return cls(
+            "another runner's session is still building an index on this database",
+            facts=[("holder", holder), ("waited", f"{waited_ms} ms")],
+            help="wait for the build to end, or raise INDEX_TIMEOUT_MS; pg_cancel_backend ends one that nobody wants",
+        )
+
 
 class RunnerLockLostError(MigrationError):
     """The session let go of the runner lock while a file ran."""
@@ -56,9 +65,10 @@ class RunnerLockLostError(MigrationError):
 
 
 class PoolerError(MigrationError):
-    """Statements of one connection reach different backends."""
+    """The session is not ours alone: something between lends its backend to others."""
 
     kind = "pooler"
+    _HELP = "point DATABASE_URL at the server itself, or at a pool in session mode"
 
     @classmethod
     def found(cls, first_pid: int, second_pid: int) -> PoolerError:
@@ -66,7 +76,25 @@ class PoolerError(MigrationError):
         return cls(
             "a pooler in transaction mode stands between the runner and the server",
             facts=[("expected", f"backend {first_pid} throughout"), ("found", f"backend {second_pid}")],
-            help="point DATABASE_URL at the server itself, or at a pool in session mode",
+            help=cls._HELP,
+        )
+
+    @classmethod
+    def shared(cls, pid: int) -> PoolerError:
+        """Another connection was given the backend while the first one was connected to it."""
+        return cls(
+            "a pooler in transaction mode stands between the runner and the server",
+            facts=[("expected", f"backend {pid} for one connection"), ("found", "a second connection got it too")],
+            help=cls._HELP,
+        )
+
+    @classmethod
+    def not_tested(cls, why: str) -> PoolerError:
+        """It could not be found out whether sessions hold; so they are taken not to. `why`: no secret, no message."""
+        return cls(
+            "something stands between the runner and the server, and it does not show that a session stays a session",
+            facts=[("expected", "a backend for each connection, as in a pool's session mode"), ("found", why)],
+            help=f"{cls._HELP} with two connections to spare",
         )
 
 

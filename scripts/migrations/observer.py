@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.beside import ask, connect_beside
 from scripts.migrations.blockers import blockers_query, read_wait
 
 if TYPE_CHECKING:
@@ -24,38 +24,12 @@ if TYPE_CHECKING:
     from scripts.migrations.blockers import Blocker, Wait
     from scripts.migrations.model import Report
 
-APPLICATION = "parity-runner observer"
 FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.1, 2.0
-_ANSWER_S = 1.0
-_CONNECT_S = 2
 # A look that meets a lock itself must give up before the server's deadlock detection (1 s) ends what is looked at.
 _SETTINGS = (
     b"SET client_encoding = 'UTF8'; SET lock_timeout = 300; SET statement_timeout = 800; SET idle_session_timeout = 0;"
     b" SET default_transaction_isolation = 'read committed'; SET role = 'none'"
 )
-
-
-def connect_beside(conn: psycopg.Connection[Any], *, application: str = APPLICATION) -> psycopg.Connection[Any]:
-    """Another connection to the same database, the same way; the caller closes it.
-
-    Raises:
-        psycopg.Error: it cannot be had.
-    """
-    import psycopg
-
-    info = conn.info
-    # Of several hosts in the DSN, the one that the first connection reached.
-    place: dict[str, Any] = {"host": info.host, "port": info.port}
-    if info.hostaddr and not info.host.startswith("/"):
-        place["hostaddr"] = info.hostaddr
-    return psycopg.connect(
-        info.dsn,
-        password=info.password or None,
-        autocommit=True,
-        application_name=application,
-        connect_timeout=_CONNECT_S,
-        **place,
-    )
 
 
 class Observer:
@@ -81,20 +55,21 @@ class Observer:
         self._connect = connect or (lambda: connect_beside(conn))
         self._second: psycopg.Connection[Any] | None = None
         self._blind = False
-        self._told = False
+        self._said_blind = False
+        self._told: set[tuple[object, ...]] = set()
         self.first_look_s = (
             FIRST_LOOK_S if lock_timeout_ms is None else max(0.01, min(FIRST_LOOK_S, lock_timeout_ms / 3000))
         )
 
     @contextmanager
-    def watching(self, label: str, report: Report) -> Iterator[BlockerWatch]:
+    def watching(self, label: str, report: Report) -> Iterator[Watching]:
         """A watch for `execute_batch`, for one file or statement.
 
         Args:
             label: what is running, such as `0026_x.sql` or `0027_y.sql:12`.
             report: told each new set of blockers once.
         """
-        yield BlockerWatch(self, label, report)
+        yield Watching(self, label, report)
 
     def blockers(self) -> tuple[Blocker, ...]:
         """Who is in the way at this moment: heads first; empty when the backend does not wait for a lock.
@@ -120,16 +95,7 @@ class Observer:
         Raises:
             psycopg.Error: the connection cannot be had, is lost, the server refuses, or does not answer in time.
         """
-        conn = self._opened()
-        try:
-            results = execute_batch(conn, query, watch=_Patience(_ANSWER_S))
-        except BatchError as exc:
-            raise exc.error from None
-        except _Late:
-            conn.close()
-            raise _late() from None
-        value = results[-1].get_value(0, 0) if results[-1].ntuples else None
-        return "" if value is None else value.decode(errors="replace")
+        return ask(self._opened(), query)
 
     def look_quietly(self, report: Report) -> Wait | None:
         """`look`, but a failure means None and is said once; a connection that is gone is not asked again."""
@@ -142,12 +108,20 @@ class Observer:
         except (psycopg.Error, ValueError, KeyError, TypeError) as exc:
             # A server's refusal (its own lock timeout, say) may pass; a connection that is gone is tried no more.
             self._blind = self._second is None or self._second.closed
-            if not self._told:
-                self._told = True
+            if not self._said_blind:
+                self._said_blind = True
                 sqlstate = getattr(exc, "sqlstate", None)
                 why = f"SQLSTATE {sqlstate}" if sqlstate else type(exc).__name__
                 report(f"who is in the way cannot be seen from a second connection ({why}); going on without")
             return None
+
+    def is_new(self, label: str, wait: Wait) -> bool:
+        """Whether this wait has not been told before; a file that is tried again meets the same ones again."""
+        key = (label, *wait.key)
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True
 
     def close(self) -> None:
         """Close the second connection, if there is one."""
@@ -165,17 +139,11 @@ class Observer:
     def _opened(self) -> psycopg.Connection[Any]:
         if self._second is None:
             self._second = self._connect()
-            try:
-                execute_batch(self._second, _SETTINGS, watch=_Patience(_ANSWER_S))
-            except BatchError as exc:
-                raise exc.error from None
-            except _Late:
-                self._second.close()
-                raise _late() from None
+            ask(self._second, _SETTINGS)
         return self._second
 
 
-class BlockerWatch:
+class Watching:
     """One statement or file being looked at; a `Watch` of scripts/migrations/batch.py.
 
     seen: who was in the way at the last look that saw a wait; kept for the error of a statement that failed waiting.
@@ -185,7 +153,6 @@ class BlockerWatch:
         self._observer = observer
         self._label = label
         self._report = report
-        self._told: set[tuple[object, ...]] = set()
         self._began = time.monotonic()
         self._next = 0.0
         self._empty_looks = 0
@@ -226,29 +193,5 @@ class BlockerWatch:
             return
         self._empty_looks = 0
         self.wait = wait
-        if wait.key not in self._told:
-            self._told.add(wait.key)
+        if self._observer.is_new(self._label, wait):
             self._report(f"{self._label}: {wait}")
-
-
-class _Late(Exception):  # noqa: N818 - a signal inside this module, not an error
-    """The second connection did not answer in time."""
-
-
-class _Patience:
-    """A `Watch` that gives up: raising is its purpose, unlike that of others."""
-
-    interval_s = 0.05
-
-    def __init__(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds
-
-    def look(self) -> None:
-        if time.monotonic() >= self._deadline:
-            raise _Late
-
-
-def _late() -> psycopg.Error:
-    import psycopg
-
-    return psycopg.OperationalError("no answer in time")
