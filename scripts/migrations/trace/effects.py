@@ -62,16 +62,20 @@ class Judge:
         return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
 
     def _truncated(self) -> set[int]:
-        """Tables that were emptied: a new file on disk, and the old one was not read."""
+        """Tables that were emptied: a new file on disk, and the old one was read for its indexes' sake at most."""
         if self.kind == "TruncateStmt":
             return self._tables(self.moved)
         if self.kind not in _PROGRAMS:
             return set()
-        return {
-            oid
-            for oid in self._tables(self.moved)
-            if oid not in self.scans and self.known.relations[oid].name not in self.told.rewriting
-        }
+        return {oid for oid in self._tables(self.moved) if self._is_emptied(oid)}
+
+    def _is_emptied(self, oid: int) -> bool:
+        """Inside a program: nobody tells of a TRUNCATE, nor of a CLUSTER, but CLUSTER reads what it copies."""
+        relation = self.known.relations[oid]
+        if relation.kind == "m" or relation.name in self.told.rewriting:
+            return False
+        reads = sum(self._delta(other, "scans") for other in self.scans if oid in (other, self.known.table_of(other)))
+        return reads <= sum(table == relation.name for _, table in self.told.building)
 
     def _scanned(self) -> set[int]:
         """Tables that were read from end to end, and not rewritten."""
