@@ -18,7 +18,14 @@ from scripts.digest import digest_of, sha256_hex
 from scripts.errors.history import FileNameError, FileTextError
 from scripts.migrations.marker import has_marker
 from scripts.migrations.sums import require_sums
-from scripts.parser.statements import Statement, file_digest, parse_statements, statement_digests
+from scripts.parser.statements import (
+    Excerpt,
+    Statement,
+    cut_statements,
+    file_digest,
+    parse_statements,
+    statement_digests,
+)
 
 _NAME = re.compile(r"([0-9]{4,6})_[A-Za-z0-9_-]+\.sql")
 _BOM = b"\xef\xbb\xbf"
@@ -67,7 +74,7 @@ class MigrationFile:
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:
-        """The parsed statements, in order.
+        """The parsed statements, in order, trees and all.
 
         Raises:
             HistoryError: PostgreSQL's grammar refuses the text, or it is not SQL alone.
@@ -75,14 +82,23 @@ class MigrationFile:
         return parse_statements(self.text, where=self.name)
 
     @cached_property
+    def excerpts(self) -> tuple[Excerpt, ...]:
+        """The statements without their trees, in order: enough for most of what is asked of a file, and much cheaper.
+
+        Raises:
+            HistoryError: PostgreSQL's grammar refuses the text, or it is not SQL alone.
+        """
+        return cut_statements(self.text, where=self.name)
+
+    @cached_property
     def no_tx(self) -> bool:
         """Whether the marker stands before the first statement."""
-        return has_marker(self.text, self.statements[0].offset if self.statements else len(self.text))
+        return has_marker(self.text, self.excerpts[0].offset if self.excerpts else len(self.text))
 
     @cached_property
     def statement_count(self) -> int:
         """How many statements there are; still known after `release`."""
-        return len(self.statements)
+        return len(self.excerpts)
 
     @cached_property
     def statements_digest(self) -> str:
@@ -91,7 +107,7 @@ class MigrationFile:
         Raises:
             HistoryError: PostgreSQL's grammar refuses the text.
         """
-        spans = [(statement.offset, statement.end) for statement in self.statements]
+        spans = [(excerpt.offset, excerpt.end) for excerpt in self.excerpts]
         return file_digest(statement_digests(self.text, spans), no_tx=self.no_tx)
 
     def release(self) -> None:
@@ -102,9 +118,9 @@ class MigrationFile:
         Raises:
             HistoryError: PostgreSQL's grammar refuses the text.
         """
-        if "statements" in self.__dict__:
+        if "excerpts" in self.__dict__:
             _ = self.no_tx, self.statement_count, self.statements_digest
-        for name in ("text", "statements"):
+        for name in ("text", "excerpts", "statements"):
             self.__dict__.pop(name, None)
 
 

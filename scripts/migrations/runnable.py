@@ -16,6 +16,7 @@ from scripts.parser.statements import (
     body_statements,
     body_text,
     copies_client_stream,
+    is_plain,
     is_transaction_control,
     may_need_no_transaction,
     needs_no_transaction,
@@ -53,22 +54,23 @@ def require_runnable(file: MigrationFile) -> None:
     Raises:
         HistoryError: the first statement that may not stand there, by its line.
     """
-    if not file.statements:
+    if not file.excerpts:
         raise FileTextError.empty(file.name)
-    positions = Positions(file.text)
-    for statement in file.statements:
-        _require_no_transaction_control(file, statement, positions)
-        stream = copies_client_stream(statement)
-        if stream is not None:
-            raise CopyStreamError.of(stream, **_place(file, statement.offset, positions))
-        if file.no_tx:
-            _require_fit_for_no_tx(file, statement, positions)
-        else:
-            reason = needs_no_transaction(statement)
-            if reason is not None:
-                raise MarkerError.missing(reason, **_place(file, statement.offset, positions))
-    if file.no_tx and not any(_earns_marker(statement) for statement in file.statements):
-        raise MarkerError.useless(where=file.name)
+    if file.no_tx:
+        for statement in file.statements:
+            _require_no_client(file, statement)
+            _require_fit_for_no_tx(file, statement)
+        if not any(_earns_marker(statement) for statement in file.statements):
+            raise MarkerError.useless(where=file.name)
+        return
+    for excerpt in file.excerpts:
+        if is_plain(excerpt.text):
+            continue  # nine of ten: no tree is made of them
+        statement = excerpt.parsed(where=file.name)
+        _require_no_client(file, statement)
+        reason = needs_no_transaction(statement)
+        if reason is not None:
+            raise MarkerError.missing(reason, **_place(file, statement.offset))
 
 
 def statement_words(statement: Statement) -> str:
@@ -83,10 +85,18 @@ def statement_words(statement: Statement) -> str:
     return " ".join(words) or statement.kind
 
 
-def _require_no_transaction_control(file: MigrationFile, statement: Statement, positions: Positions) -> None:
+def _require_no_client(file: MigrationFile, statement: Statement) -> None:
+    """Nothing that belongs to whoever holds the connection: its transaction, its stream."""
+    _require_no_transaction_control(file, statement)
+    stream = copies_client_stream(statement)
+    if stream is not None:
+        raise CopyStreamError.of(stream, **_place(file, statement.offset))
+
+
+def _require_no_transaction_control(file: MigrationFile, statement: Statement) -> None:
     if is_transaction_control(statement):
         word = transaction_word(statement.node)
-        raise TransactionControlError.of(word, **_place(file, statement.offset, positions))
+        raise TransactionControlError.of(word, **_place(file, statement.offset))
     if statement.kind != "DoStmt":
         # A procedure may COMMIT when it is called from elsewhere; inside our transaction the server refuses it.
         return
@@ -97,23 +107,24 @@ def _require_no_transaction_control(file: MigrationFile, statement: Statement, p
     found = body_statements(statement)
     for inner in found:
         if inner.depth == 0 and inner.kind in ("COMMIT", "ROLLBACK"):
-            raise TransactionControlError.of(f"{inner.kind} in DO", **_place(file, inner.offset, positions))
+            raise TransactionControlError.of(f"{inner.kind} in DO", **_place(file, inner.offset))
     if not found:
         # U&'…' with escapes: a body that is hidden from us is not given the benefit of the doubt.
         word = "COMMIT" if "commit" in body else "ROLLBACK"
-        raise TransactionControlError.of(f"{word} in DO", **_place(file, statement.offset, positions))
+        raise TransactionControlError.of(f"{word} in DO", **_place(file, statement.offset))
 
 
-def _require_fit_for_no_tx(file: MigrationFile, statement: Statement, positions: Positions) -> None:
+def _require_fit_for_no_tx(file: MigrationFile, statement: Statement) -> None:
     if may_need_no_transaction(statement) is None:
-        raise MarkerError.mixed(statement_words(statement), **_place(file, statement.offset, positions))
+        raise MarkerError.mixed(statement_words(statement), **_place(file, statement.offset))
     if statement.kind == "IndexStmt" and not statement.node.idxname:
-        raise MarkerError.unnamed_index(**_place(file, statement.offset, positions))
+        raise MarkerError.unnamed_index(**_place(file, statement.offset))
 
 
 def _earns_marker(statement: Statement) -> bool:
     return statement.kind != "VariableSetStmt" and may_need_no_transaction(statement) is not None
 
 
-def _place(file: MigrationFile, offset: int, positions: Positions) -> dict[str, str]:
+def _place(file: MigrationFile, offset: int) -> dict[str, str]:
+    positions = Positions(file.text)
     return {"where": positions.label(file.name, offset), "source": positions.caret(offset)}

@@ -35,6 +35,22 @@ _TRANSACTION_WORDS = {
     "TRANS_STMT_COMMIT_PREPARED": "COMMIT PREPARED",
     "TRANS_STMT_ROLLBACK_PREPARED": "ROLLBACK PREPARED",
 }
+# How a statement begins that neither controls a transaction nor streams to the client nor runs a block, and what must
+# be written in it for the server to refuse it in a transaction all the same. A keyword has one spelling, in any case.
+_PLAIN_HEADS = (
+    "create", "alter", "drop", "comment", "grant", "revoke", "insert", "update", "delete", "select", "with", "set",
+)  # fmt: skip
+_SPECIAL_WORDS = ("concurrently", "database", "tablespace", "subscription", "system")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a statement may stand in any transaction, as its words alone tell: False means that its tree must tell.
+
+    Args:
+        text: one statement that the grammar takes, from its first token on.
+    """
+    folded = text.lower()
+    return folded.startswith(_PLAIN_HEADS) and not any(word in folded for word in _SPECIAL_WORDS)
 
 
 def needs_no_transaction(statement: Statement) -> str | None:

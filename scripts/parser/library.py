@@ -54,6 +54,19 @@ class _Answer(Structure):
     _fields_ = (("bytes", _Bytes), ("stderr", c_char_p), ("error", POINTER(_Error)))
 
 
+class _Span(Structure):
+    _fields_ = (("start", c_int), ("length", c_int))
+
+
+class _Split(Structure):
+    _fields_ = (
+        ("spans", POINTER(POINTER(_Span))),
+        ("count", c_int),
+        ("stderr", c_char_p),
+        ("error", POINTER(_Error)),
+    )
+
+
 class _Deparsed(Structure):
     _fields_ = (("query", c_char_p), ("error", POINTER(_Error)))
 
@@ -66,6 +79,27 @@ def parse(data: bytes) -> Any:
         google.protobuf.message.DecodeError: the tree is too deep to be read back.
     """
     return message_class("ParseResult").FromString(_answer(_library().pg_query_parse_protobuf, data))
+
+
+def split(data: bytes) -> list[int]:
+    """First byte and byte behind the last of every statement, flat. The whole grammar is applied; no tree comes of it.
+
+    Raises:
+        LibraryError: the grammar refuses it.
+    """
+    library = _library()
+    result = library.pg_query_split_with_parser(data)
+    try:
+        _require_no_error(result)
+        found: list[int] = []
+        for pointer in result.spans[: result.count]:
+            span = pointer.contents
+            start, length = span.start, span.length
+            # A length of zero means "to the end of the text".
+            found += (start, start + length if length else len(data))
+        return found
+    finally:
+        library.pg_query_free_split_result(result)
 
 
 def scan(data: bytes) -> list[int]:
@@ -139,6 +173,7 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(_folder() / _FILES.get(platform.system(), "libpg_query.so")))
     for name, takes, gives, frees in (
         ("pg_query_parse_protobuf", c_char_p, _Answer, "pg_query_free_protobuf_parse_result"),
+        ("pg_query_split_with_parser", c_char_p, _Split, "pg_query_free_split_result"),
         ("pg_query_scan", c_char_p, _Answer, "pg_query_free_scan_result"),
         ("pg_query_deparse_protobuf", _Bytes, _Deparsed, "pg_query_free_deparse_result"),
     ):

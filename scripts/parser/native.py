@@ -98,6 +98,22 @@ def parse_raw(text: str) -> list[RawStatement]:
     return list(map(RawStatement, offsets[::2], offsets[1::2], nodes))
 
 
+def split_raw(text: str) -> list[tuple[int, int]]:
+    """First and last character offset of every statement, as `parse_raw` would give them, for a quarter of its price.
+
+    Raises:
+        ParseError: the grammar refuses it.
+    """
+    _require_no_nul(text)
+    library = _library()
+    try:
+        spans = library.split(text.encode())
+    except library.LibraryError as exc:
+        raise _translated(exc) from exc
+    offsets = Positions(text).characters(spans)
+    return list(zip(offsets[::2], offsets[1::2], strict=True))
+
+
 def scan_tokens(text: str) -> list[Token]:
     """Every token of the text, comments included.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scripts.parser.bodies import BodyStatement, body_language, body_statements, body_text
 from scripts.parser.classify import (
     copies_client_stream,
+    is_plain,
     is_transaction_control,
     may_need_no_transaction,
     needs_no_transaction,
@@ -13,11 +14,12 @@ from scripts.parser.classify import (
 )
 from scripts.parser.digests import file_digest, statement_digest, statement_digests
 from scripts.parser.native import ParseError, RawStatement, Token, deparse, parse_raw, scan_tokens
-from scripts.parser.parse import Statement, parse_statements, walk
+from scripts.parser.parse import Excerpt, Statement, cut_statements, parse_statements, walk
 from scripts.parser.positions import Positions
 
 __all__ = [
     "BodyStatement",
+    "Excerpt",
     "ParseError",
     "Positions",
     "RawStatement",
@@ -27,8 +29,10 @@ __all__ = [
     "body_statements",
     "body_text",
     "copies_client_stream",
+    "cut_statements",
     "deparse",
     "file_digest",
+    "is_plain",
     "is_transaction_control",
     "may_need_no_transaction",
     "needs_no_transaction",

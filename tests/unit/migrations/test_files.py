@@ -10,7 +10,7 @@ import pytest
 
 from scripts.digest import sha256_hex
 from scripts.errors.history import FileNameError, FileTextError, HistoryError
-from scripts.errors.sql_text import CopyStreamError, MarkerError, TransactionControlError
+from scripts.errors.sql_text import CopyStreamError, MarkerError, SqlSyntaxError, TransactionControlError
 from scripts.migrations.files import MigrationFile, migrations_digest, read_files, read_migrations
 from scripts.migrations.runnable import KEPT_BYTES, require_all_runnable
 
@@ -261,28 +261,43 @@ def test_a_do_block_that_ends_the_transaction(folder: Path, body: str) -> None:
 
 
 def test_what_is_released_is_made_again(folder: Path) -> None:
-    """Letting go of a file's trees loses nothing, and what is small is not worked out twice."""
+    """Letting go of a file's text and trees loses nothing, and what is small is not worked out twice."""
     (folder / "0002_b.sql").write_text(NO_TX + "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\n")
     for file in read_migrations(folder):
-        before = (file.no_tx, file.statement_count, file.statements_digest, file.statements)
+        before = (file.no_tx, file.statement_count, file.statements_digest, file.excerpts, file.statements)
         file.release()
-        assert not {"text", "statements"} & set(file.__dict__)
+        assert not {"text", "excerpts", "statements"} & set(file.__dict__)
         assert (file.no_tx, file.statement_count, file.statements_digest) == before[:3]
-        assert "statements" not in file.__dict__
-        assert file.statements == before[3]
+        assert "excerpts" not in file.__dict__
+        assert (file.excerpts, file.statements) == before[3:]
 
 
-def test_trees_of_many_files_are_not_kept(folder: Path) -> None:
+def test_texts_of_many_files_are_not_kept(folder: Path) -> None:
     """Every file is checked before the first one runs; the trees of ten thousand would fill the memory."""
     (folder / "0001_first.sql").write_text(f"SELECT '{'x' * KEPT_BYTES}';")
     for number in range(2, 5):
         (folder / f"{number:04d}_n.sql").write_text("SELECT 1;")
     files = read_files(folder)
     require_all_runnable(files)
-    assert ["statements" in file.__dict__ for file in files] == [False] * 4
+    assert ["excerpts" in file.__dict__ for file in files] == [False] * 4
     assert [file.statement_count for file in files] == [1] * 4
     require_all_runnable(files[1:])
-    assert ["statements" in file.__dict__ for file in files] == [False, True, True, True]
+    assert ["excerpts" in file.__dict__ for file in files] == [False, True, True, True]
+
+
+def test_plain_statements_need_no_tree(folder: Path) -> None:
+    """What may stand in any transaction is told by its words; only the rest is taken apart."""
+    (folder / "0002_b.sql").write_text("CREATE TABLE t (a int);\nDO $$ BEGIN NULL; END $$;\n")
+    for file in read_migrations(folder):
+        assert "statements" not in file.__dict__
+
+
+def test_a_statement_too_deep_is_refused(folder: Path) -> None:
+    """The grammar's own limit ends as an error of the file, whether a tree is asked for or not."""
+    deep = "f(" * 20000 + "1" + ")" * 20000
+    for text in (f"SELECT {deep};", f"CALL {deep};"):
+        (folder / "0002_b.sql").write_text(text)
+        assert "0002_b.sql" in refused(folder, SqlSyntaxError)
 
 
 def test_every_file_is_checked(folder: Path) -> None:

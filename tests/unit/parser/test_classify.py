@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scripts.parser.statements import (
     copies_client_stream,
+    is_plain,
     is_transaction_control,
     may_need_no_transaction,
     needs_no_transaction,
@@ -130,3 +133,42 @@ def test_client_streams(sql: str, direction: str | None) -> None:
     """COPY with the client is recognised in both directions; COPY with the server's files is not."""
     (statement,) = parse_statements(sql, where="f")
     assert copies_client_stream(statement) == direction
+
+
+NOT_PLAIN = [
+    *NEEDS, "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT s", "RELEASE s",
+    "ROLLBACK TO s", "PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "ROLLBACK PREPARED 'x'",
+    "COPY t FROM STDIN", "COPY t TO STDOUT", "COPY (SELECT 1) TO STDOUT", "DO $$ BEGIN COMMIT; END $$",
+]  # fmt: skip
+
+
+@given(st.sampled_from(NOT_PLAIN), st.data())
+def test_what_asks_anything_of_the_transaction_is_never_plain(sql: str, data: st.DataObject) -> None:
+    """Whatever the case of its letters, and whatever stands between its words."""
+    words = ["".join(data.draw(st.sampled_from((c.lower(), c.upper()))) for c in word) for word in sql.split(" ")]
+    gap = data.draw(st.sampled_from([" ", "\n", "/* x */", " -- select\n"]))
+    text = gap.join(words)
+    parse_statements(text, where="f")
+    assert not is_plain(text)
+
+
+@pytest.mark.parametrize("sql", [*NEEDS, *MAY_NEED, *NEEDS_NOT, *NOT_PLAIN])
+def test_the_tree_agrees_with_the_words(sql: str) -> None:
+    """A statement that is plain by its words is so by its tree."""
+    (statement,) = parse_statements(sql, where="f")
+    if is_plain(statement.text):
+        assert needs_no_transaction(statement) is None
+        assert copies_client_stream(statement) is None
+        assert not is_transaction_control(statement)
+        assert statement.kind != "DoStmt"
+
+
+def test_most_statements_are_plain() -> None:
+    """Else their trees would be made for nothing."""
+    for sql in (
+        "CREATE TABLE t (a int)",
+        "comment on table t is 'x'",
+        "Create/**/Index i ON t (a)",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+    ):
+        assert is_plain(sql)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scripts.errors.history import HistoryError
 from scripts.errors.sql_text import ClientCommandError, CopyStreamError, SqlSyntaxError
-from scripts.parser.statements import Positions, parse_statements, scan_tokens, walk
+from scripts.parser.statements import Positions, cut_statements, parse_statements, scan_tokens, walk
 
 if TYPE_CHECKING:
     from scripts.parser.statements import Statement
@@ -53,6 +53,9 @@ def test_every_statement_is_found_where_it_stands(
         text += statement + (semicolon if last else ";")
     text += ("\n" if not semicolon else "") + "".join(tail)
     found = parse_statements(text, where="f.sql")
+    cut = cut_statements(text, where="f.sql")
+    assert [item.with_node(other.node) for item, other in zip(cut, found, strict=True)] == list(found)
+    assert [item.parsed(where="f.sql").kind for item in cut] == [item.kind for item in found]
     assert [(item.text, item.offset) for item in found] == expected
     for item in found:
         assert text[item.offset :].startswith(item.text)
@@ -73,6 +76,9 @@ def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
     else:
         error = None
     if error is not None:
+        with pytest.raises(type(error)) as also:
+            cut_statements(text, where="f.sql")
+        assert str(also.value) == str(error)
         assert error.where.startswith("f.sql")
         assert error.exit_code == 4
         return
