@@ -235,7 +235,6 @@ _HELPS = {
     ),
     "55P04": "a new enum value can be used once it is committed: move ADD VALUE into an earlier file",
     "25006": "the transaction is read only: by a SET TRANSACTION in the file, or because the server is a standby",
-    "25P04": "transaction_timeout ended the session: the file sets it, and no file should",
 }
 _CACHED_PLAN = "cached plan must not change result type"
 
