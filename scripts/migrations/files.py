@@ -245,10 +245,12 @@ def _read(inside: int, name: str) -> bytes:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise FileNameError.not_regular(name, "something else")
-            data = b""
-            # One byte more than there should be: a file that grows meanwhile is read to its end.
-            while piece := os.read(handle, max(status.st_size + 1 - len(data), 4096)):
-                data += piece
+            # One byte more than there should be: when just so many come, this is the end; a file that grows or shrinks
+            # meanwhile is read to its end.
+            data = os.read(handle, status.st_size + 1)
+            if len(data) != status.st_size:
+                while piece := os.read(handle, 65536):
+                    data += piece
             return data
         finally:
             os.close(handle)

@@ -306,3 +306,18 @@ def test_every_file_is_checked(folder: Path) -> None:
     (folder / "0002_b.sql").write_text("SELECT 1; COMMIT;")
     with pytest.raises(TransactionControlError, match=r"0002_b\.sql:1:11"):
         require_all_runnable(read_files(folder))
+
+
+@pytest.mark.parametrize("told", [0, 3, 9, 10, 11, 4096])
+def test_a_file_that_changes_its_size_meanwhile_is_read_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    """Whatever size was told when it was opened."""
+    real = os.fstat
+
+    class Told:
+        def __init__(self, status: os.stat_result) -> None:
+            self.st_mode, self.st_size = status.st_mode, told
+
+    monkeypatch.setattr("scripts.migrations.files.os.fstat", lambda handle: Told(real(handle)))
+    assert read_files(folder)[0].data == b"SELECT 1;\n"
