@@ -1,0 +1,32 @@
+"""Killed before, in and after every exchange with the server: each BEGIN, file, ledger write, journal write, statement
+and COMMIT is one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from db.killed.bench import Bench
+
+SHARES = 8
+WHENS = ("before", "sent", "after")
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_killed_at_every_exchange(bench: Bench, tally: Callable[[str, int], None], share: int) -> None:
+    """Wherever the engine dies, the next run ends as an undisturbed one does."""
+    exchanges = bench.undisturbed("every kind").exchanges
+    assert exchanges > 2 * len(bench.files["every kind"]), "an exchange of the engine went past the harness"
+    points = [(at, when) for at in range(1, exchanges + 1) for when in WHENS][share::SHARES]
+    for at, when in points:
+        with bench.database("every kind") as database:
+            killed = bench.zygote.run("every kind", bench.cluster.dsn(database), kill={"at": at, "when": when})
+            what = f"exchange {at} of {exchanges}, {when}"
+            assert killed.killed, f"{what}: the run was not killed:\n{killed.story}"
+            bench.require_recovery("every kind", database, what, killed)
+    tally("points", len(points))

@@ -1,0 +1,64 @@
+"""The counts of the tests that kill the engine, printed at the end even when all is well.
+
+Owns: `tally`, and the line. Counts travel as a test's properties, which pytest-xdist hands from its workers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROPERTY = "killed"
+# In the order in which they are printed.
+WORDS = {
+    "points": "exchanges x before, sent, after",
+    "moments": "random moments",
+    "twice": "of them killed again in the next run",
+    "stops": "server stops",
+    "mid": "mid-build",
+}
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """`tally("moments", 25)`: so many of a kind were killed, recovered and compared."""
+
+    def add(kind: str, number: int) -> None:
+        assert kind in WORDS
+        request.node.user_properties.append((PROPERTY, [kind, number]))
+
+    return add
+
+
+def summarised(reports: list[Any]) -> str:
+    """One line for all reports; empty when none of these tests ran."""
+    counts: Counter[str] = Counter()
+    red = 0
+    for report in reports:
+        killed = [value for name, value in report.user_properties if name == PROPERTY]
+        if report.when == "call" and report.passed:
+            counts.update({kind: number for kind, number in killed})
+        elif report.failed and "db/killed" in report.nodeid:
+            red += 1
+    if not counts and not red:
+        return ""
+    parts = [f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind]]
+    return f"killed: {', '.join(parts) or 'nothing'}; {f'{red} tests red' if red else 'every recovery green'}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the line."""
+    reports = [
+        report
+        for group in ("passed", "failed", "error")
+        for report in terminalreporter.stats.get(group, [])
+        if hasattr(report, "user_properties")
+    ]
+    line = summarised(reports)
+    if line:
+        terminalreporter.write_line(line)
