@@ -68,7 +68,7 @@ class ScratchDatabase:
     def recorded(self) -> list[str]:
         """The names in the ledger, in order."""
         with self._open(self.dsn, autocommit=True) as conn:
-            return sorted(row.version for row in read_ledger(conn))
+            return sorted(row.version for row in read_ledger(conn).rows)
 
     def value(self, query: str, *values: object) -> Any:
         """The first column of the first row, as superuser; None when there is no row."""

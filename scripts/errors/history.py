@@ -248,6 +248,19 @@ class TamperedError(HistoryError):
         )
 
 
+class CommentsDifferError(TamperedError):
+    """An applied file was edited, but not in its statements."""
+
+    @classmethod
+    def only(cls, name: str, *, ledger: str, applied_at: str, found: str) -> CommentsDifferError:
+        """Other bytes, the same statements."""
+        return cls(
+            f"{name} is not the file that was applied: only comments differ",
+            facts=[("ledger", f"sha256:{ledger}   applied_at {applied_at}"), ("on disk", f"sha256:{found}")],
+            help=f"restore the file from git, or record that you accept it: `invoke ledger.accept {name} --reason …`",
+        )
+
+
 class VanishedError(HistoryError):
     """The ledger records a file that is not there."""
 
@@ -290,10 +303,19 @@ class LedgerShapeError(HistoryError):
     kind = "ledger"
 
     @classmethod
-    def of(cls, *, expected: str, found: str) -> LedgerShapeError:
+    def incomplete(cls, missing: str) -> LedgerShapeError:
+        """Some of its tables were dropped."""
+        return cls(
+            "a part of the ledger is gone",
+            facts=[("missing", missing)],
+            help="find out who dropped it, and restore it: an empty one would not be the one that is missing",
+        )
+
+    @classmethod
+    def of(cls, name: str, *, expected: str, found: str) -> LedgerShapeError:
         """Another tool's table, or an altered one."""
         return cls(
-            "public.schema_migrations is not this runner's ledger",
+            f"{name} is not this runner's ledger",
             facts=[("expected", expected), ("found", found)],
             help="point DATABASE_URL at the right database, or move the other tool's table out of the way",
         )

@@ -60,6 +60,24 @@ class UsageError(ProjectError):
         )
 
     @classmethod
+    def needs_database(cls, verb: str) -> UsageError:
+        """A verb that makes no sense on a database that is made for it."""
+        return cls(
+            f"`invoke {verb}` works on a database that exists",
+            facts=[("expected", "FRESH_DB=0 with DATABASE_URL"), ("found", "FRESH_DB=1")],
+            help="set FRESH_DB=0, and DATABASE_URL to the database",
+        )
+
+    @classmethod
+    def bad_head(cls, head: str) -> UsageError:
+        """`--head` in another form than the one that is printed."""
+        return cls(
+            "not the head of a chain",
+            facts=[("expected", "NUMBER:HASH, as `invoke ledger.verify` and evidence have it"), ("found", repr(head))],
+            help="copy the line from the evidence of an earlier run",
+        )
+
+    @classmethod
     def empty_selection(cls) -> UsageError:
         """`--only` with nothing in it."""
         return cls(

@@ -3,33 +3,39 @@
 Owns: the order of those steps.
 Promises: everything that can be refused is refused before the first file runs; what is recorded is complete; the run
 stops at the first failure and says what was recorded before it.
-Never: decides what is pending (plan.py); repairs history (nobody does).
+Never: decides what is pending (plan.py); repairs history (repair.py does, when it is asked to).
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.failure import between_files
 from scripts.migrations.indexes import invalid_indexes
-from scripts.migrations.ledger import read_ledger, require_ledger
-from scripts.migrations.lock import runner_lock
+from scripts.migrations.journal import read_journal
+from scripts.migrations.ledger import Ledger, Writer, read_ledger
+from scripts.migrations.lock import runner_lock, still_held_sql
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx import apply_no_tx
+from scripts.migrations.observer import Observer
 from scripts.migrations.plan import plan_migrations
+from scripts.migrations.repair import bring_up, who
 from scripts.migrations.runnable import require_runnable
-from scripts.migrations.session import open_session
+from scripts.migrations.session import acting_as, open_session
 from scripts.migrations.transactional import apply_transactional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
     from scripts.migrations.files import MigrationFile
+    from scripts.migrations.journal import JournalEntry
     from scripts.migrations.plan import Plan
+    from scripts.migrations.trace.tracer import Tracer
     from scripts.settings import Settings
 
 
@@ -45,14 +51,15 @@ def migrate(
     Args:
         conn: in autocommit, outside a transaction; the engine's alone until it returns.
         files: the whole folder, as `read_files` or `read_migrations` gives it.
-        settings: the budgets for locks, statements and builds.
+        settings: the budgets for locks, statements and builds; the role; whether to trace.
         report: told one line of progress at a time.
 
     Returns:
         What was applied; nothing when nothing was pending.
 
     Raises:
-        HistoryError: files and ledger disagree, or a pending file may not run; nothing was applied.
+        HistoryError: files and ledger disagree, the ledger was changed by hand, or a pending file may not run; nothing
+            was applied.
         MigrationError: a file failed, or an index is not valid; `.applied` says what was recorded before.
     """
     if not conn.autocommit:
@@ -61,13 +68,18 @@ def migrate(
     import psycopg
 
     try:
-        with runner_lock(conn, timeout_ms=settings.runner_lock_timeout_ms, report=report):
-            plan = plan_migrations(files, read_ledger(conn))
+        with (
+            runner_lock(conn, settings, report=report) as backend_pid,
+            Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
+            acting_as(conn, settings.migrate_role),
+        ):
+            ledger = read_ledger(conn)
+            plan = plan_migrations(files, ledger.rows)
             for file in plan.pending:
                 require_runnable(file)
-            applied = Applied((), before=len(plan.applied), total=len(files))
-            if plan.pending:
-                applied = _apply_plan(conn, plan, settings, applied, report)
+            applied = _nothing_yet(plan, ledger)
+            if plan.pending or (ledger.rows and ledger.head is None):
+                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer)
             _require_valid_indexes(conn, applied)
     except psycopg.Error as exc:
         # Files turn their own errors into texts; this is the lock, the ledger or the sweep.
@@ -75,16 +87,36 @@ def migrate(
     return applied
 
 
-def _apply_plan(
+def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - what a run is made of
     conn: psycopg.Connection[Any],
     plan: Plan,
+    ledger: Ledger,
     settings: Settings,
-    applied: Applied,
+    *,
     report: Callable[[str], None],
+    observer: Observer,
 ) -> Applied:
-    with open_session(conn, settings) as session:
-        require_ledger(conn)
-        run = Run(conn, session, settings, report)
+    applied = _nothing_yet(plan, ledger)
+    with (
+        open_session(conn, settings, report=report) as session,
+        _traced(conn, settings) as tracer,
+    ):
+        head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
+        writer = Writer(conn, held=still_held_sql(conn))
+        writer.prepare()
+        run = Run(
+            conn,
+            session,
+            settings,
+            report,
+            observer,
+            tracer=tracer,
+            recorded_by=who(session),
+            writer=writer,
+            head=head,
+            journal=_journal(conn, plan) if ledger.head else {},
+        )
+        applied = replace(applied, head=head)
         for file in plan.pending:
             apply_file = apply_no_tx if file.no_tx else apply_transactional
             try:
@@ -92,9 +124,33 @@ def _apply_plan(
             except MigrationError as error:
                 error.applied = applied
                 raise
-            applied = replace(applied, files=(*applied.files, done))
+            applied = replace(applied, files=(*applied.files, done), head=run.head)
             report(f"applied {file.name}   {done.duration_ms} ms")
     return applied
+
+
+def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:
+    applied, pending = len(plan.applied), len(plan.pending)
+    return Applied((), before=applied, total=applied + pending, head=ledger.head)
+
+
+def _journal(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, JournalEntry]]:
+    pending = [file.name for file in plan.pending if file.no_tx]
+    return read_journal(conn, pending) if pending else {}
+
+
+@contextmanager
+def _traced(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Tracer | None]:
+    if not settings.migrate_trace:
+        yield None
+        return
+    from scripts.migrations.trace.tracer import Tracer
+
+    tracer = Tracer(conn)
+    try:
+        yield tracer
+    finally:
+        tracer.close()
 
 
 def _require_valid_indexes(conn: psycopg.Connection[Any], applied: Applied) -> None:

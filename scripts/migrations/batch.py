@@ -11,11 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     import psycopg
-    from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import PGconn, PGresult
+    from psycopg.waiting import Ready, Wait
+
+# How often a wait for the server looks up, so that a signal is noticed.
+_INTERVAL_S = 0.1
 
 
 class Watch(Protocol):
@@ -51,13 +54,23 @@ class BatchError(Exception):
         return len(self.results)
 
 
-def execute_batch(conn: psycopg.Connection[Any], text: bytes, *, watch: Watch | None = None) -> list[PGresult]:
+def execute_batch(
+    conn: psycopg.Connection[Any],
+    text: bytes,
+    *,
+    watch: Watch | None = None,
+    meanwhile: Callable[[], None] | None = None,
+    into: list[PGresult] | None = None,
+) -> list[PGresult]:
     """Run the statements of a text, one after the other, as one simple query.
 
     Args:
         conn: with a transaction open (else the server makes one of the whole text), or for a single statement.
         text: UTF-8 SQL without COPY to or from the client.
         watch: asked to look, again and again, while the server has not answered.
+        meanwhile: work of our own that is done while the server does its.
+        into: where the results are put as they come. A message of the server that arrives when it holds n results was
+            told by statement n: libpq hands messages on in their place among the results.
 
     Returns:
         One result for each statement.
@@ -66,16 +79,14 @@ def execute_batch(conn: psycopg.Connection[Any], text: bytes, *, watch: Watch | 
         BatchError: a statement failed; an open transaction is aborted.
         psycopg.OperationalError: the connection is lost.
     """
-    from psycopg import errors, generators
+    from psycopg import errors
     from psycopg.pq import ExecStatus
 
+    results: list[PGresult] = [] if into is None else into
     with conn.lock:
         conn.pgconn.send_query(text)
-        answering = generators.execute(conn.pgconn)
-        if watch is None:
-            results: list[PGresult] = conn.wait(answering)
-        else:
-            results = conn.wait(_watched(answering, watch), interval=watch.interval_s)
+        interval = _INTERVAL_S if watch is None else watch.interval_s
+        conn.wait(_answers(conn.pgconn, results, watch, meanwhile), interval=interval)
     last = results[-1]
     if last.status == ExecStatus.FATAL_ERROR:
         raise BatchError(results[:-1], errors.error_from_result(last, "utf-8"))
@@ -87,18 +98,42 @@ def execute_batch(conn: psycopg.Connection[Any], text: bytes, *, watch: Watch | 
     return results
 
 
-def _watched(answering: PQGen[list[PGresult]], watch: Watch) -> Generator[Any, Any, list[PGresult]]:
-    """The same generator, with a look at every time-out of the wait."""
-    from psycopg.waiting import Ready
+def _answers(
+    pgconn: PGconn, results: list[PGresult], watch: Watch | None, meanwhile: Callable[[], None] | None
+) -> Generator[Wait, Ready | int, None]:
+    """Send what is not sent yet, then take every result; yields what has to be waited for, is sent what is ready."""
+    from psycopg import errors
+    from psycopg.pq import ExecStatus
+    from psycopg.waiting import Ready, Wait
 
+    while pgconn.flush() != 0:
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
+    if meanwhile is not None:
+        meanwhile()
     try:
-        wanted = next(answering)
-        while True:
-            ready = yield wanted
-            if ready == Ready.NONE:
+        yield from _take(pgconn, results, watch)
+    except errors.DatabaseError:
+        # The server said why it closes the connection before it did; that is the better error.
+        if not results or results[-1].status != ExecStatus.FATAL_ERROR:
+            raise
+
+
+def _take(pgconn: PGconn, results: list[PGresult], watch: Watch | None) -> Generator[Wait, Ready | int, None]:
+    from psycopg.pq import ExecStatus
+    from psycopg.waiting import Ready, Wait
+
+    while True:
+        while pgconn.is_busy():
+            ready = yield Wait.R
+            if ready & Ready.R:
+                pgconn.consume_input()
+            elif watch is not None:
                 watch.look()
-            else:
-                wanted = answering.send(ready)
-    except StopIteration as done:
-        results: list[PGresult] = done.value
-        return results
+        result = pgconn.get_result()
+        if result is None:
+            return
+        results.append(result)
+        if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            return  # libpq would give a result of this kind again and again

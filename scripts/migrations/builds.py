@@ -18,7 +18,6 @@ from scripts.migrations.indexes import (
     drop_concurrently,
     duplicates_query,
     find_index,
-    look,
     wanted_shape,
 )
 
@@ -38,7 +37,7 @@ def build_index(work: Work, statement: Statement) -> None:
         psycopg.Error: the server refused the build.
     """
     node = statement.node
-    seen = look(work.conn, node.relation, node.idxname)
+    seen = work.look(statement)
     if seen is None:
         _build(work, statement, None)  # the server says best what is missing
         return
@@ -52,7 +51,8 @@ def build_index(work: Work, statement: Statement) -> None:
     if not found.is_index:
         kind = RELKINDS.get(found.relkind, "a relation of another kind")
         raise IndexConflictError.other_relation(name, where=work.where(statement), wanted=wanted, found=kind)
-    if found.table != table or (found.valid and found.shape != shape):
+    if found.table != table or (found.shape != shape and (found.valid or not work.any_begun(statement))):
+        # An unfinished index of another definition is ours only when the journal says that we began one here.
         raise IndexConflictError.other_definition(
             name, where=work.where(statement), wanted=wanted, found=found.definition
         )
@@ -60,7 +60,7 @@ def build_index(work: Work, statement: Statement) -> None:
         work.note(f"{name} is already there, valid and of this definition: adopted")
         return
     work.note(f"{name} was left invalid by an interrupted build: dropped and built again")
-    drop_concurrently(work.conn, table.schema, node.idxname)
+    drop_concurrently(work, table.schema, node.idxname)
     _build(work, statement, table)
 
 
@@ -90,7 +90,7 @@ def _build(work: Work, statement: Statement, table: Table | None) -> None:
     from psycopg import errors
 
     try:
-        work.conn.execute(_without_if_not_exists(statement).encode(), prepare=False)
+        work.send_traced(statement, _without_if_not_exists(statement))
     except errors.UniqueViolation as exc:
         found = None if table is None else find_index(work.conn, table.schema, statement.node.idxname)
         if table is None or found is None or not found.is_index or found.valid:
@@ -113,7 +113,7 @@ def _without_if_not_exists(statement: Statement) -> str:
 def _duplicates(work: Work, statement: Statement, table: Table, found: Found) -> DuplicateKeysError:
     listing, counting = duplicates_query(work.conn, found)
     # An invalid unique index that is ready still rejects writes: it must not outlive the failure.
-    drop_concurrently(work.conn, table.schema, statement.node.idxname)
+    drop_concurrently(work, table.schema, statement.node.idxname)
     return DuplicateKeysError.found(
         f"{table.schema}.{statement.node.idxname}",
         f"{table.schema}.{table.name}",

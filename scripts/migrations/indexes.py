@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from scripts.migrations.no_tx import Work
+
 _FIND = """
 SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, tn.nspname::text,
        i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
@@ -29,12 +31,15 @@ SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::te
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
   LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
  WHERE c.relname = %s AND n.nspname = %s"""
-# The look before every build: cheap, because most often there is nothing of that name.
+# The look before a file's builds: cheap, because most often there is nothing of those names.
 _LOOK = """
 SELECT n.nspname::text, c.relname::text,
-       EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = %s AND x.relnamespace = c.relnamespace)
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = pg_catalog.to_regclass(%s)"""
+       EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = wanted.index AND x.relnamespace = c.relnamespace)
+  FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
+       AS wanted (relation, index, number)
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(wanted.relation)
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY wanted.number"""
 _PROVE = """
 SELECT x.relkind::text, i.indisvalid AND i.indisready
   FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
@@ -127,13 +132,17 @@ def qualified(relation: Any) -> str:
     return ".".join(quoted(part) for part in (relation.schemaname, relation.relname) if part)
 
 
-def look(conn: psycopg.Connection[Any], relation: Any, index: str) -> tuple[Table, bool] | None:
-    """The table a RangeVar means in this session, and whether its schema has anything named like the index.
+def look(conn: psycopg.Connection[Any], nodes: Sequence[Any]) -> list[tuple[Table, bool] | None]:
+    """For each CREATE INDEX: the table it means in this session, and whether its schema has anything of its name.
 
-    None when there is no such table.
+    None where there is no such table.
     """
-    row = _one(conn, _LOOK, (index, qualified(relation)))
-    return None if row is None else (Table(row[0], row[1]), row[2])
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        values = ([qualified(node.relation) for node in nodes], [node.idxname for node in nodes])
+        rows = cursor.execute(_LOOK.encode(), values, prepare=False).fetchall()
+    return [None if schema is None else (Table(schema, name), taken) for schema, name, taken in rows]
 
 
 def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
@@ -203,9 +212,9 @@ def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock
     return found.shape, head[0] + found.shape.removeprefix("UNIQUE ")
 
 
-def drop_concurrently(conn: psycopg.Connection[Any], schema: str, name: str) -> None:
+def drop_concurrently(work: Work, schema: str, name: str) -> None:
     """Remove an index without stopping writers."""
-    conn.execute(f"DROP INDEX CONCURRENTLY {quoted(schema)}.{quoted(name)}".encode())
+    work.send(f"DROP INDEX CONCURRENTLY {quoted(schema)}.{quoted(name)}")
 
 
 def duplicates_query(conn: psycopg.Connection[Any], found: Found) -> tuple[str, str]:

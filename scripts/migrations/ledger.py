@@ -1,54 +1,134 @@
-"""The ledger, `public.schema_migrations`: one row for every file that ran.
+"""The ledger, `public.schema_migrations`: one row for every file that ran, and its history, a chain of records.
 
-Owns: its shape, its making, the reading of it and the writing of a row.
-Promises: it is read in one query; it is made only by a caller who holds the runner lock; a table of that name with
-another shape is never taken for it.
+Owns: their shape, their making, the reading of them and the SQL that adds to them.
+Promises: both are read in one query, and never handed on unless they fit each other (chain.py); they are made only by a
+    caller who holds the runner lock; tables of those names with another shape are never taken for them; nothing that
+    was recorded is ever changed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.history import LedgerShapeError
+from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
+from scripts.migrations.batch import execute_batch
+from scripts.migrations.chain import Entry, Head, Record, Row, audit, hash_prefix
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
-
 LEDGER_SQL = ROOT / "schema" / "ledger.sql"
-SHAPE = "version text not null, checksum text not null, applied_at timestamp with time zone not null; key (version)"
-
-_READ = "SELECT version, checksum, applied_at FROM public.schema_migrations"
+LEDGER, HISTORY, JOURNAL = (
+    "public.schema_migrations",
+    "public.schema_migrations_history",
+    "public.schema_migrations_journal",
+)
+SHAPES = {
+    LEDGER: (
+        "version text not null, checksum text not null, applied_at timestamp with time zone not null; key (version)"
+    ),
+    HISTORY: (
+        "seq bigint not null, kind text not null, version text not null, checksum text not null, "
+        "replaces text not null, statements_digest text not null, recorded_at timestamp with time zone not null, "
+        "recorded_by text not null, reason text not null, trace_digest text not null, previous_hash text not null, "
+        "hash text not null, trace text not null; key (seq)"
+    ),
+    JOURNAL: (
+        "version text not null, statement integer not null, digest text not null, state text not null, "
+        "started_at timestamp with time zone not null, done_at timestamp with time zone; key (version, statement)"
+    ),
+}
+# The time as it is hashed: never as a session's settings would write it.
+_READ = """
+SELECT m.version, m.checksum, CASE WHEN pg_catalog.isfinite(m.applied_at) THEN m.applied_at END,
+       h.seq, h.kind, h.version, h.checksum, h.replaces, h.statements_digest, coalesce(pg_catalog.to_char(
+       h.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), ''), h.recorded_by, h.reason, h.trace_digest,
+       h.previous_hash, h.hash, h.recorded_at = m.applied_at
+  FROM public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version"""
+_READ_OLD = """
+SELECT version, checksum, CASE WHEN pg_catalog.isfinite(applied_at) THEN applied_at END FROM public.schema_migrations"""
+_PRESENT = """
+SELECT pg_catalog.to_regclass('public.schema_migrations') IS NOT NULL,
+       pg_catalog.to_regclass('public.schema_migrations_history') IS NOT NULL"""
+# Where the digests are made, and compared: the traces of ten thousand files need not travel.
+_TRACES = """
+WITH traced AS (
+    SELECT seq, version, trace_digest = CASE WHEN trace = '' THEN '' ELSE
+           pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(trace, 'UTF8')), 'hex') END AS fits,
+           trace <> '' AS kept
+      FROM public.schema_migrations_history)
+SELECT count(*) FILTER (WHERE kept), min(seq) FILTER (WHERE NOT fits),
+       (array_agg(version ORDER BY seq) FILTER (WHERE NOT fits))[1] FROM traced"""
 _SHAPE = """
-SELECT (SELECT string_agg(format('%s %s%s', attname, format_type(atttypid, atttypmod),
+SELECT (SELECT string_agg(format('%%s %%s%%s', attname, format_type(atttypid, atttypmod),
                                  CASE WHEN attnotnull THEN ' not null' ELSE '' END), ', ' ORDER BY attnum)
           FROM pg_catalog.pg_attribute WHERE attrelid = ledger AND attnum > 0 AND NOT attisdropped)
-       || coalesce((SELECT format('; key (%s)', string_agg(a.attname, ', ' ORDER BY k.n))
+       || coalesce((SELECT format('; key (%%s)', string_agg(a.attname, ', ' ORDER BY k.n))
                       FROM pg_catalog.pg_index i,
                            unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = ledger AND a.attnum = k.attnum
                      WHERE i.indrelid = ledger AND i.indisprimary HAVING count(*) > 0), '')
-  FROM pg_catalog.to_regclass('public.schema_migrations') AS ledger WHERE ledger IS NOT NULL"""
-_WRITE = "INSERT INTO public.schema_migrations (version, checksum) VALUES (%s, %s)"
+  FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, n), to_regclass(wanted.name) AS ledger ORDER BY wanted.n"""
+
+
+# Parameters, not values: they are prepared, or sent as parameters (`append`).
+_ROW_NAME, _RECORD_NAME = '"parity row"', '"parity record"'
+_ROW = (
+    "INSERT INTO public.schema_migrations (version, checksum, applied_at)"
+    " SELECT CASE WHEN {held} THEN $1 END, $2, pg_catalog.now()"
+)
+_RECORD_TYPES = "bigint, text, text, text, text, text, text, text, text, text, text, text"
+# {at} is an expression of this module: now, or the time of a row that is adopted.
+_RECORD = (
+    "INSERT INTO public.schema_migrations_history"
+    " (seq, kind, version, checksum, replaces, statements_digest, recorded_by, reason, trace_digest, previous_hash,"
+    " trace, recorded_at, hash)"
+    " SELECT $1::bigint, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text,"
+    " $11::text, a.at, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($12::text ||"
+    " pg_catalog.octet_length(t.told) || ':' || t.told || ',', 'UTF8')), 'hex')"
+    " FROM (SELECT {at} AS at) a, LATERAL (SELECT pg_catalog.to_char(a.at AT TIME ZONE 'UTC',"
+    ' \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS told) t RETURNING hash'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One applied file: `version` is its name with `.sql`, `checksum` the sha256 of the bytes that ran."""
+    """One applied file: `version` is its name with `.sql`.
+
+    checksum: sha256 of the bytes that stand for it now: those that ran, or those that were accepted in their place.
+    statements_digest: of its statements without comments; empty when it is not known.
+    """
 
     version: str
     checksum: str
-    applied_at: datetime
+    applied_at: datetime | None
+    statements_digest: str = ""
 
 
-def read_ledger(conn: psycopg.Connection[Any]) -> tuple[LedgerRow, ...]:
-    """Every row; nothing when there is no ledger yet.
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger holds.
+
+    head: where the history ends; None when there is no history (a ledger of an older runner, or none at all).
+    records: in order. is_there: whether there is a table of its name.
+    """
+
+    rows: tuple[LedgerRow, ...] = ()
+    records: tuple[Record, ...] = ()
+    head: Head | None = None
+    is_there: bool = True
+
+
+def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
+    """Every row and every record, checked against each other; nothing when there is no ledger yet.
 
     Args:
         conn: in autocommit, outside a transaction.
@@ -56,53 +136,197 @@ def read_ledger(conn: psycopg.Connection[Any]) -> tuple[LedgerRow, ...]:
     Raises:
         LedgerShapeError: a table of that name without these columns.
         LedgerAccessError: it may not be read.
+        LedgerChainError: somebody wrote to it by hand.
     """
     from psycopg import errors
-    from psycopg.rows import class_row
 
     try:
-        with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-            rows = cursor.execute(_READ, prepare=False).fetchall()
-    except (errors.UndefinedTable, errors.InvalidSchemaName):
-        return ()
-    except (errors.UndefinedColumn, errors.WrongObjectType) as exc:
-        raise LedgerShapeError.of(expected=SHAPE, found=ledger_shape(conn) or "something that is no table") from exc
+        try:
+            found = _fetch(conn, _READ)
+        except (errors.UndefinedTable, errors.InvalidSchemaName):
+            return _read_without_history(conn)
+    except (errors.UndefinedColumn, errors.WrongObjectType, errors.UndefinedFunction) as exc:
+        raise _shape_error(conn) from exc
     except errors.InsufficientPrivilege as exc:
         raise LedgerAccessError.not_read(role=conn.info.user) from exc
-    return tuple(rows)
+    rows = {line[0]: Row(*line[:3]) for line in found if line[0] is not None}
+    records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
+    head = audit(tuple(rows.values()), records)
+    return Ledger(_effective(rows, records), records, head)
 
 
-def ledger_shape(conn: psycopg.Connection[Any]) -> str | None:
-    """Columns, types and key as the catalog has them; None when there is no table of that name."""
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(_SHAPE.encode(), prepare=False).fetchone()
-    return None if row is None else str(row[0])
-
-
-def require_ledger(conn: psycopg.Connection[Any]) -> None:
-    """Make the ledger when there is none. The caller holds the runner lock.
+def require_true_traces(conn: psycopg.Connection[Any]) -> int:
+    """Check every stored trace against the digest in its record; how many there are.
 
     Raises:
-        LedgerShapeError: a table of that name with another shape.
+        LedgerChainError: a trace was changed.
+    """
+    (count, seq, version), *_ = _fetch(conn, _TRACES)
+    if seq is not None:
+        raise LedgerChainError.changed_trace(seq, version)
+    return int(count)
+
+
+def require_ledger(conn: psycopg.Connection[Any], ledger: Ledger) -> None:
+    """Make what is missing of the ledger. The caller holds the runner lock.
+
+    Args:
+        conn: with a transaction open.
+        ledger: as it was read.
+
+    Raises:
+        LedgerShapeError: a table of one of the names with another shape.
         LedgerAccessError: it may not be made.
     """
     from psycopg import errors
 
-    shape = ledger_shape(conn)
-    if shape is None:
-        try:
-            with conn.transaction():
-                conn.execute(LEDGER_SQL.read_bytes(), prepare=False)
-        except errors.InsufficientPrivilege as exc:
-            raise LedgerAccessError.not_made(role=conn.info.user) from exc
-        except errors.InvalidSchemaName as exc:
-            raise LedgerAccessError.no_schema() from exc
-    elif shape != SHAPE:
-        raise LedgerShapeError.of(expected=SHAPE, found=shape)
+    if ledger.is_there:
+        found = ledger_shapes(conn)
+        for name, shape in found.items():
+            if shape is not None and shape != SHAPES[name]:
+                raise LedgerShapeError.of(name, expected=SHAPES[name], found=shape)
+        missing = [name for name, shape in found.items() if shape is None]
+        if not missing:
+            return
+        if missing != [HISTORY, JOURNAL]:
+            raise LedgerShapeError.incomplete(", ".join(missing))
+    try:
+        conn.execute(LEDGER_SQL.read_bytes(), prepare=False)
+    except errors.DuplicateTable as exc:
+        # Read a moment ago, it was not there; nobody else may have made it, since we hold the lock.
+        raise LedgerShapeError.incomplete("the ledger itself; a journal without a ledger is there") from exc
+    except errors.InsufficientPrivilege as exc:
+        raise LedgerAccessError.not_made(role=conn.info.user) from exc
+    except errors.InvalidSchemaName as exc:
+        raise LedgerAccessError.no_schema() from exc
 
 
-def write_row(conn: psycopg.Connection[Any], file: MigrationFile) -> None:
-    """Record a file: in its transaction, or, for a no_tx file, after everything in it is proved to be there."""
-    conn.execute(_WRITE, (file.name, file.checksum), prepare=False)
+def ledger_shapes(conn: psycopg.Connection[Any]) -> dict[str, str | None]:
+    """Columns, types and key of each of the ledger's tables, as the catalog has them; None where there is none."""
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(_SHAPE.encode(), ([*SHAPES],), prepare=False).fetchall()
+    return {name: None if row is None else row for name, (row,) in zip(SHAPES, rows, strict=True)}
+
+
+class Writer:
+    """Writes a file's row and its record, as SQL for the transaction that is open.
+
+    The two statements are prepared once: planning them for every file would cost more than running them. A file may
+    drop a session's prepared statements, so they can be had in full as well.
+    """
+
+    def __init__(self, conn: psycopg.Connection[Any], *, held: str) -> None:
+        """Take the connection and its condition.
+
+        Args:
+            conn: for its quoting.
+            held: an expression that is true as long as the runner lock is held; when it is not, the row has no version
+                and the server refuses it (23502).
+        """
+        self._conn = conn
+        self._row = _ROW.format(held=held)
+
+    def prepare(self) -> None:
+        """Prepare both statements, for as long as the session lasts or until they are dropped."""
+        execute_batch(self._conn, self._preparation)
+
+    def sql(self, entry: Entry, head: Head, *, prepared: bool) -> bytes:
+        """Row and record of a file that ran; the last result is the record's, its only value the new hash.
+
+        Args:
+            entry: of kind applied.
+            head: where the history ends.
+            prepared: whether the two are still prepared; they are again afterwards.
+        """
+        row = self._quoted([entry.version, entry.checksum])
+        record = self._quoted(_fields(entry, head))
+        names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
+        return (b"" if prepared else self._preparation + b";\n") + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
+
+    @property
+    def _preparation(self) -> bytes:
+        record = _RECORD.format(at="pg_catalog.now()")
+        return (
+            f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
+        ).encode()
+
+    def _quoted(self, values: Sequence[object]) -> bytes:
+        from psycopg import sql
+
+        return b", ".join(sql.Literal(value).as_bytes(self._conn) for value in values)
+
+
+def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
+    """Add records that need no ledger row of their own, in the transaction that is open. The caller holds the lock."""
+    for entry in entries:
+        at = "pg_catalog.now()"
+        if entry.kind == "adopted":
+            at = "(SELECT applied_at FROM public.schema_migrations WHERE version = $3)"
+        parameters = re.sub(r"\$([0-9]+)", lambda match: f"%(p{match[1]})s", _RECORD.format(at=at))
+        values = {f"p{number}": value for number, value in enumerate(_fields(entry, head), start=1)}
+        row: Any = conn.execute(parameters.encode(), values, prepare=False).fetchone()
+        head = Head(head.seq + 1, next(iter(row.values())) if isinstance(row, dict) else row[0])
+    return head
+
+
+def _read_without_history(conn: psycopg.Connection[Any]) -> Ledger:
+    (ledger, history), *_ = _fetch(conn, _PRESENT)
+    if not ledger:
+        if history:
+            raise LedgerChainError.no_ledger_table()
+        return Ledger(is_there=False)
+    rows = {line[0]: Row(*line) for line in _fetch(conn, _READ_OLD)}
+    return Ledger(_effective(rows, ()))
+
+
+def _effective(rows: dict[str, Row], records: Sequence[Record]) -> tuple[LedgerRow, ...]:
+    found = {row.version: LedgerRow(row.version, row.checksum, row.applied_at) for row in rows.values()}
+    for record in records:
+        if record.kind != "abandoned" and record.version in found:
+            found[record.version] = replace(
+                found[record.version], checksum=record.checksum, statements_digest=record.statements_digest
+            )
+    return tuple(found.values())
+
+
+def _shape_error(conn: psycopg.Connection[Any]) -> LedgerShapeError:
+    for name, shape in ledger_shapes(conn).items():
+        if shape != SHAPES[name]:
+            return LedgerShapeError.of(name, expected=SHAPES[name], found=shape or "something that is no table")
+    return LedgerShapeError.of(LEDGER, expected=SHAPES[LEDGER], found="something that cannot be read as one")
+
+
+def _fetch(conn: psycopg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(query.encode(), prepare=False).fetchall()
+
+
+def _fields_of(line: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*line[3:15], bool(line[15]))
+
+
+def _fields(entry: Entry, head: Head) -> list[object]:
+    """The twelve parameters of a record; the last one is what is hashed of it before its time."""
+    seq = head.seq + 1
+    return [
+        seq,
+        entry.kind,
+        entry.version,
+        entry.checksum,
+        entry.replaces,
+        entry.statements_digest,
+        entry.recorded_by,
+        entry.reason,
+        entry.trace_digest,
+        head.hash,
+        entry.trace,
+        hash_prefix(seq, head.hash, entry).decode(),
+    ]
+
+
+def _seq(record: Record) -> int:
+    return record.seq

@@ -5,27 +5,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from scripts.digest import canonical_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.digest import Json
+    from scripts.migrations.chain import Head
+    from scripts.migrations.journal import JournalEntry
+    from scripts.migrations.ledger import Writer
+    from scripts.migrations.observer import Observer
     from scripts.migrations.session import Session
+    from scripts.migrations.trace.model import FileTrace
+    from scripts.migrations.trace.tracer import Tracer
     from scripts.settings import Settings
 
 # Progress, one line a call; the caller prints it to stderr.
 Report: TypeAlias = "Callable[[str], None]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Run:
-    """What every file of a run is applied with: the connection, its baseline, the budgets, and whom to tell."""
+    """What every file of a run is applied with: the connection, its baseline, the budgets, and whom to tell.
+
+    recorded_by: who migrates, for the history.
+    head: where the history ends; moves on with every record. tracer: None when nothing is to be traced.
+    writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
+    """
 
     conn: psycopg.Connection[Any]
     session: Session
     settings: Settings
     report: Report
+    observer: Observer
+    tracer: Tracer | None
+    recorded_by: str
+    writer: Writer
+    head: Head
+    journal: dict[str, dict[int, JournalEntry]]
+
+    def stored(self, trace: FileTrace | None) -> str:
+        """A file's trace and the settings it ran with, as text for the history; empty when nothing was traced."""
+        if trace is None:
+            return ""
+        return canonical_json({"baseline": dict(self.session.baseline), **trace.as_json()}).decode()
+
+
+def rows_changed(result: PGresult) -> int | None:
+    """How many rows a statement changed, as its command tag has it; None when the tag has no number."""
+    return result.command_tuples
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +66,7 @@ class AppliedFile:
     duration_ms: from its first statement to its recorded row, retries included.
     attempts: 1 when no lock had to be waited for anew.
     notes: what was found instead of done, such as an index adopted or rebuilt.
+    trace: what each statement did; None when nothing was traced.
     """
 
     name: str
@@ -44,6 +76,7 @@ class AppliedFile:
     duration_ms: int
     attempts: int = 1
     notes: tuple[str, ...] = ()
+    trace: FileTrace | None = None
 
     def as_json(self) -> dict[str, Json]:
         """For evidence and `--json`."""
@@ -55,16 +88,22 @@ class AppliedFile:
             "duration_ms": self.duration_ms,
             "attempts": self.attempts,
             "notes": list(self.notes),
+            "trace": None if self.trace is None else self.trace.as_json(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one run did. `before`: how many files the ledger recorded when it began; `total`: files in the folder."""
+    """What one run did.
+
+    before: how many files the ledger recorded when it began. total: files in the folder.
+    head: where the ledger's history ends now; None when there is no history.
+    """
 
     files: tuple[AppliedFile, ...]
     before: int
     total: int
+    head: Head | None = None
 
     @property
     def recorded(self) -> int:
@@ -73,4 +112,9 @@ class Applied:
 
     def as_json(self) -> dict[str, Json]:
         """For evidence and `--json`."""
-        return {"applied": [file.as_json() for file in self.files], "before": self.before, "total": self.total}
+        return {
+            "applied": [file.as_json() for file in self.files],
+            "before": self.before,
+            "total": self.total,
+            "ledger": None if self.head is None else {"records": self.head.seq, "head": self.head.hash},
+        }

@@ -1,8 +1,9 @@
-"""A file marked no_tx: its statements one by one, outside a transaction, each decided by what the catalog shows.
+"""A file marked no_tx: its statements one by one, outside a transaction, each decided by journal and catalog together.
 
-Owns: what is done when a statement's work is already there, half there, or not there.
+Owns: the order of journal, statement and record; what is done when a statement was begun before, or is done.
 Promises: the ledger row is written last, and only after every index the file declares is found valid and ready; a run
-that was cut short at any point is completed by the next one, or refused with a named state.
+    that was cut short at any point is completed by the next one, or refused with a named state; what somebody else left
+    under a name of ours is never dropped.
 """
 
 from __future__ import annotations
@@ -11,38 +12,55 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.migration import InvalidIndexError
+from scripts.errors.ledger import HalfAppliedError
+from scripts.errors.migration import InvalidIndexError, RunnerLockLostError
+from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.indexes import (
-    drop_concurrently,
-    qualified,
-    quoted,
-    reindex_leftovers,
-    unproved_indexes,
-)
-from scripts.migrations.ledger import write_row
+from scripts.migrations.indexes import look, qualified, unproved_indexes
+from scripts.migrations.journal import JournalEntry, done_sql, started_sql
 from scripts.migrations.model import AppliedFile
-from scripts.migrations.transactional import may_pass, pause_s, reason_word
-from scripts.parser.statements import Positions, option_flag
+from scripts.migrations.repeat import repeat
+from scripts.migrations.trace.model import FileTrace, StatementTrace
+from scripts.migrations.transactional import (
+    entry_of,
+    finish_sql,
+    finished,
+    lock_was_lost,
+    may_pass,
+    pause_s,
+    reason_word,
+)
+from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.migrations.files import MigrationFile
+    from scripts.migrations.indexes import Table
     from scripts.migrations.model import Applied, Run
+    from scripts.migrations.observer import Watching
     from scripts.parser.statements import Statement
     from scripts.settings import Settings
 
 
 @dataclass
 class Work:
-    """One no_tx file under way; `notes` collects what was found instead of done."""
+    """One no_tx file under way.
+
+    journal: what an earlier run noted of its statements. notes: what was found instead of done.
+    watching: the one who looks on while a statement runs.
+    """
 
     run: Run
     file: MigrationFile
+    journal: dict[int, JournalEntry]
+    watching: Watching
     notes: list[str] = field(default_factory=list)
+    traces: list[StatementTrace] = field(default_factory=list)
     attempts: int = 1
+    _looks: dict[int, tuple[Table, bool] | None] = field(default_factory=dict)
 
     @property
     def conn(self) -> psycopg.Connection[Any]:
@@ -63,34 +81,114 @@ class Work:
         """file:line:column."""
         return Positions(self.file.text).label(self.file.name, statement.offset)
 
+    def was_begun(self, statement: Statement) -> bool:
+        """Whether an earlier run, or an earlier try of this one, has sent this very statement."""
+        entry = self.journal.get(statement.index)
+        return entry is not None and entry.digest == statement.digest
+
+    def any_begun(self, statement: Statement) -> bool:
+        """Whether an earlier run has sent a statement at this place, maybe in other words."""
+        return statement.index in self.journal
+
+    def look(self, statement: Statement) -> tuple[Table, bool] | None:
+        """The table of a CREATE INDEX, and whether its schema has anything of the index's name.
+
+        The first look is one for all the file's builds; nothing of the file has run by then.
+        """
+        if statement.index in self._looks:
+            return self._looks.pop(statement.index)
+        return look(self.conn, [statement.node])[0]
+
+    def look_ahead(self) -> None:
+        """Look once for all builds, where no statement of the file can change what another one will find."""
+        builds = [statement for statement in self.file.statements if statement.kind == "IndexStmt"]
+        names = {statement.node.idxname for statement in builds}
+        if not self.journal and len(names) == len(builds) == len(self.file.statements):
+            self._looks = dict(
+                zip((build.index for build in builds), look(self.conn, [b.node for b in builds]), strict=True)
+            )
+
+    def send(self, text: str) -> None:
+        """Run one statement of the runner's own, watched; its errors are the driver's."""
+        try:
+            execute_batch(self.conn, text.encode(), watch=self.watching)
+        except BatchError as exc:
+            raise exc.error from None
+
+    def send_traced(self, statement: Statement, text: str | None = None) -> None:
+        """Run a statement of the file, watched and, if so wished, traced.
+
+        Args:
+            statement: of the file.
+            text: what is sent, when it is not the statement's own text.
+        """
+        sent = statement.text if text is None else text
+        if self.run.tracer is None:
+            self.send(sent)
+            return
+        with self.run.tracer.phase_watch(statement, beside=self.watching) as watch:
+            try:
+                execute_batch(self.conn, sent.encode(), watch=watch)
+            except BatchError as exc:
+                raise exc.error from None
+        self.traces.append(watch.trace())
+
 
 def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
     """Run the file statement by statement, prove its indexes, record it.
 
     Raises:
+        HalfAppliedError: the file was changed after a part of it had run.
         MigrationFailedError: the server refused a statement.
         IndexConflictError: a name is taken by something else.
         InvalidIndexError: an index is not usable at the end.
+        RunnerLockLostError: the file let go of the runner lock.
         ConnectionLostError: the server went away.
     """
     import psycopg
 
     started = time.monotonic()
-    conn, session = run.conn, run.session
-    work = Work(run, file)
+    conn = run.conn
     statement: Statement | None = None
-    try:
-        conn.execute(session.building, prepare=False)
-        for statement in file.statements:
-            _run_with_retry(work, statement)
-        statement = None
-        conn.execute(session.ordinary, prepare=False)
-        _require_indexes(work)
-        write_row(conn, file)
-    except psycopg.Error as exc:
-        if conn.closed or conn.broken:
-            raise lost(exc, file, applied, in_doubt=statement is None) from None
-        raise failed(exc, file, statement, applied, attempts=work.attempts) from None
+    with run.observer.watching(file.name, run.report) as watching:
+        work = Work(run, file, run.journal.pop(file.name, {}), watching)
+        _require_same(work)
+        try:
+            before = run.session.building + b";\n"
+            if work.journal:
+                _exchange(conn, before)
+                before = b""
+            work.look_ahead()
+            for statement in file.statements:
+                if _is_done(work, statement):
+                    continue
+                _exchange(conn, before + started_sql(conn, file.name, statement.index, statement.digest))
+                _run_with_retry(work, statement)
+                work.journal[statement.index] = JournalEntry(statement.digest, done=True)
+                before = done_sql(conn, file.name, statement.index) + b";\n"
+            statement = None
+            _require_indexes(work)
+            trace = None if run.tracer is None else FileTrace(tuple(work.traces))
+            # One message is one transaction: the last statement is done, the file is applied, and it is recorded.
+            done = b"" if before.startswith(run.session.building) else before
+            finish = finish_sql(run, entry_of(run, file, trace))
+            results = _exchange(conn, run.session.after(file.data) + b";\n" + done + finish)
+            finished(run, results[-1])
+            if run.tracer is not None:
+                run.tracer.committed()
+                if run.session.forgets_prepared:
+                    run.tracer.forget_prepared()
+        except (psycopg.Error, _RunnersOwnError) as caught:
+            exc = caught if isinstance(caught, psycopg.Error) else caught.error
+            if conn.closed or conn.broken:
+                raise lost(exc, file, applied, in_doubt=statement is None) from None
+            conn.rollback()
+            if caught is not exc:
+                statement = None
+            if lock_was_lost(exc):
+                raise RunnerLockLostError.by(file.name) from None
+            blockers = watching.seen_text if exc.sqlstate == "55P03" else ""
+            raise failed(exc, file, statement, applied, attempts=work.attempts, blockers=blockers, conn=conn) from None
     return AppliedFile(
         file.name,
         file.checksum,
@@ -99,7 +197,41 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
         duration_ms=round((time.monotonic() - started) * 1000),
         attempts=work.attempts,
         notes=tuple(work.notes),
+        trace=trace,
     )
+
+
+def _require_same(work: Work) -> None:
+    """A statement that is done must stand in the file as it was sent."""
+    statements = work.file.statements
+    for index, entry in sorted(work.journal.items()):
+        if entry.done and (index >= len(statements) or statements[index].digest != entry.digest):
+            found = "another statement" if index < len(statements) else f"{len(statements)} statements"
+            where = work.where(statements[index]) if index < len(statements) else work.file.name
+            raise HalfAppliedError.edited(where=where, done=index + 1, found=found)
+
+
+def _is_done(work: Work, statement: Statement) -> bool:
+    entry = work.journal.get(statement.index)
+    if entry is None or not entry.done:
+        return False
+    if statement.kind == "IndexStmt" and not _is_dropped_later(work, statement):
+        # The journal is no proof: an index may have been dropped, or damaged, since.
+        build_index(work, statement)
+    else:
+        work.note(f"statement {statement.index + 1} was done by an earlier run")
+    return True
+
+
+def _is_dropped_later(work: Work, statement: Statement) -> bool:
+    return any(
+        later.kind == "DropStmt" and _dropped_name(later) == statement.node.idxname
+        for later in work.file.statements[statement.index + 1 :]
+    )
+
+
+def _dropped_name(statement: Statement) -> str:
+    return str(statement.node.objects[0].list.items[-1].string.sval)
 
 
 def _run_with_retry(work: Work, statement: Statement) -> None:
@@ -108,10 +240,12 @@ def _run_with_retry(work: Work, statement: Statement) -> None:
     attempt = 1
     while True:
         try:
-            _run(work, statement)
+            repeat(work, statement)
         except psycopg.Error as exc:
             if work.conn.closed or not may_pass(exc) or attempt >= work.settings.lock_attempts:
                 raise
+            # What this try has left behind is ours.
+            work.journal.setdefault(statement.index, JournalEntry(statement.digest, done=False))
             pause = pause_s(attempt)
             work.run.report(f"{work.file.name}:{statement.line}: {reason_word(exc)}, trying again in {pause:.1f} s")
             time.sleep(pause)
@@ -121,77 +255,6 @@ def _run_with_retry(work: Work, statement: Statement) -> None:
             return
 
 
-def _run(work: Work, statement: Statement) -> None:
-    node, kind = statement.node, statement.kind
-    if kind == "IndexStmt":
-        build_index(work, statement)
-    elif kind == "DropStmt":
-        _drop_index(work, statement)
-    elif kind == "AlterEnumStmt":
-        _add_enum_value(work, statement)
-    elif kind == "AlterTableStmt":
-        _detach(work, statement)
-    else:
-        if kind == "ReindexStmt" and option_flag(node.params, "concurrently", default=False):
-            _drop_leftovers(work, node)
-        _send(work, statement)
-
-
-def _send(work: Work, statement: Statement) -> None:
-    work.conn.execute(statement.text.encode(), prepare=False)
-
-
-def _drop_index(work: Work, statement: Statement) -> None:
-    """A name that is gone is what the statement asks for; an invalid one is the rest of an interrupted drop."""
-    parts = [part.string.sval for part in statement.node.objects[0].list.items]
-    name = ".".join(quoted(part) for part in parts)
-    if _scalar(work.conn, "SELECT pg_catalog.to_regclass(%s)::oid", (name,)) is None:
-        work.note(f"{name} is already gone")
-        return
-    _send(work, statement)
-
-
-def _add_enum_value(work: Work, statement: Statement) -> None:
-    node = statement.node
-    name = ".".join(quoted(part.string.sval) for part in node.type_name)
-    exists = _scalar(
-        work.conn,
-        "SELECT true FROM pg_catalog.pg_enum WHERE enumtypid = pg_catalog.to_regtype(%s) AND enumlabel = %s",
-        (name, node.new_val),
-    )
-    if exists:
-        work.note(f"{name} already has the value '{node.new_val}'")
-        return
-    _send(work, statement)
-
-
-def _detach(work: Work, statement: Statement) -> None:
-    """DETACH PARTITION CONCURRENTLY has two transactions; between them the partition is pending."""
-    parent = qualified(statement.node.relation)
-    partition = qualified(getattr(statement.node.cmds[0].alter_table_cmd, "def").partition_cmd.name)
-    pending = _scalar(
-        work.conn,
-        "SELECT inhdetachpending FROM pg_catalog.pg_inherits"
-        " WHERE inhrelid = pg_catalog.to_regclass(%s) AND inhparent = pg_catalog.to_regclass(%s)",
-        (partition, parent),
-    )
-    exists = _scalar(work.conn, "SELECT pg_catalog.to_regclass(%s)::oid", (partition,)) is not None
-    if pending:
-        work.note(f"{partition} was being detached: finalized")
-        work.conn.execute(f"ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE".encode(), prepare=False)
-    elif pending is None and exists:
-        work.note(f"{partition} is already detached")
-    else:
-        _send(work, statement)
-
-
-def _drop_leftovers(work: Work, node: Any) -> None:
-    name = qualified(node.relation) if node.HasField("relation") else ""
-    for schema, index in reindex_leftovers(work.conn, name):
-        work.note(f"dropped {schema}.{index}, left by an interrupted REINDEX CONCURRENTLY")
-        drop_concurrently(work.conn, schema, index)
-
-
 def _require_indexes(work: Work) -> None:
     """Every index the file builds, and does not drop again further down, is there, valid and ready."""
     declared: dict[tuple[str, str], Statement] = {}
@@ -199,7 +262,7 @@ def _require_indexes(work: Work) -> None:
         if statement.kind == "IndexStmt":
             declared[qualified(statement.node.relation), statement.node.idxname] = statement
         elif statement.kind == "DropStmt":
-            name = statement.node.objects[0].list.items[-1].string.sval
+            name = _dropped_name(statement)
             declared = {key: value for key, value in declared.items() if key[1] != name}
     if not declared:
         return
@@ -208,9 +271,17 @@ def _require_indexes(work: Work) -> None:
         raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
 
 
-def _scalar(conn: psycopg.Connection[Any], query: str, values: tuple[object, ...]) -> Any:
-    from psycopg.rows import tuple_row
+class _RunnersOwnError(Exception):
+    """The server refused what the runner said of itself: no statement of the file is to blame."""
 
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(query.encode(), values, prepare=False).fetchone()
-    return None if row is None else row[0]
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _exchange(conn: psycopg.Connection[Any], text: bytes) -> list[PGresult]:
+    """The runner's own words: journal, baseline and record."""
+    try:
+        return execute_batch(conn, text)
+    except BatchError as exc:
+        raise _RunnersOwnError(exc.error) from None

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.clock import iso_utc
-from scripts.errors.history import OutOfOrderError, TamperedError, VanishedError
+from scripts.errors.history import (
+    CommentsDifferError,
+    HistoryError,
+    OutOfOrderError,
+    TamperedError,
+    VanishedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +54,7 @@ def plan_migrations(files: Iterable[MigrationFile], applied: Iterable[LedgerRow]
         applied: the ledger's rows, in any order.
 
     Raises:
-        TamperedError: a recorded file has another checksum now.
+        TamperedError: a recorded file has another checksum now; CommentsDifferError when its statements are the same.
         VanishedError: a recorded file is gone.
         OutOfOrderError: an unrecorded file stands below a recorded one.
     """
@@ -71,21 +77,39 @@ def plan_migrations(files: Iterable[MigrationFile], applied: Iterable[LedgerRow]
 
 def _require_untampered(files: Sequence[MigrationFile], rows: dict[str, LedgerRow], next_number: int) -> None:
     tampered = [file for file in files if file.name in rows and rows[file.name].checksum != file.checksum]
-    if tampered:
-        file, row = tampered[0], rows[tampered[0].name]
-        raise TamperedError.of(
-            file.name,
-            ledger=row.checksum,
-            applied_at=iso_utc(row.applied_at),
-            found=file.checksum,
-            next_number=next_number,
-            others=[other.name for other in tampered[1:]],
-        )
+    # An edit of statements is told before one of comments.
+    for file in tampered:
+        if not _comments_only(file, rows[file.name]):
+            row = rows[file.name]
+            raise TamperedError.of(
+                file.name,
+                ledger=row.checksum,
+                applied_at=_time(row),
+                found=file.checksum,
+                next_number=next_number,
+                others=[other.name for other in tampered if other is not file],
+            )
+    for file in tampered:
+        row = rows[file.name]
+        raise CommentsDifferError.only(file.name, ledger=row.checksum, applied_at=_time(row), found=file.checksum)
+
+
+def _comments_only(file: MigrationFile, row: LedgerRow) -> bool:
+    if not row.statements_digest:
+        return False
+    try:
+        return file.statements_digest == row.statements_digest
+    except HistoryError:
+        return False  # not even SQL any more
+
+
+def _time(row: LedgerRow) -> str:
+    return "never" if row.applied_at is None else iso_utc(row.applied_at)
 
 
 def _require_present(files: Sequence[MigrationFile], rows: dict[str, LedgerRow]) -> None:
     names = {file.name for file in files}
     vanished = sorted(version for version in rows if version not in names)
     if vanished:
-        applied_at = iso_utc(rows[vanished[0]].applied_at)
+        applied_at = _time(rows[vanished[0]])
         raise VanishedError.of(vanished[0], applied_at=applied_at, others=vanished[1:])

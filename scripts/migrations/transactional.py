@@ -1,49 +1,64 @@
 """An ordinary file: one transaction for its statements and its ledger row, tried again when a lock is not to be had.
 
 Owns: that transaction, its retries, and the pauses between them.
-Promises: file and row commit together or not at all; the lock timeout is the same at the last try as at the first.
+Promises: file, row and record commit together or not at all; the lock timeout is the same at the last try as at the
+    first; nothing is recorded without the runner lock.
+How: two messages a file. The first begins the transaction, holds the file as it is (a percent sign is a percent sign;
+    the tracer's questions between its statements) and brings the session back to its baseline, because the file may
+    have changed the role or the search path; that also runs deferred triggers while an error can still be told from a
+    lost COMMIT. The second writes row and record, and commits.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from scripts.errors.migration import RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.ledger import write_row
-from scripts.migrations.model import AppliedFile
+from scripts.migrations.model import AppliedFile, rows_changed
+from scripts.migrations.row_security import hidden_rows
+from scripts.migrations.trace.weave import Woven, weave
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.model import Applied, Run
-    from scripts.migrations.session import Session
+    from scripts.migrations.observer import Watching
+    from scripts.migrations.trace.model import FileTrace
     from scripts.parser.statements import Statement
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _INTERNAL = "55P03", "40P01", "XX000"
+_NOT_NULL, _NO_SUCH_PREPARED = "23502", "26000"
 # The server's words for two sessions that changed one catalog row; it has no SQLSTATE of its own.
 _CONCURRENT = ("tuple concurrently updated", "tuple concurrently deleted")
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.1, 5.0
-
-_BLOCKERS = """
-SELECT pg_catalog.format('pid %s, role %s, application %s, %s for %s s', pid, usename,
-                         coalesce(nullif(application_name, ''), '(none)'), state,
-                         extract(epoch FROM clock_timestamp() - xact_start)::int)
-  FROM pg_catalog.pg_stat_activity
- WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL
-   AND backend_type = 'client backend'
- ORDER BY xact_start LIMIT 3"""
+_BEGIN = b"BEGIN;\n"
 
 
-class Progress:
-    """Where in a file the runner stopped: the statement that failed, None at the end of the transaction."""
+@dataclass
+class Attempt:
+    """Where in a file the runner is: for whoever has to explain why it stopped.
 
-    def __init__(self) -> None:
-        self.statement: Statement | None = None
-        self.committing = False
+    woven: the text that was sent. statement: the one that failed; None at the end of the transaction.
+    probe_failed: whether it was none of the file's, but a question of the tracer.
+    committing: whether row, record and COMMIT are on their way.
+    """
+
+    woven: Woven
+    statement: Statement | None = None
+    probe_failed: bool = False
+    committing: bool = False
+
+    def place(self, sent_position: int) -> int:
+        """The file's character offset, from 0, for a position in the message, from 0."""
+        return self.woven.to_file_offset(sent_position - len(_BEGIN))
 
 
 def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
@@ -51,42 +66,103 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
 
     Raises:
         MigrationFailedError: the server refused a statement, or the lock was not to be had at any try.
+        RunnerLockLostError: the file let go of the runner lock.
         ConnectionLostError: the server went away.
     """
     import psycopg
 
     conn, settings = run.conn, run.settings
     started = time.monotonic()
-    attempt = 1
+    number = 1
+    probes = True
     while True:
-        progress = Progress()
-        try:
-            _run(conn, file, run.session, progress)
-        except psycopg.Error as exc:
-            if conn.closed or conn.broken:
-                raise lost(exc, file, applied, in_doubt=progress.committing) from None
-            if not may_pass(exc) or attempt >= settings.lock_attempts:
-                blockers = likely_blockers(conn) if exc.sqlstate == _LOCK_NOT_AVAILABLE else ""
-                raise failed(
-                    exc, file, progress.statement, applied, attempts=attempt, blockers=blockers, sent_at=0
-                ) from None
-            pause = pause_s(attempt)
-            run.report(
-                f"{file.name}: {reason_word(exc)} (attempt {attempt} of {settings.lock_attempts}), "
-                f"rolled back, trying again in {pause:.1f} s"
-            )
-            time.sleep(pause)
-            attempt += 1
-        else:
-            duration_ms = round((time.monotonic() - started) * 1000)
-            return AppliedFile(
-                file.name,
-                file.checksum,
-                no_tx=False,
-                statements=len(file.statements),
-                duration_ms=duration_ms,
-                attempts=attempt,
-            )
+        attempt = Attempt(_woven(run, file, probes=probes))
+        with run.observer.watching(file.name, run.report) as watching:
+            try:
+                trace, notes = _run(run, file, attempt, watching)
+            except psycopg.Error as exc:
+                if conn.closed or conn.broken:
+                    raise lost(exc, file, applied, in_doubt=attempt.committing) from None
+                conn.rollback()
+                if attempt.probe_failed:
+                    # The file did something to the questions, not to itself: it runs again without them.
+                    probes = False
+                    run.report(f"{file.name}: not traced: a question of the tracer failed (SQLSTATE {exc.sqlstate})")
+                    continue
+                if attempt.committing and exc.sqlstate == _NO_SUCH_PREPARED and not run.session.forgets_prepared:
+                    # The file dropped our prepared statements without saying so: it runs again, and they are made anew.
+                    run.session.forgets_prepared = True
+                    continue
+                if not may_pass(exc) or number >= settings.lock_attempts:
+                    raise failed(
+                        exc,
+                        file,
+                        attempt.statement,
+                        applied,
+                        attempts=number,
+                        blockers=watching.seen_text if exc.sqlstate == _LOCK_NOT_AVAILABLE else "",
+                        place=attempt.place,
+                        conn=conn,
+                    ) from None
+                pause = pause_s(number)
+                run.report(
+                    f"{file.name}: {reason_word(exc)} (attempt {number} of {settings.lock_attempts}), "
+                    f"rolled back, trying again in {pause:.1f} s"
+                )
+            except BaseException:
+                if not conn.closed:
+                    conn.rollback()
+                raise
+            else:
+                return AppliedFile(
+                    file.name,
+                    file.checksum,
+                    no_tx=False,
+                    statements=len(file.statements),
+                    duration_ms=round((time.monotonic() - started) * 1000),
+                    attempts=number,
+                    notes=notes,
+                    trace=trace,
+                )
+        # The pause is outside: nobody watches, and no transaction is open.
+        time.sleep(pause)
+        number += 1
+
+
+def entry_of(run: Run, file: MigrationFile, trace: FileTrace | None) -> Entry:
+    """What the history says of a file that ran."""
+    return Entry(
+        "applied",
+        file.name,
+        file.checksum,
+        recorded_by=run.recorded_by,
+        statements_digest=file.statements_digest,
+        trace=run.stored(trace),
+    )
+
+
+def finish_sql(run: Run, entry: Entry) -> bytes:
+    """The ledger row and its record; the record's hash is the only value of the last result."""
+    return run.writer.sql(entry, run.head, prepared=not run.session.forgets_prepared)
+
+
+def finished(run: Run, result: PGresult) -> None:
+    """Take the new head of the chain from the record's result."""
+    value = result.get_value(0, 0)
+    if value is None:
+        msg = "the history returned no hash"
+        raise RuntimeError(msg)
+    run.head = Head(run.head.seq + 1, value.decode())
+
+
+def lock_was_lost(exc: psycopg.Error) -> bool:
+    """Whether the server refused the ledger row because the runner lock is not held any more (ledger.row_sql)."""
+    return (
+        exc.sqlstate == _NOT_NULL
+        and exc.diag.table_name == "schema_migrations"
+        and exc.diag.column_name == "version"
+        and exc.diag.schema_name == "public"
+    )
 
 
 def may_pass(exc: psycopg.Error) -> bool:
@@ -109,25 +185,53 @@ def pause_s(attempt: int) -> float:
     return longest * (0.5 + secrets.randbelow(501) / 1000)
 
 
-def likely_blockers(conn: psycopg.Connection[Any]) -> str:
-    """The oldest open transactions of this database: who held the lock is not known any more after the timeout."""
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(_BLOCKERS.encode(), prepare=False).fetchall()
-    return "\n".join(row[0] for row in rows)
+def _woven(run: Run, file: MigrationFile, *, probes: bool) -> Woven:
+    return weave(file, None) if run.tracer is None else run.tracer.weave(file, probes=probes)
 
 
-def _run(conn: psycopg.Connection[Any], file: MigrationFile, session: Session, progress: Progress) -> None:
-    statements = file.statements
-    with conn.transaction():
-        try:
-            # One message: the file as it is (a percent sign is a percent sign), then the baseline, before the row is
-            # written: the file may have changed the role or the search path. That also runs deferred triggers while an
-            # error can still be told from a lost COMMIT. The newline ends a comment on the file's last line.
-            execute_batch(conn, file.data + b"\n;\n" + session.ordinary)
-        except BatchError as exc:
-            progress.statement = statements[exc.index] if exc.index < len(statements) else None
-            raise exc.error from None
-        write_row(conn, file)
-        progress.committing = True
+def _run(
+    run: Run, file: MigrationFile, attempt: Attempt, watching: Watching
+) -> tuple[FileTrace | None, tuple[str, ...]]:
+    woven = attempt.woven
+    if run.tracer is not None:
+        run.tracer.begin(file)
+    try:
+        results = execute_batch(
+            run.conn,
+            _BEGIN + woven.text + b"\n;\n" + run.session.after(file.data),
+            watch=watching,
+            meanwhile=lambda: _prepare(file),
+        )
+    except BatchError as exc:
+        index = woven.statement_of(exc.index - 1) if exc.index else None
+        attempt.probe_failed = exc.index > 0 and woven.is_probe(exc.index - 1)
+        attempt.statement = None if index is None else file.statements[index]
+        raise exc.error from None
+    answers = results[1 : 1 + woven.results]
+    notes = hidden_rows(run.conn, file, _counts(woven, answers))
+    trace = None if run.tracer is None else run.tracer.read(answers, woven)
+    attempt.committing = True
+    try:
+        results = execute_batch(run.conn, finish_sql(run, entry_of(run, file, trace)) + b";\nCOMMIT", watch=watching)
+    except BatchError as exc:
+        if lock_was_lost(exc.error):
+            raise RunnerLockLostError.by(file.name) from None
+        raise exc.error from None
+    finished(run, results[-2])  # the last one is COMMIT's
+    for note in notes:
+        run.report(note)
+    if run.tracer is not None:
+        run.tracer.committed()
+        if run.session.forgets_prepared:
+            run.tracer.forget_prepared()
+    return trace, notes
+
+
+def _prepare(file: MigrationFile) -> None:
+    """What the record needs of the file, made while the server runs it."""
+    _ = file.statements_digest
+
+
+def _counts(woven: Woven, answers: list[PGresult]) -> list[int | None]:
+    """Rows changed by each statement, as its command tag has it."""
+    return [rows_changed(result) for number, result in enumerate(answers) if woven.statement_of(number) is not None]

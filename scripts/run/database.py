@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from scripts.catalog.golden import golden_name
 from scripts.clock import utc_now
 from scripts.result import Check, Result
-from scripts.settings import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     import psycopg
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.gates import Gate
     from scripts.migrations.files import MigrationFile
+    from scripts.migrations.model import Applied
     from scripts.server.model import Server
     from scripts.settings import Settings
     from scripts.verifiers.model import Database
-
-GOLDEN_CATALOG = ROOT / "schema" / "catalog.txt"
 
 
 class DatabaseGates:
@@ -61,11 +61,11 @@ class DatabaseGates:
             self._database.close()
         self._conn.close()
 
-    def migrate(self) -> None:
+    def migrate(self) -> Applied:
         """Apply what is pending."""
         from scripts.migrations.apply import migrate
 
-        migrate(self._conn, self._files, self._settings, report=self._say)
+        return migrate(self._conn, self._files, self._settings, report=self._say)
 
     def settle(self, gate: Gate, *, apply: bool) -> Result:
         """Run one gate.
@@ -86,9 +86,9 @@ class DatabaseGates:
         from scripts.migrations.ledger import read_ledger
 
         started_at = utc_now()
-        if apply:
-            self.migrate()
-        ledger = {row.version: row.checksum for row in read_ledger(self._conn)}
+        applied = self.migrate() if apply else None
+        read = read_ledger(self._conn)
+        ledger = {row.version: row.checksum for row in read.rows}
         known = {file.name: file.checksum for file in self._files}
         checks = tuple(
             Check(
@@ -100,16 +100,45 @@ class DatabaseGates:
             )
             for version in sorted(known.keys() | ledger.keys())
         )
-        return Result(name, started_at, utc_now(), checks=checks, examined=len(ledger))
+        # The head of the chain, kept where nobody who can write to the database can reach it, and what each file did.
+        head = read.head
+        volatile: dict[str, Json] = {
+            "ledger": None if head is None else {"records": head.seq, "head": head.hash},
+            "applied": [] if applied is None else [file.as_json() for file in applied.files],
+        }
+        details: dict[str, Json] = {"volatile": volatile}
+        return Result(name, started_at, utc_now(), checks=checks, examined=len(ledger), details=details)
 
     def _baseline(self, name: str) -> Result:
-        from scripts.catalog.compare import verify_baseline
+        """The catalog against what the recorded files make; without a golden file or a copy this gate alone errs."""
+        from scripts.errors.drift import NoGoldenCatalogError
+        from scripts.errors.migration import MigrationError
+        from scripts.errors.server import ServerError
 
         started_at = utc_now()
+        try:
+            return self._compared(name, started_at)
+        except (NoGoldenCatalogError, ServerError, MigrationError) as error:
+            return Result(name, started_at, utc_now(), error=f"{error.kind}: {error.what}")
+
+    def _compared(self, name: str, started_at: datetime) -> Result:
+        from scripts.catalog.compare import verify_baseline
+        from scripts.catalog.drift import leave_out_newer_ledger
+        from scripts.migrations.ledger import read_ledger
+        from scripts.run.drift import expected_catalog, require_golden
+
         catalog = self._read_catalog()
-        golden = GOLDEN_CATALOG.read_text(encoding="utf-8") if GOLDEN_CATALOG.exists() else ""
-        checks = verify_baseline(catalog, golden)
-        return Result(name, started_at, utc_now(), checks=checks, examined=len(checks))
+        if self._settings.fresh_db:
+            expected, origin = require_golden(self._settings.migrations_dir), golden_name(self._settings.migrations_dir)
+        else:
+            ledger = any(item.title == "table public.schema_migrations" for item in catalog.objects)
+            rows = read_ledger(self._conn).rows
+            wanted = expected_catalog(self._settings, self._files, rows, ledger=ledger, report=self._say)
+            expected, origin = wanted.catalog, wanted.origin
+        told, notes = leave_out_newer_ledger(expected, catalog)
+        checks = verify_baseline(catalog, told)
+        details: dict[str, Json] = {"expected_from": origin} | ({"notes": list(notes)} if notes else {})
+        return Result(name, started_at, utc_now(), checks=checks, examined=len(checks), details=details)
 
     def _verified(self, name: str) -> Result:
         from scripts.verifiers.model import Database

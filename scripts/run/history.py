@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import utc_now
 from scripts.errors.base import ExitCode
 from scripts.evidence.store import new_run_id
-from scripts.run.database import GOLDEN_CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from scripts.migrations.ledger import LedgerRow
     from scripts.run.voice import Voice
     from scripts.settings import Settings
+
+
+_FRESH = "a fresh database: FRESH_DB=0 with DATABASE_URL asks an existing one"
 
 
 def migrate_database(settings: Settings, voice: Voice) -> int:
@@ -35,7 +37,7 @@ def migrate_database(settings: Settings, voice: Voice) -> int:
     files = read_files(settings.migrations_dir)
     if not all(file.listed for file in files):
         voice.say(NO_SUMS)
-    with _connected(settings, voice) as conn:
+    with connected(settings, voice) as conn:
         applied = migrate(conn, files, settings, report=voice.say)
     voice.line(f"{applied.total} files = {applied.before} applied before + {len(applied.files)} applied now")
     voice.value(json.dumps(applied.as_json(), indent=2))
@@ -43,16 +45,24 @@ def migrate_database(settings: Settings, voice: Voice) -> int:
 
 
 def status(settings: Settings, voice: Voice) -> int:
-    """What is applied and what is pending."""
+    """What is applied, what is pending, and what is half done."""
     from scripts.migrations.files import read_files
+    from scripts.migrations.journal import read_half_done
+    from scripts.migrations.ledger import read_ledger
     from scripts.migrations.plan import plan_migrations
     from scripts.report.history import render_status, status_json
 
     files = read_files(settings.migrations_dir)
-    rows = _recorded(settings, voice)
+    rows: tuple[LedgerRow, ...] = ()
+    half_done: dict[str, tuple[int, int]] = {}
+    if settings.fresh_db:
+        voice.say(_FRESH)
+    else:
+        with connected(settings, voice) as conn:
+            rows, half_done = read_ledger(conn).rows, read_half_done(conn)
     found = plan_migrations(files, rows)
-    voice.line(render_status(found, rows))
-    voice.value(status_json(found, rows))
+    voice.line(render_status(found, rows, half_done))
+    voice.value(status_json(found, rows, half_done))
     return int(ExitCode.PASSED)
 
 
@@ -77,20 +87,18 @@ def update_catalog(settings: Settings, voice: Voice) -> int:
     """Rewrite the golden catalog from a fresh database with every migration applied."""
     from dataclasses import replace
 
+    from scripts.catalog.golden import golden_name, write_golden
     from scripts.catalog.read import read_catalog
-    from scripts.catalog.render import render_catalog
     from scripts.migrations.apply import migrate
     from scripts.migrations.files import read_migrations
 
     files = read_migrations(settings.migrations_dir)
     # Never from an existing database: what is reviewed is what the files make.
-    with _connected(replace(settings, fresh_db=True), voice) as conn:
+    with connected(replace(settings, fresh_db=True), voice) as conn:
         migrate(conn, files, settings, report=voice.say)
-        text = render_catalog(read_catalog(conn))
-    changed = not GOLDEN_CATALOG.exists() or GOLDEN_CATALOG.read_text(encoding="utf-8") != text
-    if changed:
-        GOLDEN_CATALOG.write_text(text, encoding="utf-8")
-    voice.line(f"schema/{GOLDEN_CATALOG.name} {'rewritten: review the difference' if changed else 'is current'}")
+        changed = write_golden(settings.migrations_dir, read_catalog(conn))
+    name = golden_name(settings.migrations_dir)
+    voice.line(f"{name} {'rewritten: review the difference' if changed else 'is current'}")
     return int(ExitCode.PASSED)
 
 
@@ -111,19 +119,22 @@ def _recorded(settings: Settings, voice: Voice) -> tuple[LedgerRow, ...]:
 
     if settings.fresh_db:
         # A database that does not exist yet has no history; nothing needs to be started to say so.
-        voice.say("a fresh database: FRESH_DB=0 with DATABASE_URL asks an existing one")
+        voice.say(_FRESH)
         return ()
-    with _connected(settings, voice) as conn:
-        return read_ledger(conn)
+    with connected(settings, voice) as conn:
+        return read_ledger(conn).rows
 
 
 @contextmanager
-def _connected(settings: Settings, voice: Voice) -> Iterator[psycopg.Connection[Any]]:
+def connected(settings: Settings, voice: Voice) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the run's database, as the role that migrates."""
+    from scripts.migrations.session import acting_as
     from scripts.server.open import open_server
     from scripts.server.readiness import connect
 
     with (
         open_server(settings, run_id=new_run_id(utc_now()), report=voice.say) as server,
         connect(server.dsn) as conn,
+        acting_as(conn, settings.migrate_role),
     ):
         yield conn

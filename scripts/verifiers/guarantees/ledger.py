@@ -22,7 +22,7 @@ _INVALID = """
 
 
 def verify_history(database: Database, findings: Findings) -> None:
-    """One row a file with the file's checksum, and no row without its file; no invalid index anywhere."""
+    """One row a file with the file's checksum, no row without its file, one chain; no invalid index anywhere."""
     recorded = _recorded(database)
     for file in database.files:
         checksum = recorded.get(file.name)
@@ -36,6 +36,13 @@ def verify_history(database: Database, findings: Findings) -> None:
     names = {file.name for file in database.files}
     strangers: list[Json] = [name for name in sorted(recorded) if name not in names]
     findings.check("recorded_without_file", expected=[], observed=strangers, where=_LEDGER)
+    findings.check(
+        "ledger_chain",
+        expected="one chain, and the ledger is what it says",
+        observed=_chain(database),
+        where="public.schema_migrations_history",
+        help="`invoke ledger.verify` says more; a ledger without history gets one from the next `invoke migrate`",
+    )
     invalid: list[Json] = [row[0] for row in database.conn.execute(_INVALID)]
     findings.check("invalid_indexes", expected=[], observed=invalid, where="every schema")
 
@@ -80,6 +87,20 @@ def _recorded(database: Database) -> dict[str, str]:
             "SELECT version, checksum FROM public.schema_migrations"
         ).fetchall()
     return {str(version): str(checksum) for version, checksum in rows}
+
+
+def _chain(database: Database) -> str:
+    import psycopg
+
+    from scripts.errors.base import ProjectError
+    from scripts.migrations.ledger import read_ledger
+
+    try:
+        with database.conn.transaction():
+            ledger = read_ledger(database.conn)
+    except (ProjectError, psycopg.Error) as exc:
+        return exc.what if isinstance(exc, ProjectError) else f"cannot be read: SQLSTATE {exc.sqlstate}"
+    return "no history" if ledger.head is None else "one chain, and the ledger is what it says"
 
 
 def _declared(file: MigrationFile) -> list[tuple[str, str]]:

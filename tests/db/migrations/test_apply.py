@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from scripts.errors.history import LedgerShapeError, OutOfOrderError, TamperedError, VanishedError
+from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import ConnectionLostError, InvalidIndexError, LedgerAccessError, MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.migrations.ledger import LEDGER_SQL
@@ -38,10 +39,11 @@ def test_the_broken_file_of_twenty_leaves_no_trace(
 
     assert str(caught.value) == (
         'error[migration failed]: 0014_t.sql:3:13: relation "public.nix" does not exist\n'
-        "  source    INSERT INTO public.nix VALUES (1);\n"
-        "                        ^\n"
-        "  SQLSTATE  42P01\n"
-        "  recorded  13 of 20; 0014_t.sql left nothing behind\n"
+        "  source     INSERT INTO public.nix VALUES (1);\n"
+        "                         ^\n"
+        "  statement  0014_t.sql:3:1 INSERT INTO\n"
+        "  SQLSTATE   42P01\n"
+        "  recorded   13 of 20; 0014_t.sql left nothing behind\n"
         "  help: correct the file and run again"
     )
     assert caught.value.exit_code == 5
@@ -192,7 +194,7 @@ def test_the_inner_line_of_a_do_block(empty_database: ScratchDatabase, migration
     with pytest.raises(MigrationFailedError) as caught:
         empty_database.apply(migrations.files())
     assert caught.value.where == "0001_a.sql:5:1"
-    assert dict(caught.value.facts)["inside"] == "function f(), line 3"
+    assert dict(caught.value.facts)["inside"] == "0001_a.sql:3 (function f(), line 3)"
 
 
 def test_a_deferred_constraint_fails_its_own_file(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
@@ -229,6 +231,10 @@ def test_history_is_refused_before_anything_runs(empty_database: ScratchDatabase
 
     with empty_database.connect() as conn:
         conn.execute("DELETE FROM public.schema_migrations WHERE version = '0002_t.sql'")
+    with pytest.raises(LedgerChainError, match=r"the row of 0002_t\.sql was removed from the ledger"):
+        empty_database.apply(migrations.files())
+    with empty_database.connect() as conn:  # as a runner without history left it
+        conn.execute("DROP TABLE public.schema_migrations_history, public.schema_migrations_journal")
     with pytest.raises(OutOfOrderError, match=r"0002_t\.sql comes too late"):
         empty_database.apply(migrations.files())
     assert empty_database.recorded() == ["0001_t.sql", "0003_t.sql"]

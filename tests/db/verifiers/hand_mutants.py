@@ -60,6 +60,16 @@ def _history(files: Sequence[MigrationFile]) -> Iterator[Mutant]:
     for file in files:
         change = f"UPDATE public.schema_migrations SET checksum = 'other' WHERE version = '{file.name}'"
         yield sql("migration-history", f"{file.name} was another file", [file.name], change)
+    rewritten = "UPDATE public.schema_migrations_history SET reason = 'because' WHERE seq = 7"
+    yield sql("migration-history", "a record was changed", ["ledger_chain"], rewritten)
+    cut = "DELETE FROM public.schema_migrations_history WHERE seq = 7"
+    yield sql("migration-history", "a record was removed", ["ledger_chain"], cut)
+    forgotten = "DROP TABLE public.schema_migrations_history"
+    yield sql("migration-history", "the history is gone", ["ledger_chain"], forgotten)
+    backdated = (
+        "UPDATE public.schema_migrations SET applied_at = applied_at - interval '1 day' WHERE version LIKE '0007%'"
+    )
+    yield sql("migration-history", "a file was applied the day before", ["ledger_chain"], backdated)
     stranger = "INSERT INTO public.schema_migrations (version, checksum) VALUES ('9999_x.sql', 'x')"
     yield sql("migration-history", "a file that is gone was applied", ["recorded_without_file"], stranger)
     spoil = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.{}'::regclass"

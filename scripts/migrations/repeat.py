@@ -1,0 +1,145 @@
+"""A statement that may have been sent before: what the catalog shows of it, and what is left to do.
+
+Owns: that decision for every kind of statement that a no_tx file may hold (indexes: builds.py).
+Promises: a thing that is already there, or already gone, is taken as the statement's work only when the journal says
+    that the statement was begun, or when it is in every respect what the statement would have made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scripts.errors.migration import EnumConflictError
+from scripts.migrations.builds import build_index
+from scripts.migrations.indexes import drop_concurrently, qualified, quoted, reindex_leftovers
+from scripts.parser.statements import option_flag
+
+if TYPE_CHECKING:
+    from scripts.migrations.no_tx import Work
+    from scripts.parser.statements import Statement
+
+_LABELS = """
+SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
+ WHERE e.enumtypid = pg_catalog.to_regtype(%s) ORDER BY e.enumsortorder"""
+
+
+def repeat(work: Work, statement: Statement) -> None:
+    """Run the statement, or what is left of it.
+
+    Raises:
+        MigrationError: a name is taken by something else.
+        psycopg.Error: the server refused it.
+    """
+    node, kind = statement.node, statement.kind
+    if kind == "IndexStmt":
+        build_index(work, statement)
+    elif kind == "DropStmt":
+        _drop_index(work, statement)
+    elif kind == "AlterEnumStmt":
+        _alter_enum(work, statement)
+    elif kind == "AlterTableStmt":
+        _detach(work, statement)
+    else:
+        if kind == "ReindexStmt" and option_flag(node.params, "concurrently", default=False):
+            _drop_leftovers(work, statement)
+        work.send_traced(statement)
+
+
+def _drop_index(work: Work, statement: Statement) -> None:
+    """Gone after it was begun: an earlier run dropped it. Gone without: the server says so, IF EXISTS or not."""
+    parts = [part.string.sval for part in statement.node.objects[0].list.items]
+    name = ".".join(quoted(part) for part in parts)
+    if work.was_begun(statement) and _scalar(work, "SELECT pg_catalog.to_regclass(%s)::oid", (name,)) is None:
+        work.note(f"{name} is already gone: dropped by an earlier run")
+        return
+    work.send_traced(statement)
+
+
+def _alter_enum(work: Work, statement: Statement) -> None:
+    node = statement.node
+    name = ".".join(quoted(part.string.sval) for part in node.type_name)
+    labels = _labels(work, name)
+    if node.new_val not in labels:
+        work.send_traced(statement)
+        return
+    if node.old_val:  # RENAME VALUE
+        if work.was_begun(statement) and node.old_val not in labels:
+            work.note(f"{name} has the value '{node.new_val}' already: renamed by an earlier run")
+            return
+        work.send_traced(statement)
+        return
+    if not work.was_begun(statement) and not node.skip_if_new_val_exists:
+        work.send_traced(statement)  # 42710: somebody else added it, and the file does not allow for that
+        return
+    if not _stands_right(labels, node):
+        raise EnumConflictError.of(
+            name, node.new_val, where=work.where(statement), wanted=_wanted(node), found=", ".join(labels)
+        )
+    work.note(f"{name} already has the value '{node.new_val}', in its place")
+
+
+def _stands_right(labels: list[str], node: Any) -> bool:
+    """Whether the value stands where the statement would have put it."""
+    at = labels.index(node.new_val)
+    if not node.new_val_neighbor:
+        # At the end when it was added; later values may follow, so being there is all that can be asked.
+        return True
+    beside = at - 1 if node.new_val_is_after else at + 1
+    return 0 <= beside < len(labels) and labels[beside] == node.new_val_neighbor
+
+
+def _wanted(node: Any) -> str:
+    if not node.new_val_neighbor:
+        return f"'{node.new_val}'"
+    return f"'{node.new_val}' {'after' if node.new_val_is_after else 'before'} '{node.new_val_neighbor}'"
+
+
+def _labels(work: Work, name: str) -> list[str]:
+    from psycopg.rows import tuple_row
+
+    with work.conn.cursor(row_factory=tuple_row) as cursor:
+        return [row[0] for row in cursor.execute(_LABELS, (name,), prepare=False).fetchall()]
+
+
+def _detach(work: Work, statement: Statement) -> None:
+    """DETACH PARTITION CONCURRENTLY has two transactions; between them the partition is pending."""
+    parent = qualified(statement.node.relation)
+    partition = qualified(getattr(statement.node.cmds[0].alter_table_cmd, "def").partition_cmd.name)
+    pending = _scalar(
+        work,
+        "SELECT inhdetachpending FROM pg_catalog.pg_inherits"
+        " WHERE inhrelid = pg_catalog.to_regclass(%s) AND inhparent = pg_catalog.to_regclass(%s)",
+        (partition, parent),
+    )
+    begun = work.was_begun(statement)
+    if pending and begun:
+        work.note(f"{partition} was being detached: finalized")
+        work.send(f"ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE")
+    elif pending is None and begun and _exists(work, partition):
+        work.note(f"{partition} is already detached: by an earlier run")
+    else:
+        work.send_traced(statement)
+
+
+def _drop_leftovers(work: Work, statement: Statement) -> None:
+    """Unfinished twins of the very index or table; of a schema or database only when we began the rebuild."""
+    node = statement.node
+    named = node.HasField("relation")
+    if not named and not work.any_begun(statement):
+        return
+    name = qualified(node.relation) if named else ""
+    for schema, index in reindex_leftovers(work.conn, name):
+        work.note(f"dropped {schema}.{index}, left by an interrupted REINDEX CONCURRENTLY")
+        drop_concurrently(work, schema, index)
+
+
+def _exists(work: Work, name: str) -> bool:
+    return _scalar(work, "SELECT pg_catalog.to_regclass(%s)::oid", (name,)) is not None
+
+
+def _scalar(work: Work, query: str, values: tuple[object, ...]) -> Any:
+    from psycopg.rows import tuple_row
+
+    with work.conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query.encode(), values, prepare=False).fetchone()
+    return None if row is None else row[0]
