@@ -178,6 +178,29 @@ def open_session(
             )
 
 
+@contextmanager
+def acting_as(conn: psycopg.Connection[Any], migrate_role: str | None) -> Iterator[None]:
+    """Be the role that the files run as, for whatever else is its own: it owns the ledger.
+
+    Args:
+        conn: in autocommit.
+        migrate_role: as `Settings.migrate_role`; nothing is done for None.
+
+    Raises:
+        MigrateRoleError: the role cannot be had, or hides what it should show.
+    """
+    if migrate_role is None:
+        yield
+        return
+    login = _read_login(conn, migrate_role)
+    conn.execute(_set_role(conn, migrate_role), prepare=False)
+    try:
+        yield
+    finally:
+        if not conn.closed and conn.info.transaction_status.name == "IDLE":
+            conn.execute(_become(conn, login.session_user, login.came_as), prepare=False)
+
+
 def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Mapping[str, str]:
     """Set the baseline and read it back, in one message."""
     from psycopg import sql

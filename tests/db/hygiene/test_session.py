@@ -43,7 +43,7 @@ PROBE = (
         ("SET quote_all_identifiers = on", "SHOW quote_all_identifiers", "off"),
         ("SET LOCAL work_mem = '64kB'", "SELECT current_setting('work_mem') = '64kB'", "false"),
         ("SET app.login = 'mallory'", "SELECT current_setting('app.login', true)", ""),
-        ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements", "0"),
+        ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements WHERE name = 'p'", "0"),
         ("LISTEN gossip", "SELECT count(*) FROM pg_listening_channels()", "0"),
         ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7", "0"),
         (
@@ -75,7 +75,7 @@ def test_the_probes_of_the_leaks_can_fail(empty_database: ScratchDatabase, migra
         "SET synchronous_commit = remote_apply; SELECT pg_advisory_lock(7); PREPARE p AS SELECT 1;\n"
         + PROBE.format(
             "SELECT concat_ws(' ', current_setting('synchronous_commit'),"
-            " (SELECT count(*) FROM pg_prepared_statements),"
+            " (SELECT count(*) FROM pg_prepared_statements WHERE name = 'p'),"
             " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))"
         ),
     )
@@ -225,6 +225,38 @@ def test_the_files_run_as_migrate_role(role_database: ScratchDatabase, migration
     )
     assert owners == "hygiene_ddl"
     assert not any("superuser" in line for line in told)
+
+
+def test_a_login_with_no_rights_of_its_own(role_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """A membership WITH INHERIT FALSE is enough: the ledger is read, not only written, as MIGRATE_ROLE."""
+    settings = Settings(migrate_role="hygiene_ddl", migrate_trace=False)
+    with role_database.connect_admin() as admin:
+        admin.execute(f"GRANT hygiene_ddl TO {OWNER} WITH INHERIT FALSE, SET TRUE".encode())
+    migrations.write("0001_a.sql", "CREATE TABLE public.a (id int);")
+    conn = role_database.connect()
+    for before in (0, 1):
+        assert migrate(conn, migrations.files(), settings, report=lambda _: None).before == before
+    assert conn.execute("SELECT current_user::text").fetchone() == (OWNER,)
+    assert role_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'a'") == "hygiene_ddl"
+
+
+def test_a_role_with_a_name_that_needs_quotes(
+    databases: Databases, empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """Names are quoted, whatever they hold."""
+    name = 'hygiene "x"; --'
+    quoted = psycopg.sql.Identifier(name)
+    with databases.admin() as admin:
+        admin.execute(psycopg.sql.SQL("CREATE ROLE {}").format(quoted))
+        admin.execute(psycopg.sql.SQL("GRANT {} TO symphony_owner WITH SET TRUE").format(quoted))
+    with empty_database.connect_admin() as admin:
+        admin.execute(psycopg.sql.SQL("ALTER SCHEMA public OWNER TO {}").format(quoted))
+        migrations.write("0001_a.sql", "CREATE TABLE public.a (id int);")
+        empty_database.apply(migrations.files(), Settings(migrate_role=name, migrate_trace=False))
+        assert empty_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'a'") == name
+        admin.execute(psycopg.sql.SQL("DROP OWNED BY {} CASCADE").format(quoted))
+    with databases.admin() as admin:
+        admin.execute(psycopg.sql.SQL("DROP ROLE {}").format(quoted))
 
 
 @pytest.mark.parametrize(
