@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from make_voices import Heard
 
-from scripts.run.voice import Voice
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,23 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fix_database import ScratchDatabase
-
-
-@dataclass
-class Heard:
-    """What a command said: `out` is its result, `progress` the rest, a line or a block each."""
-
-    out: list[str] = field(default_factory=list)
-    progress: list[str] = field(default_factory=list)
-
-    def voice(self, *, json: bool = False) -> Voice:
-        """A voice without colour."""
-        return Voice(self.out.append, self.progress.append, json=json)
-
-    @property
-    def text(self) -> str:
-        """The result."""
-        return "\n".join(self.out)
 
 
 @pytest.fixture

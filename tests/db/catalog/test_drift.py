@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.catalog.read import read_catalog
 from scripts.errors.base import ExitCode
 from scripts.errors.drift import NoGoldenCatalogError, ReadingError
 from scripts.gates import BASELINE
@@ -20,8 +21,12 @@ from scripts.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Heard
     from fix_database import MigratedDatabase, MigrationFolder, ScratchDatabase
+    from make_voices import Heard
+    from psycopg import Connection
+
+    from scripts.catalog.read import Catalog
+    from scripts.result import Result
 
     Existing = Callable[..., Settings]
 
@@ -182,19 +187,19 @@ def test_the_gate_compares_with_the_recorded_state(
     server = Server(database.dsn, None, "external", "a test", "18")
     files = read_files(settings.migrations_dir)
 
-    def settle() -> object:
+    def settle() -> Result:
         with DatabaseGates(settings, server, files, learn=lambda **_: None, say=lambda _: None) as asked:
             return asked.settle(BASELINE, apply=False)
 
     result = settle()
-    assert result.passed, result.failures  # type: ignore[attr-defined]
-    told = result.details["expected_from"]  # type: ignore[attr-defined]
+    assert result.passed, result.failures
+    told = result.details["expected_from"]
     assert told == (
         "a throw-away copy, 20 of 27 files recorded" if number == 20 else "schema/catalog.txt, 27 of 27 files recorded"
     )
     with database.connect() as conn:
         conn.execute("ALTER TABLE public.tenants SET (fillfactor = 70)")
-    failures = settle().failures  # type: ignore[attr-defined]
+    failures = settle().failures
     assert {check.where for check in failures} == {"table", "table public.tenants options"}
 
 
@@ -358,14 +363,13 @@ def test_ledger_and_catalog_are_of_one_moment(
 ) -> None:
     """A file recorded in between: both are read again; if it goes on so, it is said that somebody migrates."""
     database = migrated_to(20)
-    read = original.read_catalog
     numbers = iter(range(21, 21 + meanwhile))
 
-    def reading(conn: object) -> object:
+    def reading(conn: Connection[Any]) -> Catalog:
         number = next(numbers, None)
         if number is not None:
             database.migrate(number)
-        return read(conn)  # type: ignore[arg-type]
+        return read_catalog(conn)
 
     monkeypatch.setattr(original, "read_catalog", reading)
     with database.connect() as conn:

@@ -17,8 +17,8 @@ from scripts.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Heard
     from fix_database import MigratedDatabase, MigrationFolder, ScratchDatabase
+    from make_voices import Heard
 
     Existing = Callable[..., Settings]
 
