@@ -93,7 +93,7 @@ def test_a_busy_table_is_tried_again_as_a_whole(
     reader = empty_database.connect(autocommit=False)
     reader.execute("SELECT * FROM public.b")
     told: list[str] = []
-    settings = Settings(lock_timeout_ms=50, lock_attempts=50)
+    settings = Settings(lock_timeout_ms=250, lock_attempts=50)
     call = background(lambda: migrate(empty_database.connect(), migrations.files(), settings, report=told.append))
     tried_again = "0002_c.sql: a lock was not to be had (attempt 1 of 50), rolled back, trying again in 0."
     while not any(tried_again in line for line in told):
