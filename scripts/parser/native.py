@@ -128,7 +128,9 @@ def scan_tokens(text: str) -> list[Token]:
         offsets = Positions(text).characters(spans)
         starts, ends = offsets[::2], offsets[1::2]
     return [
-        Token(names[kind], start, end, text[start:end]) for start, end, kind in zip(starts, ends, kinds, strict=True)
+        # A character that is in no statement, such as a brace or a control character, has no name in the grammar.
+        Token(names.get(kind, "OTHER"), start, end, text[start:end])
+        for start, end, kind in zip(starts, ends, kinds, strict=True)
     ]
 
 
