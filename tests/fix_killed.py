@@ -42,7 +42,7 @@ def summarised(reports: list[Any]) -> str:
     for report in reports:
         killed = [value for name, value in report.user_properties if name == PROPERTY]
         if report.when == "call" and report.passed:
-            counts.update({kind: number for kind, number in killed})
+            counts.update(dict(killed))
         elif report.failed and "db/killed" in report.nodeid:
             red += 1
     if not counts and not red:

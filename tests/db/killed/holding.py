@@ -26,7 +26,8 @@ _DROPPING = "SELECT NOT indisvalid AND indislive FROM pg_catalog.pg_index WHERE 
 _DEAD = "SELECT NOT indislive FROM pg_catalog.pg_index WHERE indexrelid = 'things_old'::regclass"
 _DETACHING = "SELECT inhdetachpending FROM pg_catalog.pg_inherits WHERE inhrelid = 'parts_2'::regclass"
 
-WRITE = f"INSERT INTO public.things VALUES ({STRANGER}, 0)"
+# Two writers must not wait for each other in the unique index: each has a key of its own.
+WRITE = f"INSERT INTO public.things VALUES ({STRANGER} + pg_catalog.pg_backend_pid(), 0)"
 READ = "SELECT FROM public.things LIMIT 1"
 READ_PARTS = "SELECT FROM public.parts LIMIT 1"
 
@@ -38,11 +39,15 @@ class Holders:
     dsn: str
     opened: dict[str, psycopg.Connection[Any]] = field(default_factory=dict)
 
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.dsn, autocommit=True, options=f"-c statement_timeout={WAIT_S:.0f}s")
+
     def begin(self, name: str, query: str, *, snapshot: bool = False) -> None:
         """Open a transaction and leave it open. The simple protocol: a portal left open would hold a snapshot."""
-        conn = self.opened[name] = psycopg.connect(self.dsn, autocommit=True)
+        conn = self.opened[name] = self._connect()
         conn.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else b"BEGIN")
-        conn.pgconn.exec_(query.encode())
+        result = conn.pgconn.exec_(query.encode())
+        assert not result.error_message, result.error_message
 
     def end(self, name: str, *, commit: bool = False) -> None:
         """End one of them."""
@@ -52,7 +57,7 @@ class Holders:
 
     def lock_slowly(self) -> None:
         """Whoever evaluates `slowly` waits from now on."""
-        conn = self.opened["slowly"] = psycopg.connect(self.dsn, autocommit=True)
+        conn = self.opened["slowly"] = self._connect()
         conn.execute("SELECT pg_catalog.pg_advisory_lock(4711)")
 
     def let_go(self) -> None:

@@ -1,5 +1,6 @@
-"""Killed before, in and after every exchange with the server: each BEGIN, file, ledger write, journal write, statement
-and COMMIT is one.
+"""Killed before, in and after every exchange with the server.
+
+Each BEGIN, file, ledger write, journal write, statement and COMMIT is one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def test_killed_at_random_moments(bench: Bench, tally: Callable[[str, int], None
 
 
 def _killed_run(bench: Bench, folder: str, database: str, drawn: random.Random) -> Run:
-    """A run that was killed before it ended: one that was quicker than its moment does not count, and is tried again."""
+    """A run that was killed before it ended: one that was quicker than its moment does not count."""
     for shorter in (1.0, 0.8, 0.6, 0.4, 0.2, 0.1):
         kill = _moment(bench, folder, drawn, shorter)
         run = bench.zygote.run(folder, bench.cluster.dsn(database), kill=kill)

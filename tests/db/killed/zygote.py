@@ -4,9 +4,9 @@ Owns: the children, the moment of their death, and what they say before it. A pr
 not inherit a test runner's threads and pipes; psycopg and the parsed files are loaded once, so a run costs a fork.
 Orders and events are one JSON object a line. An order: {"do": "run", "id", "folder", "dsn", "settings", "kill"},
 {"do": "kill", "id"}, or {"do": "warm", "id", "folder", "dsn"}: migrate in this process, so that no child has to load
-what the engine loads late. `kill` is null, {"at": n, "when": "before" | "sent" | "after"} for the n-th exchange with the
-server (from 1, on the engine's own connection), or {"after_s": seconds}. Events: began, told, done, error, crash, dying
-from a child; ended {"signal" or 0, "seconds"} from here. Children's events are written at once, whole or not at all.
+what the engine loads late. `kill` is null, {"at": n, "when": "before" | "sent" | "after"} for the n-th exchange with
+the server (from 1, on the engine's own connection), or {"after_s": seconds}. Events: began, told, done, error, crash,
+dying from a child; ended {"signal" or 0, "seconds"} from here. An event is one write, never mixed with another's.
 """
 
 from __future__ import annotations
