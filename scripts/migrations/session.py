@@ -201,6 +201,15 @@ def acting_as(conn: psycopg.Connection[Any], migrate_role: str | None) -> Iterat
             conn.execute(_become(conn, login.session_user, login.came_as), prepare=False)
 
 
+def current_role(conn: psycopg.Connection[Any]) -> str:
+    """Whose rights count: MIGRATE_ROLE, or the login."""
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute("SELECT current_user::text", prepare=False).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Mapping[str, str]:
     """Set the baseline and read it back, in one message."""
     from psycopg import sql

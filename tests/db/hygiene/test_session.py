@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from scripts.errors.migration import MigrationFailedError
+from scripts.errors.migration import LedgerAccessError, MigrationFailedError
 from scripts.errors.session import MigrateRoleError, SessionSettingError
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import execute_batch
@@ -238,6 +238,16 @@ def test_a_login_with_no_rights_of_its_own(role_database: ScratchDatabase, migra
         assert migrate(conn, migrations.files(), settings, report=lambda _: None).before == before
     assert conn.execute("SELECT current_user::text").fetchone() == (OWNER,)
     assert role_database.value("SELECT tableowner FROM pg_tables WHERE tablename = 'a'") == "hygiene_ddl"
+
+
+def test_the_role_that_lacks_a_right_is_named(role_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Not the login, but the role it became."""
+    migrations.write("0001_a.sql", "SELECT 1;")
+    with role_database.connect_admin() as admin:
+        admin.execute("ALTER SCHEMA public OWNER TO pg_database_owner")
+    with pytest.raises(LedgerAccessError) as caught:
+        role_database.apply(migrations.files(), Settings(migrate_role="hygiene_ddl", migrate_trace=False))
+    assert dict(caught.value.facts)["role"] == "hygiene_ddl"
 
 
 def test_a_role_with_a_name_that_needs_quotes(
