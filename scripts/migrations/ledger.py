@@ -17,6 +17,7 @@ from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
 from scripts.migrations.batch import execute_batch
 from scripts.migrations.chain import Entry, Head, Record, Row, audit, hash_prefix
+from scripts.migrations.session import current_role
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
     except (errors.UndefinedColumn, errors.WrongObjectType, errors.UndefinedFunction) as exc:
         raise _shape_error(conn) from exc
     except errors.InsufficientPrivilege as exc:
-        raise LedgerAccessError.not_read(role=conn.info.user) from exc
+        raise LedgerAccessError.not_read(role=current_role(conn)) from exc
     rows = {line[0]: Row(*line[:3]) for line in found if line[0] is not None}
     records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
     head = audit(tuple(rows.values()), records)
@@ -190,13 +191,15 @@ def require_ledger(conn: psycopg.Connection[Any], ledger: Ledger) -> None:
             return
         if missing != [HISTORY, JOURNAL]:
             raise LedgerShapeError.incomplete(", ".join(missing))
+    # Asked before, because a transaction that failed answers nothing any more.
+    role = current_role(conn)
     try:
         conn.execute(LEDGER_SQL.read_bytes(), prepare=False)
     except errors.DuplicateTable as exc:
         # Read a moment ago, it was not there; nobody else may have made it, since we hold the lock.
         raise LedgerShapeError.incomplete("the ledger itself; a journal without a ledger is there") from exc
     except errors.InsufficientPrivilege as exc:
-        raise LedgerAccessError.not_made(role=conn.info.user) from exc
+        raise LedgerAccessError.not_made(role=role) from exc
     except errors.InvalidSchemaName as exc:
         raise LedgerAccessError.no_schema() from exc
 
