@@ -34,12 +34,17 @@ SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::te
 # The look before a file's builds: cheap, because most often there is nothing of those names.
 _LOOK = """
 SELECT n.nspname::text, c.relname::text,
-       EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = wanted.index AND x.relnamespace = c.relnamespace)
+       pg_catalog.to_regclass(pg_catalog.format('%%I.%%I', n.nspname, wanted.index)) IS NOT NULL
   FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
        AS wanted (relation, index, number)
   LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(wanted.relation)
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  ORDER BY wanted.number"""
+# Asked after every file; what is not proved so is looked at more closely.
+_PROVED = """
+SELECT pg_catalog.count(*) FROM pg_catalog.pg_index i
+ WHERE i.indexrelid = ANY (ARRAY(SELECT pg_catalog.to_regclass(name)::oid FROM pg_catalog.unnest(%s::text[]) AS name))
+   AND i.indisvalid AND i.indisready"""
 _PROVE = """
 SELECT x.relkind::text, i.indisvalid AND i.indisready
   FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
@@ -73,6 +78,8 @@ SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_index i
        (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
        pg_catalog.to_regclass(%(name)s), i.indrelid)
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.relid = i.indrelid)"""
+_ANY_INVALID = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"""
 RELKINDS = {
     "r": "a table",
     "p": "a partitioned table",
@@ -143,6 +150,12 @@ def look(conn: psycopg.Connection[Any], nodes: Sequence[Any]) -> list[tuple[Tabl
         values = ([qualified(node.relation) for node in nodes], [node.idxname for node in nodes])
         rows = cursor.execute(_LOOK.encode(), values, prepare=False).fetchall()
     return [None if schema is None else (Table(schema, name), taken) for schema, name, taken in rows]
+
+
+def all_proved(conn: psycopg.Connection[Any], names: Sequence[str]) -> bool:
+    """Whether every one of these relations is an index that is valid and ready; names are quoted and qualified."""
+    row = _one(conn, _PROVED, (list(names),))
+    return row is not None and row[0] == len(set(names))
 
 
 def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
@@ -250,6 +263,9 @@ def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
+        # Most often there is none at all; who builds what is asked when there is.
+        if cursor.execute(_ANY_INVALID.encode(), prepare=False).fetchone() == (False,):
+            return ()
         return tuple(row[0] for row in cursor.execute(_INVALID.encode(), prepare=False).fetchall())
 
 

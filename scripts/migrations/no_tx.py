@@ -17,7 +17,7 @@ from scripts.errors.migration import InvalidIndexError, RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.indexes import look, qualified, unproved_indexes
+from scripts.migrations.indexes import all_proved, look, qualified, quoted, unproved_indexes
 from scripts.migrations.journal import JournalEntry, done_sql, started_sql
 from scripts.migrations.model import AppliedFile
 from scripts.migrations.repeat import repeat
@@ -50,7 +50,7 @@ class Work:
     """One no_tx file under way.
 
     journal: what an earlier run noted of its statements. notes: what was found instead of done.
-    watching: the one who looks on while a statement runs.
+    watching: the one who looks on while a statement runs. tables: of each CREATE INDEX that was looked up.
     """
 
     run: Run
@@ -60,6 +60,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
     traces: list[StatementTrace] = field(default_factory=list)
     attempts: int = 1
+    tables: dict[int, Table] = field(default_factory=dict)
     _looks: dict[int, tuple[Table, bool] | None] = field(default_factory=dict)
 
     @property
@@ -95,9 +96,12 @@ class Work:
 
         The first look is one for all the file's builds; nothing of the file has run by then.
         """
-        if statement.index in self._looks:
-            return self._looks.pop(statement.index)
-        return look(self.conn, [statement.node])[0]
+        found = (
+            self._looks.pop(statement.index) if statement.index in self._looks else look(self.conn, [statement.node])[0]
+        )
+        if found is not None:
+            self.tables[statement.index] = found[0]
+        return found
 
     def look_ahead(self) -> None:
         """Look once for all builds, where no statement of the file can change what another one will find."""
@@ -265,6 +269,12 @@ def _require_indexes(work: Work) -> None:
             name = _dropped_name(statement)
             declared = {key: value for key, value in declared.items() if key[1] != name}
     if not declared:
+        return
+    tables = work.tables
+    names = [
+        f"{quoted(tables[s.index].schema)}.{quoted(s.node.idxname)}" for s in declared.values() if s.index in tables
+    ]
+    if len(names) == len(declared) and all_proved(work.conn, names):
         return
     for number, found in unproved_indexes(work.conn, list(declared)):
         (_, name), statement = list(declared.items())[number]
