@@ -35,9 +35,9 @@ def verify(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole test suite but the tests that need a Docker engine (those: `nox -s tests-docker`)."""
+    """The whole test suite but what needs a Docker engine or PgBouncer (`nox -s tests-docker tests-pooler`)."""
     _install(session, DEV)
-    arguments = session.posargs or ["-n", "auto", "-m", "not docker"]
+    arguments = session.posargs or ["-n", "auto", "-m", "not docker and not pooler"]
     session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
 
 
@@ -46,6 +46,14 @@ def tests_docker(session: nox.Session) -> None:
     """The tests that need a Docker engine; they fail where there is none."""
     _install(session, DEV)
     arguments = session.posargs or ["-m", "docker"]
+    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
+@nox.session(name="tests-pooler", default=False)
+def tests_pooler(session: nox.Session) -> None:
+    """The tests that put PgBouncer before the server; they fail where the program is missing."""
+    _install(session, DEV)
+    arguments = session.posargs or ["-m", "pooler"]
     session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
 
 
