@@ -56,11 +56,10 @@ REFRESH MATERIALIZED VIEW app.hot_sum;
 
 @dataclass
 class Zoo:
-    """A database, and its owner's connection, on which a tracer listens."""
+    """A database, its owner's connection, on which a tracer listens, and a superuser's DSN."""
 
     conn: psycopg.Connection[Any]
     tracer: Tracer
-    dsn: str
     admin_dsn: str
 
     def would_do(self, sql: str) -> FileTrace:

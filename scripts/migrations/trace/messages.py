@@ -90,8 +90,9 @@ class Listener:
 
 def is_raised(source_file: str | None) -> bool:
     """Whether a procedural language passes on a text that its program made up."""
-    # pl_exec.c, plpy_plpymodule.c, plperl.c, pltcl.c, plv8.cc: every language's file begins so.
-    return (source_file or "pl").rpartition("/")[2].startswith("pl")
+    # pl_exec.c, plpy_plpymodule.c, plperl.c, pltcl.c, plv8.cc: every language's files begin so; so do the planner's.
+    name = (source_file or "pl").rpartition("/")[2]
+    return name.startswith("pl") and not name.startswith("plan")
 
 
 def shown_notice(message: str, sqlstate: str, text: str, *, raised: bool) -> str:

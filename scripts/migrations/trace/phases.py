@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.trace.documented import expected_effect, expected_locks
 from scripts.migrations.trace.model import LockTaken, Notice, PhaseSeen, StatementTrace, strength
+from scripts.migrations.trace.probe import PREDICATE_LOCK
 from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class PhaseWatch:
         states = [_State(phase, 0, "", granted=True)]
         for line in locks.split(",") if locks else ():
             oid, mode, granted = line.split(" ")
-            if int(oid) in self._known.relations:
+            if int(oid) in self._known.relations and mode != PREDICATE_LOCK:
                 states.append(_State(phase, int(oid), mode, granted=granted == "t"))
         for state in states if len(states) == 1 else states[1:]:
             earlier = self._seen.get(state)

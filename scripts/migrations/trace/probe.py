@@ -29,6 +29,8 @@ MARK_SQLSTATE = "42622"
 _MARK_WIDTH = 72
 # A question's answer is cut at `|`: two clocks, the locks, the marker's result when it has one, and a void.
 _PARTS_WITH_LOCKS = 3
+# A serializable transaction's note of what it has read: it makes nobody wait.
+PREDICATE_LOCK = "SIReadLock"
 
 _LOCKS = """
   FROM pg_catalog.pg_lock_status() l
@@ -165,7 +167,7 @@ def read_answer(result: PGresult, before: Answer) -> Answer:
     relations = {**before.relations, **changed}
     for oid in touched:  # a lock goes away when a subtransaction is rolled back
         if int(oid) not in changed:
-            del relations[int(oid)]
+            relations.pop(int(oid), None)
     return Answer(began, ended, lines, relations, changed)
 
 
@@ -173,6 +175,8 @@ def _relations(lines: list[str]) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
     for line in lines:
         oid, mode, filenode, scans, inserted, updated, deleted = line.split(" ")
+        if mode == PREDICATE_LOCK:
+            continue
         relation = int(oid)
         earlier = found.get(relation)
         modes = (mode,) if earlier is None else (*earlier.modes, mode)

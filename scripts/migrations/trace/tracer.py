@@ -19,7 +19,7 @@ from scripts.migrations.trace.model import FileTrace
 from scripts.migrations.trace.phases import Onlooker, PhaseWatch
 from scripts.migrations.trace.probe import FLUSH, UNPREPARED, Questions
 from scripts.migrations.trace.reading import Reading
-from scripts.migrations.trace.weave import Woven, weave
+from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,25 +51,33 @@ class Tracer:
         self._conn = conn
         self._known = Known()
         self._listener = Listener()
-        self._questions: Questions = Questions(f"parity trace {next(_numbers)}")
+        self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
         self._read: tuple[PGresult, frozenset[int]] | None = None
-        self._event_triggers = self._stale = False
+        self._event_triggers = self._stale = self._closed = False
         self._onlooker = Onlooker(conn)
-        text = f"{self._questions.preparation()};{FLUSH};{READ}"
+        text = f"{self._prepared.preparation()};{FLUSH};{READ}"
         self._take(execute_batch(conn, text.encode())[-1], frozenset())
         conn.add_notice_handler(self._listener)
 
     def close(self) -> None:
         """Stop listening, and take the questions back when the connection still allows it."""
         self._onlooker.close()
+        if self._closed:
+            return
+        self._closed = True
         self._conn.remove_notice_handler(self._listener)
         if not self._conn.closed and self._conn.info.transaction_status.name == "IDLE":
             with suppress(BatchError):  # a file may have dropped them
-                execute_batch(self._conn, self._questions.removal().encode())
+                execute_batch(self._conn, self._prepared.removal().encode())
 
     def weave(self, file: MigrationFile, *, probes: bool = True) -> Woven:
-        """What to send for a file: with the questions, or, without `probes`, as it is."""
+        """What to send for a file: with the questions, or, without `probes`, as it is.
+
+        Without, because the questions failed: the session may have lost them, and they are put in full from now on.
+        """
+        if not probes or forgets_prepared(file.statements):
+            self.forget_prepared()
         questions = self._questions if probes else None
         return weave(file, questions, newest=self._known.newest, event_triggers=self._event_triggers)
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.migrations.trace.probe import AWAKE, CALM, UNPREPARED
+from scripts.migrations.trace.probe import AWAKE, CALM
 from scripts.migrations.trace.quiet import Quiet, builds, is_silent
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class _Loom:
 
     def __init__(self, text: str, statements: Sequence[Statement], questions: Questions, newest: int) -> None:
         self._text, self._statements, self._newest = text, statements, newest
-        forgetful = any(_forgets_prepared(statement) for statement in statements)
-        self._ask = UNPREPARED if forgetful else questions
+        self._ask = questions
         self._pieces: list[str] = []
         self._length = self._results = 0
         self._sent: list[int] = []
@@ -150,5 +149,6 @@ def _quiets(statement: Statement) -> bool:
     return statement.kind == "VariableSetStmt" and node.name.lower() in ("", "client_min_messages")
 
 
-def _forgets_prepared(statement: Statement) -> bool:
-    return statement.kind in ("DeallocateStmt", "DiscardStmt")
+def forgets_prepared(statements: Sequence[Statement]) -> bool:
+    """Whether the session may have lost its prepared statements when the file has run, or while it runs."""
+    return any(statement.kind in ("DeallocateStmt", "DiscardStmt") for statement in statements)

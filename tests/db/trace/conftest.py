@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_zoo import ZOO, Zoo
@@ -13,22 +13,32 @@ from scripts.migrations.trace.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
     from fix_database import Databases
 
 
 @pytest.fixture(scope="module")
-def zoo(databases: Databases) -> Iterator[Zoo]:
-    """The database; what a test commits stays for the tests after it."""
+def keeper(databases: Databases) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+    """The owner's connection to the database, and a superuser's DSN; what a test commits stays for those after it."""
     import psycopg
 
     name, dsn, admin_dsn = databases.create()
     with psycopg.connect(dsn, autocommit=True) as conn:
         execute_batch(conn, ZOO.encode())
         execute_batch(conn, b"SET TimeZone = 'UTC'")
-        tracer = Tracer(conn)
         try:
-            yield Zoo(conn, tracer, dsn, admin_dsn)
+            yield conn, admin_dsn
         finally:
-            tracer.close()
             conn.close()
             databases.drop(name)
+
+
+@pytest.fixture
+def zoo(keeper: tuple[psycopg.Connection[Any], str]) -> Iterator[Zoo]:
+    """That database, with a tracer of the test's own."""
+    conn, admin_dsn = keeper
+    tracer = Tracer(conn)
+    try:
+        yield Zoo(conn, tracer, admin_dsn)
+    finally:
+        tracer.close()

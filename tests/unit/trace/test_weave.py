@@ -1,0 +1,144 @@
+"""Weaving: the file is sent whole and in order, every answer finds its statement, every place its way back."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from scripts.migrations.files import MigrationFile
+from scripts.migrations.trace.probe import Questions, mark_of, marked
+from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
+from scripts.parser.statements import parse_statements
+
+ASK = Questions("asked")
+STATEMENTS = (
+    "SELECT 1",
+    "SELECT 'it''s ; not the end' AS \"a;b\"",
+    "SET LOCAL lock_timeout = 100",
+    "RESET ALL",
+    "DEALLOCATE ALL",
+    "SET client_min_messages TO error",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "CREATE TABLE app.t (id int PRIMARY KEY)",
+    "CREATE INDEX t_idx ON app.t (id)",
+    "CREATE INDEX IF NOT EXISTS t_idx ON app.t (id)",
+    "ALTER TABLE app.t ADD COLUMN ü text DEFAULT '☃'",
+    "COMMENT ON COLUMN app.t.id IS $$ -- ; $$",
+    "GRANT SELECT ON app.t TO PUBLIC",
+    "DO $body$ BEGIN PERFORM 1; /* ; */ END $body$",
+    "CREATE FUNCTION app.f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+    "CREATE FUNCTION app.g() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$",
+    "UPDATE app.t SET id = 1 /* ☃ ; */ WHERE true",
+)
+GAPS = st.sampled_from(["", " ", "\n", " -- é ; '\n", "/* ; /* nested ☃ */ */", ";", "\n\n\t"])
+FILES = st.lists(st.tuples(GAPS, st.sampled_from(STATEMENTS), GAPS), min_size=1, max_size=12)
+
+
+def file_of(parts: list[tuple[str, str, str]]) -> MigrationFile:
+    """A file of these statements, each with something before it and behind it."""
+    return MigrationFile.of_text("0001_x.sql", ";".join(before + text + after for before, text, after in parts))
+
+
+@given(FILES, st.booleans())
+def test_every_answer_finds_its_statement(parts: list[tuple[str, str, str]], event_triggers: bool) -> None:  # noqa: FBT001 - hypothesis
+    """The woven text parses into as many statements as it says, and the file's own stand where it says."""
+    file = file_of(parts)
+
+    woven = weave(file, ASK, newest=20000, event_triggers=event_triggers)
+
+    sent = parse_statements(woven.text.decode(), where="woven")
+    assert woven.results == len(sent)
+    own = [statement for statement in sent if woven.statement_of(statement.index) is not None]
+    assert [statement.text for statement in own] == [statement.text for statement in file.statements]
+    assert [woven.statement_of(statement.index) for statement in own] == list(range(len(file.statements)))
+    assert all(woven.is_probe(statement.index) != (statement in own) for statement in sent)
+    assert not woven.is_probe(woven.results)
+    assert woven.statement_of(woven.results) is None
+
+
+@given(FILES)
+def test_every_place_finds_its_way_back(parts: list[tuple[str, str, str]]) -> None:
+    """Each character of a statement, as it was sent, leads to the same character of the file."""
+    file = file_of(parts)
+
+    woven = weave(file, ASK)
+
+    text = woven.text.decode()
+    for statement in parse_statements(text, where="woven"):
+        index = woven.statement_of(statement.index)
+        if index is None:
+            assert 0 <= woven.to_file_offset(statement.offset) <= len(file.text)
+            continue
+        original = file.statements[index].offset
+        for step in range(len(statement.text)):
+            assert woven.to_file_offset(statement.offset + step) == original + step
+            assert text[statement.offset + step] == file.text[original + step]
+
+
+@given(FILES)
+def test_nothing_of_the_file_is_lost(parts: list[tuple[str, str, str]]) -> None:
+    """Without what was inserted, the woven text is the file."""
+    file = file_of(parts)
+    woven = weave(file, ASK)
+
+    text = woven.text.decode()
+    pieces = zip(woven._sent, [*woven._sent[1:], len(text)], woven._file, strict=True)
+    kept = ""
+    for start, end, offset in pieces:
+        if file.text[offset : offset + end - start] == text[start:end] and len(kept) == offset:
+            kept += text[start:end]
+
+    assert kept == file.text
+
+
+@given(FILES)
+def test_without_questions_the_bytes_are_the_files(parts: list[tuple[str, str, str]]) -> None:
+    """Not a byte is added when nothing is asked."""
+    file = file_of(parts)
+
+    woven = weave(file, None)
+
+    assert (woven.text, woven.results, dict(woven.probes)) == (file.data, len(file.statements), {})
+    assert [woven.statement_of(index) for index in range(woven.results + 1)] == [*range(len(file.statements)), None]
+    assert woven.to_file_offset(5) == 5
+
+
+def test_no_question_before_set_transaction() -> None:
+    """The server refuses SET TRANSACTION after a query."""
+    file = MigrationFile.of_text("0001_x.sql", "LOCK TABLE t; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1;")
+
+    woven = weave(file, ASK)
+
+    assert 0 not in woven.probes
+    assert 2 in woven.probes
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [("DEALLOCATE ALL", True), ("DISCARD PLANS", True), ("SELECT 1", False), ("PREPARE a AS SELECT 1", False)],
+)
+def test_files_that_lose_prepared_statements(text: str, lost: bool) -> None:  # noqa: FBT001 - a column of the table
+    """They are known by their statements."""
+    assert forgets_prepared(MigrationFile.of_text("0001_x.sql", text).statements) is lost
+
+
+@given(st.integers(min_value=0, max_value=10**6))
+def test_marker_survives_the_cut(statement: int) -> None:
+    """The server keeps 63 bytes of the name, and the number is among them."""
+    name = mark_of(statement).removeprefix("pg_catalog.")
+
+    assert len(name) > 63
+    assert marked(f'identifier "{name}" will be truncated to "{name[:63]}"') == statement
+    assert marked(f"« {name[:63]} »") == statement
+    assert marked('identifier "something_else" will be truncated') is None
+
+
+def test_marker_with_no_number() -> None:
+    """A name that only begins like a marker is none."""
+    assert marked('identifier "parity_trace_of_something" will be truncated') is None
+
+
+def test_a_woven_text_of_nothing_asked_has_no_probes() -> None:
+    """The default of `Woven` is a file sent as it is."""
+    assert not Woven(b"SELECT 1", 1, [0]).is_probe(0)
