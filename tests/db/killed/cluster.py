@@ -54,7 +54,7 @@ class Cluster:
         self._admin: psycopg.Connection[Any] | None = None
         options = [option for option in INITDB_OPTIONS if not option.startswith("--auth")]
         # Only this user and root can enter the socket's folder; a password for each of a thousand connections is slow.
-        argv = [self._programs.initdb, "-D", self._layout.data, *options, "--auth=trust", "--no-sync"]
+        argv: list[str | Path] = [self._programs.initdb, "-D", self._layout.data, *options, "--auth=trust", "--no-sync"]
         leash.begin(argv, account=self._account, log=self._layout.log)
         assert leash.finish(timeout_s=START_S) == 0, tail_of(self._layout.log)
         self.start()

@@ -85,6 +85,13 @@ class Run:
         self.wait_for(lambda: self.ended, "the run has not ended", timeout_s=timeout_s)
         return self
 
+    def wait_for_start(self) -> int:
+        """Until it is connected; returns the pid of its backend."""
+        self.wait_for(lambda: self.first("began") or self.ended, "the run has not begun")
+        began = self.first("began")
+        assert began is not None, f"the run was not connected:\n{self.story}"
+        return int(began["backend"])
+
     def wait_for(self, condition: Callable[[], Any], otherwise: str, *, timeout_s: float = WAIT_S) -> None:
         """Until something is so, taking in what the zygote says meanwhile."""
         deadline = time.monotonic() + timeout_s

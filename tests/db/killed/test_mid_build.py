@@ -95,10 +95,7 @@ def held(bench: Bench, phase: Phase) -> Iterator[tuple[str, Run, Backend, Holder
         try:
             phase.before(holders)
             run = bench.zygote.start(FOLDER, bench.cluster.dsn(database))
-            run.wait_for(lambda: run.first("began") or run.ended, "the run has not begun")
-            began = run.first("began")
-            assert began is not None, run.story
-            backend = Backend(dsn, began["backend"])
+            backend = Backend(dsn, run.wait_for_start())
             try:
                 phase.reach(holders, backend)
                 run.kill()

@@ -44,7 +44,7 @@ def _cut_run(bench: Bench, folder: str, database: str, drawn: random.Random) -> 
     """A run that was under way when the server stopped; the server is up again."""
     for shorter in (0.9, 0.7, 0.5, 0.3, 0.1):
         run = bench.zygote.start(folder, bench.cluster.dsn(database))
-        run.wait_for(lambda run=run: run.first("began") or run.ended, "the run has not begun")
+        run.wait_for_start()
         time.sleep(drawn.uniform(0, bench.undisturbed(folder).seconds * shorter))
         bench.cluster.stop_at_once()
         run.wait()
