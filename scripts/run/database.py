@@ -84,10 +84,12 @@ class DatabaseGates:
 
     def _migrated(self, name: str, *, apply: bool) -> Result:
         from scripts.migrations.ledger import read_ledger
+        from scripts.migrations.session import acting_as
 
         started_at = utc_now()
         applied = self.migrate() if apply else None
-        read = read_ledger(self._conn)
+        with acting_as(self._conn, self._settings.migrate_role):
+            read = read_ledger(self._conn)
         ledger = {row.version: row.checksum for row in read.rows}
         known = {file.name: file.checksum for file in self._files}
         checks = tuple(
@@ -125,6 +127,7 @@ class DatabaseGates:
         from scripts.catalog.compare import verify_baseline
         from scripts.catalog.drift import leave_out_newer_ledger
         from scripts.migrations.ledger import read_ledger
+        from scripts.migrations.session import acting_as
         from scripts.run.drift import expected_catalog, require_golden
 
         catalog = self._read_catalog()
@@ -132,7 +135,8 @@ class DatabaseGates:
             expected, origin = require_golden(self._settings.migrations_dir), golden_name(self._settings.migrations_dir)
         else:
             ledger = any(item.title == "table public.schema_migrations" for item in catalog.objects)
-            rows = read_ledger(self._conn).rows
+            with acting_as(self._conn, self._settings.migrate_role):
+                rows = read_ledger(self._conn).rows
             wanted = expected_catalog(self._settings, self._files, rows, ledger=ledger, report=self._say)
             expected, origin = wanted.catalog, wanted.origin
         told, notes = leave_out_newer_ledger(expected, catalog)

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.errors.migration import LedgerAccessError, MigrationFailedError
 from scripts.errors.session import MigrateRoleError, SessionSettingError
+from scripts.errors.sql_text import MarkerError
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import execute_batch
 from scripts.migrations.lock import RUNNER_LOCK_KEY
@@ -362,3 +363,42 @@ def test_a_login_that_switches_triggers_off_is_refused(empty_database: ScratchDa
     assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     with open_session(empty_database.connect_admin(), SETTINGS) as session:
         assert session.baseline["session_replication_role"] == "origin"
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "SET ROLE pg_monitor",
+        "SET SESSION AUTHORIZATION pg_monitor",
+        "SET default_transaction_read_only = on",
+        "SET search_path = pg_temp",
+        "RESET ALL",
+        "DISCARD ALL",
+    ],
+)
+def test_a_file_without_a_transaction_may_not_touch_the_session(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, leak: str
+) -> None:
+    """Between its statements the runner writes its journal: role and settings are the runner's own."""
+    migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
+    migrations.write("0002_i.sql", f"-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);\n{leak};")
+    with pytest.raises(MarkerError, match=r"0002_i\.sql:3:1: [A-Z ]+ in a no_tx file"):
+        empty_database.apply(migrations.files(), SETTINGS)
+    assert empty_database.value("SELECT to_regclass('public.t')") is None
+
+
+@pytest.mark.parametrize("trace", [False, True], ids=["plain", "traced"])
+def test_a_budget_set_for_a_build_ends_with_its_file(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, *, trace: bool
+) -> None:
+    """What a build may set, its workers and its memory, is back at the baseline for the next file."""
+    migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
+    migrations.write(
+        "0002_i.sql",
+        "-- symphony:no_tx\nSET max_parallel_maintenance_workers = 0;\nSET maintenance_work_mem = '3MB';\n"
+        "CREATE INDEX CONCURRENTLY t_a ON public.t (a);",
+    )
+    ask = "SELECT concat_ws(' ', current_setting('max_parallel_maintenance_workers'), current_setting('maintenance_work_mem') = '3MB')"
+    migrations.write("0003_probe.sql", PROBE.format(ask))
+    empty_database.apply(migrations.files(), Settings(migrate_trace=trace))
+    assert empty_database.value("SELECT value FROM public.seen") == "2 f"
