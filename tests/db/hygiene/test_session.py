@@ -398,7 +398,10 @@ def test_a_budget_set_for_a_build_ends_with_its_file(
         "-- symphony:no_tx\nSET max_parallel_maintenance_workers = 0;\nSET maintenance_work_mem = '3MB';\n"
         "CREATE INDEX CONCURRENTLY t_a ON public.t (a);",
     )
-    ask = "SELECT concat_ws(' ', current_setting('max_parallel_maintenance_workers'), current_setting('maintenance_work_mem') = '3MB')"
+    ask = (
+        "SELECT concat_ws(' ', current_setting('max_parallel_maintenance_workers'),"
+        " current_setting('maintenance_work_mem') = '3MB')"
+    )
     migrations.write("0003_probe.sql", PROBE.format(ask))
     empty_database.apply(migrations.files(), Settings(migrate_trace=trace))
     assert empty_database.value("SELECT value FROM public.seen") == "2 f"
