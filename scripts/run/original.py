@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripts.catalog.read import Catalog, read_catalog
 from scripts.errors.drift import ReadingError
 from scripts.migrations.ledger import read_ledger
+from scripts.migrations.session import acting_as
 from scripts.server.readiness import address_of, connect, parse_dsn
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class Original:
 
 @contextmanager
 def open_read_only(dsn: str, settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """A connection whose transactions cannot write.
+    """A connection whose transactions cannot write; as MIGRATE_ROLE, which owns the ledger, when there is one.
 
     Raises:
         ReadingError: a pooler dropped the setting; or, from the body, a lock was waited for too long.
+        MigrateRoleError: MIGRATE_ROLE cannot be had.
         ServerError: no connection.
     """
     from psycopg import errors
@@ -57,7 +59,8 @@ def open_read_only(dsn: str, settings: Settings) -> Iterator[psycopg.Connection[
         if row[0] != "on":
             raise ReadingError.not_read_only(address_of(dsn), str(row[0]))
         try:
-            yield conn
+            with acting_as(conn, settings.migrate_role):
+                yield conn
         except errors.LockNotAvailable:
             raise ReadingError.locked(address_of(dsn), waited_ms=settings.lock_timeout_ms) from None
 

@@ -406,3 +406,25 @@ def test_a_tampered_file_is_not_compared(
         rows = read_original(conn, empty_database.dsn).rows
     with pytest.raises(TamperedError):
         expected_catalog(settings, migrations.files(), rows, ledger=True, report=lambda _: None)
+
+
+def test_the_migrating_role_is_no_matter(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, existing: Existing, heard: Heard
+) -> None:
+    """Files that ran as MIGRATE_ROLE, in a database of another role: neither its name nor its preparation is drift."""
+    from dataclasses import replace
+
+    role = f"painter {empty_database.name}"
+    with empty_database.connect_admin() as conn:
+        conn.execute(f'CREATE ROLE "{role}" NOLOGIN'.encode())
+        conn.execute(f'GRANT "{role}" TO {OWNER} WITH INHERIT FALSE'.encode())
+        conn.execute(f'GRANT CREATE, USAGE ON SCHEMA public TO "{role}"'.encode())
+    migrations.write("0001_a.sql", "CREATE TABLE public.t (id int);\nGRANT SELECT ON public.t TO pg_monitor;\n")
+    settings = replace(existing(empty_database, migrations.folder), migrate_role=role)
+    empty_database.apply(migrations.files(), settings)
+    assert drift(settings, heard.voice()) == ExitCode.PASSED, heard.text
+    with empty_database.connect_admin() as conn:
+        conn.execute(f"ALTER TABLE public.t OWNER TO {OWNER}".encode())
+    heard.out.clear()
+    assert drift(settings, heard.voice()) == ExitCode.FAILED
+    assert "~ table public.t" in heard.text.splitlines()
