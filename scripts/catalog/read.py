@@ -5,9 +5,11 @@ Promises: one query; the same schema gives the same catalog on any server of the
 whoever reads it; nothing is written, and the caller's transaction and settings are as before.
 What counts: every definition, flag, owner and privilege (an absent ACL is spelt out as the default it stands for),
 columns in their order, enum values in theirs, comments on objects, and the exact text of a function body, its comments
-and white space included: the body is what runs, what a reviewer read, and what a checksum can be taken of.
+and white space included: the body is what runs, what a reviewer read, and what a checksum can be taken of. Privileges
+on what the server brings along count where they are no longer those that initdb gave.
 What does not: OIDs and the numbers of dropped columns, the order in which objects were made, statistics, data, sequence
-positions, the database's own name, ACL and settings, the name and attributes of the migrating role (written <owner>).
+positions, the database's own name, ACL and settings, the name and attributes of the migrating role (written <owner>),
+who is a member of a role, what belongs to an extension beyond its version. docs/adr/0035 says why.
 """
 
 from __future__ import annotations
