@@ -11,6 +11,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -64,6 +65,16 @@ class ScratchDatabase:
         """Apply what is pending of the files, as the owner, over a connection of its own."""
         with self._open(self.dsn, autocommit=True) as conn:
             return migrate(conn, files, settings or Settings(), report=lambda _: None)
+
+    @property
+    def url(self) -> str:
+        """The owner's libpq URL, password included: what DATABASE_URL would hold."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        parts = {name: str(value) for name, value in conninfo_to_dict(self.dsn).items()}
+        login = f"{quote(parts['user'])}:{quote(parts['password'], safe='')}"
+        place = f"host={quote(parts['host'], safe='')}&port={parts.get('port', '5432')}"
+        return f"postgresql://{login}@/{parts['dbname']}?{place}"
 
     def recorded(self) -> list[str]:
         """The names in the ledger, in order."""
