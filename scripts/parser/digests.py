@@ -75,23 +75,24 @@ def _hashed(words: Iterable[bytes]) -> str:
 
 def _words(text: str) -> tuple[list[int], list[bytes]]:
     """Byte offset and canonical form of every token but the comments."""
-    dropped, name, national, keywords = _kinds()
+    comments, name, national, keywords = _kinds()
+    starts, ends, kinds = scan(text)
     data = text.encode()
     # The server folds ASCII alone in a database of a multibyte encoding; bytes.lower() does the same.
     folded = data.lower()
-    offsets: list[int] = []
-    words: list[bytes] = []
-    for start, end, kind in zip(*scan(text), strict=True):
-        if kind >= keywords:
-            words.append(b"nchar" if kind == national else folded[start:end])
-        elif kind == name:
-            words.append(folded[start:end] if data[start] != _QUOTE else data[start:end])
-        elif kind in dropped:
-            continue
-        else:
-            words.append(data[start:end])
-        offsets.append(start)
-    return offsets, words
+    words = [folded[start:end] for start, end in zip(starts, ends, strict=True)]
+    dropped: list[int] = []
+    for index, kind in enumerate(kinds):
+        if kind < keywords:
+            if kind in comments:
+                dropped.append(index)
+            elif kind != name or data[starts[index]] == _QUOTE:
+                words[index] = data[starts[index] : ends[index]]
+        elif kind == national:
+            words[index] = b"nchar"
+    for index in reversed(dropped):
+        del words[index], starts[index]
+    return starts, words
 
 
 @cache
