@@ -35,6 +35,11 @@ WITH RECURSIVE edge (waiter, blocker) AS (
   SELECT l.*, ROW(l.locktype, l.database, l.relation, l.page, l.tuple, l.virtualxid, l.transactionid, l.classid,
                   l.objid, l.objsubid)::text AS object
     FROM pg_catalog.pg_locks l WHERE EXISTS (SELECT FROM edge)
+), gone AS MATERIALIZED (
+  -- The virtual number of a prepared transaction is its old session's, and no more unique: then all are named.
+  SELECT l.virtualtransaction, p.transaction::text AS xid, p.owner, p.prepared
+    FROM held l JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = l.transactionid
+   WHERE l.pid IS NULL AND l.granted AND l.locktype = 'transactionid'
 ), wanted AS MATERIALIZED (
   SELECT * FROM held WHERE NOT granted AND pid IN (SELECT pid FROM part)
 )
@@ -59,13 +64,15 @@ SELECT pg_catalog.jsonb_build_object(
       'waited_s', extract(epoch FROM pg_catalog.clock_timestamp() - w.waitstart))) FROM wanted w),
   'held', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
       'pid', coalesce(h.pid, 0), 'object', h.object, 'mode', h.mode,
-      'xid', CASE WHEN h.pid IS NULL THEN pg_catalog.split_part(h.virtualtransaction, '/', 2) END))
-    FROM held h WHERE h.granted AND h.object IN (SELECT object FROM wanted)
-                  AND (h.pid IS NULL OR h.pid IN (SELECT pid FROM part))),
+      'xid', x.xid))
+    FROM held h
+    LEFT JOIN gone x ON h.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
+   WHERE h.granted AND h.object IN (SELECT object FROM wanted)
+     AND (h.pid IS NULL OR h.pid IN (SELECT pid FROM part))),
   'prepared', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-      'xid', p.transaction::text, 'role', p.owner,
-      'transaction_s', extract(epoch FROM pg_catalog.clock_timestamp() - p.prepared)))
-    FROM pg_catalog.pg_prepared_xacts p WHERE EXISTS (SELECT FROM edge WHERE blocker = 0)))::text
+      'xid', x.xid, 'role', x.owner,
+      'transaction_s', extract(epoch FROM pg_catalog.clock_timestamp() - x.prepared)))
+    FROM gone x))::text
 """
 
 
