@@ -20,6 +20,7 @@ from bench.memory import apply_in_own_process
 from bench.scratch import Scratch
 
 from scripts.catalog.read import read_catalog
+from scripts.migrations.ledger import read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,6 +110,13 @@ def _read_catalog(dsn: str) -> float:
         return time.perf_counter() - started
 
 
+def _read_ledger(dsn: str) -> float:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        started = time.perf_counter()
+        read_ledger(conn)
+        return time.perf_counter() - started
+
+
 def _generated(
     scratch: Scratch, plain: Settings, size: Size, folder: Path, report: Callable[[str], None]
 ) -> Iterator[Line]:
@@ -118,12 +126,15 @@ def _generated(
         with scratch.database() as dsn:
             report(f"{count} files")
             peaks[count] = apply_in_own_process(dsn, settings)
-            nothing = in_turn(size.rounds, {"nothing": partial(nothing_to_do, dsn, settings)})["nothing"]
+            found = in_turn(
+                size.rounds, {"nothing": partial(nothing_to_do, dsn, settings), "audit": partial(_read_ledger, dsn)}
+            )
         bare = bare_on_empty(scratch, Bare(settings.migrations_dir, {}))
         yield Line(f"apply {count} files: bare loop", (bare * 1000,), "ms")
         yield Line(f"apply {count} files: engine", (peaks[count].seconds * 1000,), "ms")
         yield Line(f"apply {count} files: engine over bare", (peaks[count].seconds / bare,), "times")
-        yield Line(f"nothing to do: {count} files", ms(nothing), "ms", NOTHING_MANY_MS)
+        yield Line(f"nothing to do: {count} files", ms(found["nothing"]), "ms", NOTHING_MANY_MS)
+        yield Line(f"of it reading the ledger and auditing its chain: {count} files", ms(found["audit"]), "ms")
     few, many = peaks[size.few], peaks[size.many]
     linear = (many.seconds / size.many) / (few.seconds / size.few)
     yield Line(f"time for a file, {size.many} over {size.few}", (linear,), "times", LINEAR_TIMES)
