@@ -9,7 +9,7 @@ Limits: a placeholder such as app.login stays known, empty, once a file has set 
 
 from __future__ import annotations
 
-import secrets
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from scripts.errors.session import MigrateRoleError, SessionSettingError
 from scripts.migrations.lock import RUNNER_LOCK_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import psycopg
 
@@ -54,8 +54,9 @@ _FIXED = (
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
 )
+_SETS = "".join(f"SET {name} = '{value}'; " for name, value in _FIXED).encode()
 # Set where the login may: only a superuser can have changed it.
-_REPLICATION = ("session_replication_role", "origin")
+_REPLICATION = b"SET session_replication_role = origin; "
 # As the server, the database and the login have them: a migration may rely on them, so they are recorded.
 _RECORDED = (
     "search_path",
@@ -68,7 +69,18 @@ _RECORDED = (
     "lc_messages",
     "event_triggers",
 )
-_CLEAR = b"SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL;"
+_ASKED = (
+    "session_user",
+    "current_user",
+    *(name for name, _ in _FIXED),
+    "lock_timeout",
+    "statement_timeout",
+    *_RECORDED,
+)
+_ASK = ", ".join(
+    f"{name}::text" if name.endswith("_user") else f"pg_catalog.current_setting('{name}')" for name in _ASKED
+).encode()
+_CLEAR = b"SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL; "
 # pg_advisory_unlock_all() would let go of the runner's lock for a moment. A lock may be held many times over: each is
 # unlocked until the server says there is none left. It says so with a warning; hence the level.
 _UNLOCK = """SET client_min_messages = error;
@@ -86,15 +98,15 @@ WITH RECURSIVE held AS (
                 ELSE pg_catalog.pg_advisory_unlock(first, second) END
       FROM held WHERE freed)
 SELECT count(*) FROM held;""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).encode()
-# 100 µs; so it is asked only after a file that can have taken one, and at the end.
+# 0.3 ms; so it is asked only after a file that can have taken one.
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
 _PREPARED_HINTS = (b"prepare", b"deallocate", b"discard")
-_LOGIN = """
-SELECT session_user::text, pg_catalog.current_setting('role'),
-       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user),
-       r.rolname IS NOT NULL, r.rolsuper, r.rolbypassrls, pg_catalog.pg_has_role(session_user, r.oid, 'SET')
-  FROM (VALUES (%s::text)) AS wanted (name) LEFT JOIN pg_catalog.pg_roles r ON r.rolname = wanted.name"""
+_WHO = "SELECT session_user::text, pg_catalog.current_setting('role')"
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user"
+_MAY_BECOME = """
+SELECT rolsuper, rolbypassrls, pg_catalog.pg_has_role(session_user, oid, 'SET')
+  FROM pg_catalog.pg_roles WHERE rolname = %s"""
 
 
 @dataclass(slots=True)
@@ -126,6 +138,11 @@ class Session:
         self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
         unlock = _UNLOCK if self._may_hold_locks else b""
         return unlock + (b"DEALLOCATE ALL; " if self.forgets_prepared else b"") + self.ordinary
+
+    @property
+    def leave(self) -> bytes:
+        """What a session is left with: nothing of ours but the role, which is set behind it."""
+        return _CLEAR + (_UNLOCK if self._may_hold_locks else b"") + b"DEALLOCATE ALL; RESET ALL; "
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +190,7 @@ def open_session(
     finally:
         conn.prepare_threshold = prepare_threshold
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute(
-                _CLEAR + _UNLOCK + b"DEALLOCATE ALL; RESET ALL; " + _become(conn, login.session_user, login.came_as)
-            )
+            conn.execute(session.leave + _become(conn, login.session_user, login.came_as))
 
 
 @contextmanager
@@ -212,22 +227,16 @@ def current_role(conn: psycopg.Connection[Any]) -> str:
 
 def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Mapping[str, str]:
     """Set the baseline and read it back, in one message."""
-    from psycopg import sql
-
-    names = [name for name, _ in _FIXED] + ["lock_timeout", "statement_timeout", *_RECORDED]
-    shown = [sql.SQL("pg_catalog.current_setting({})").format(sql.Literal(name)) for name in names]
-    ask = sql.SQL("; SELECT session_user::text, current_user::text, {}").format(sql.SQL(", ").join(shown))
-    # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
-    # statements away.
-    once = f" -- {secrets.token_hex(8)}".encode()
     from psycopg.rows import tuple_row
 
+    # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
+    # statements away.
+    text = b"DEALLOCATE ALL; %b; SELECT %b -- %d" % (session.ordinary, _ASK, time.monotonic_ns())
     with conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(b"DEALLOCATE ALL; " + session.ordinary + ask.as_bytes(conn) + once)
-        while cursor.nextset():
-            pass
+        cursor.execute(text)
+        cursor.set_result(-1)
         row = cursor.fetchone() or ()
-    baseline = dict(zip(("session_user", "current_user", *names), map(str, row), strict=True))
+    baseline = dict(zip(_ASKED, map(str, row), strict=True))
     if baseline["session_replication_role"] != "origin":
         raise SessionSettingError.replica(session_user=login.session_user, found=baseline["session_replication_role"])
     return MappingProxyType(baseline)
@@ -236,22 +245,26 @@ def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Ma
 def _read_login(conn: psycopg.Connection[Any], migrate_role: str | None) -> _Login:
     from psycopg.rows import tuple_row
 
+    superuser_now = conn.info.parameter_status("is_superuser") == "on"
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row: Sequence[Any] = cursor.execute(_LOGIN, (migrate_role,), prepare=False).fetchone() or ()
-    session_user, role, is_superuser, exists, role_super, role_bypasses, may_become = row
-    came_as = None if role == "none" else str(role)
-    if migrate_role is None:
-        superuser_now = conn.info.parameter_status("is_superuser") == "on"
-        return _Login(session_user, came_as, came_as, bool(is_superuser), superuser_now)
-    if not exists:
+        session_user, role = cursor.execute(_WHO, prepare=False).fetchone() or ("", "none")
+        came_as = None if role == "none" else str(role)
+        is_superuser = superuser_now
+        if came_as is not None:
+            is_superuser = bool((cursor.execute(_IS_SUPERUSER, prepare=False).fetchone() or (False,))[0])
+        if migrate_role is None:
+            return _Login(session_user, came_as, came_as, is_superuser, superuser_now)
+        found = cursor.execute(_MAY_BECOME, (migrate_role,), prepare=False).fetchone()
+    if found is None:
         raise MigrateRoleError.missing(migrate_role, session_user=session_user)
-    if role_super:
+    role_is_superuser, role_bypasses, may_become = found
+    if role_is_superuser:
         raise MigrateRoleError.superuser(migrate_role)
     if role_bypasses:
         raise MigrateRoleError.bypasses_row_security(migrate_role)
     if not may_become:
         raise MigrateRoleError.not_member(migrate_role, session_user=session_user)
-    return _Login(session_user, came_as, migrate_role, bool(is_superuser), runs_as_superuser=False)
+    return _Login(session_user, came_as, migrate_role, is_superuser, runs_as_superuser=False)
 
 
 def _hidden_by(login: _Login) -> tuple[str, ...]:
@@ -267,16 +280,12 @@ def _hidden_by(login: _Login) -> tuple[str, ...]:
 
 
 def _baseline(conn: psycopg.Connection[Any], login: _Login, lock_timeout_ms: int, timeout_ms: int) -> bytes:
-    from psycopg import sql
-
-    values = [*_FIXED, ("lock_timeout", f"{lock_timeout_ms}ms"), ("statement_timeout", f"{timeout_ms}ms")]
-    values += [_REPLICATION] if login.is_superuser else []
-    sets = [sql.SQL("SET {} = {}; ").format(sql.Identifier(name), sql.Literal(value)) for name, value in values]
     # The settings first, as the login itself: MIGRATE_ROLE may not set all of them.
-    session_user = sql.SQL("SET SESSION AUTHORIZATION {}; SET ROLE NONE; ").format(sql.Identifier(login.session_user))
-    role = b"" if login.runs_as is None else _set_role(conn, login.runs_as)
-    whole = _CLEAR + session_user.as_bytes(conn) + sql.Composed(sets).as_bytes(conn) + role
-    return whole.rstrip(b"; ")
+    as_login = _become(conn, login.session_user, None)
+    replication = _REPLICATION if login.is_superuser else b""
+    timeouts = b"SET lock_timeout = %d; SET statement_timeout = %d" % (lock_timeout_ms, timeout_ms)
+    role = b"" if login.runs_as is None else b"; " + _set_role(conn, login.runs_as)
+    return _CLEAR + as_login + b"; " + _SETS + replication + timeouts + role
 
 
 def _become(conn: psycopg.Connection[Any], session_user: str, role: str | None) -> bytes:
