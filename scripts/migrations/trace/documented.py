@@ -79,7 +79,7 @@ def _reindexed(node: Any, known: Known) -> list[int]:
     target = node.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[node.kind].name
     if target != "REINDEX_OBJECT_SCHEMA":
         return indexes if target == "REINDEX_OBJECT_DATABASE" else []
-    return [oid for oid in indexes if known.schemas.get(known.relations[oid].schema) == node.name]
+    return [oid for oid in indexes if known.relations[oid].schema == node.name]
 
 
 def _vacuum(node: Any, known: Known) -> Iterator[Expected]:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
 # Statements that run others: only the counters tell how many rows they changed.
-_PROGRAMS = frozenset({"DoStmt", "CallStmt", "SelectStmt", "ExecuteStmt", "ConstraintsSetStmt"})
+PROGRAMS = frozenset({"DoStmt", "CallStmt", "SelectStmt", "ExecuteStmt", "ConstraintsSetStmt"})
 _TABLES = frozenset("rmp")
-_WITH_ROWS = frozenset("rmt")
+_WITH_ROWS = frozenset("rm")
 
 
 def counts_rows(kind: str) -> bool:
     """Whether rows are counted for a statement of this kind, be it none."""
-    return kind in _ROWS or kind in _PROGRAMS or kind == "CreateTableAsStmt"
+    return kind in _ROWS or kind in PROGRAMS or kind == "CreateTableAsStmt"
 
 
 class Judge:
@@ -65,7 +65,7 @@ class Judge:
         """Tables that were emptied: a new file on disk, and the old one was read for its indexes' sake at most."""
         if self.kind == "TruncateStmt":
             return self._tables(self.moved)
-        if self.kind not in _PROGRAMS:
+        if self.kind not in PROGRAMS:
             return set()
         return {oid for oid in self._tables(self.moved) if self._is_emptied(oid)}
 
@@ -96,8 +96,7 @@ class Judge:
         found: set[str] = set()
         for index, table in self.told.building:
             for oid in self._named(table):
-                schema = self.known.schemas.get(self.known.relations[oid].schema, "?")
-                found.add(f"{schema}.{index}")
+                found.add(f"{self.known.relations[oid].schema}.{index}")
         return found
 
     def rows(self, tagged: int | None) -> int | None:
@@ -108,7 +107,7 @@ class Judge:
         """
         if self.kind in _ROWS or self.kind == "CreateTableAsStmt":
             return tagged
-        return self.changed_rows if self.kind in _PROGRAMS else None
+        return self.changed_rows if self.kind in PROGRAMS else None
 
     def effect(self) -> Effect:
         """The costliest thing that happened."""

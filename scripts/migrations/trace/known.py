@@ -6,31 +6,27 @@ Owns: reading them once for a run, and keeping the picture true after every file
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.migrations.trace.model import LockTaken
-from scripts.migrations.trace.probe import FIRST_USER_OID, UNPREPARED
+from scripts.migrations.trace.probe import FIRST_USER_OID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.trace.model import Source
 
-READ = UNPREPARED.names(FIRST_USER_OID - 1)
-_TOAST = "pg_toast_"
 
-
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(NamedTuple):
     """A relation.
 
-    kind: one letter, as in pg_class. table: the oid of an index's table, else 0. filenode: 0 for none.
+    schema: its name. kind: one letter, as in pg_class. table: the oid of an index's table, else 0.
+    filenode: its file on disk, 0 for none.
     """
 
-    schema: int
+    schema: str
     name: str
     kind: str
     table: int
@@ -42,29 +38,25 @@ class Known:
 
     def __init__(self) -> None:
         self.relations: dict[int, Relation] = {}
-        self.schemas: dict[int, str] = {}
         self.newest = FIRST_USER_OID - 1
 
-    def update(self, relations: str | bytes | None, schemas: str | bytes | None, *, locked: Iterable[int] = ()) -> None:
+    def update(self, found: Mapping[int, Relation], *, asked: Iterable[int] = ()) -> None:
         """Take in what was read.
 
         Args:
-            relations: JSON, as the queries give it; None for none.
-            schemas: the same.
-            locked: oids that were asked for; one that is not among `relations` is gone.
+            found: by oid.
+            asked: oids that were asked for; one that is not among `found` is gone.
         """
-        found = relations_of(relations)
-        for oid in locked:
+        for oid in asked:
             if oid not in found:
                 self.relations.pop(oid, None)
         self.relations.update(found)
         self.newest = max(self.newest, max(found, default=0))
-        self.schemas.update(json.loads(schemas or "[]"))
 
     def label(self, oid: int) -> str:
         """`schema.name`."""
         relation = self.relations[oid]
-        return f"{self.schemas.get(relation.schema, '?')}.{relation.name}"
+        return f"{relation.schema}.{relation.name}"
 
     def lock(self, oid: int, mode: str, *, source: Source = "measured") -> LockTaken:
         """A lock of this relation, for a trace."""
@@ -79,25 +71,25 @@ class Known:
             schema: empty for an unqualified name: then public's, or the only one of that name.
             name: without the schema.
         """
-        found = {self.schemas.get(row.schema, ""): oid for oid, row in self.relations.items() if row.name == name}
+        found = {row.schema: oid for oid, row in self.relations.items() if row.name == name}
         if schema:
             return found.get(schema, 0)
         return next(iter(found.values())) if len(found) == 1 else found.get("public", 0)
 
     def table_of(self, oid: int) -> int:
-        """The table of an index, or of TOAST data and its index; 0 when it stands for itself."""
-        relation = self.relations[oid]
-        name = relation.name
-        if name.startswith(_TOAST) and relation.kind in ("t", "i"):
-            # The server names TOAST tables by the oid of the table they belong to.
-            owner = name[len(_TOAST) :].removesuffix("_index")
-            return int(owner) if owner.isdigit() and int(owner) in self.relations else relation.table
-        return relation.table
+        """The table of an index; 0 for what stands for itself."""
+        return self.relations[oid].table
 
 
-def relations_of(document: str | bytes | None) -> dict[int, Relation]:
-    """Relations by oid, from the JSON of a question."""
-    return {row[0]: Relation(*row[1:]) for row in json.loads(document or "[]")}
+def read_relations(answer: PGresult) -> dict[int, Relation]:
+    """Relations by oid, from the answer to `Questions.names`: the new ones, and those that may have changed."""
+    found: dict[int, Relation] = {}
+    for column in (0, 1):
+        for oid, schema, *rest in json.loads(value(answer, column) or b"[]"):
+            # As the server quotes it.
+            plain = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
+            found[oid] = Relation(plain, *rest)
+    return found
 
 
 def value(result: PGresult, column: int) -> bytes | None:

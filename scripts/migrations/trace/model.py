@@ -65,7 +65,7 @@ class LockTaken:
     """A lock that a statement took, and its transaction had not held before.
 
     relation: `schema.name`, as it was before the file. relkind: one letter, as in pg_class. mode: as in pg_locks.
-    on: the table of an index or of TOAST data; empty otherwise. source: whether it was seen.
+    on: the table of an index; empty otherwise. source: whether it was seen.
     """
 
     relation: str

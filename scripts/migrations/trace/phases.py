@@ -192,8 +192,7 @@ class PhaseWatch:
             return tuple(sorted(map(self._known.label, indexes)))
         if kind != "IndexStmt" or not self._expected:
             return ()
-        schema = self._known.relations[self._expected[0].oid].schema
-        return (f"{self._known.schemas.get(schema, '?')}.{node.idxname}",)
+        return (f"{self._known.relations[self._expected[0].oid].schema}.{node.idxname}",)
 
 
 def _pace_s(age_s: float) -> float:

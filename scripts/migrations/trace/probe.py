@@ -8,7 +8,7 @@ Why one text an answer: a question costs 0.05 ms, and 300 of them must not cost 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,20 +52,24 @@ _PROBE = f"""SELECT pg_catalog.concat_ws('|', {_CLOCK},
            {_LOCKS}), ''), pg_catalog.to_regtype({{mark}}),
          pg_catalog.pg_stat_force_next_flush(), {_CLOCK})"""
 
-# A relation as `known.py` keeps it. The schema by oid: a schema's new name changes no row of its relations.
-RELATION = (
-    "c.oid::pg_catalog.int8, c.relnamespace::pg_catalog.int8, c.relname, c.relkind, "
-    "coalesce(i.indrelid, 0)::pg_catalog.int8, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8"
-)
-HAS_EVENT_TRIGGERS = "EXISTS (SELECT FROM pg_catalog.pg_event_trigger)"
-SCHEMA = "n.oid::pg_catalog.int8, n.nspname"
-_NAMES = f"""SELECT (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({RELATION}))
-          FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
-         WHERE c.oid OPERATOR(pg_catalog.>) {{newest}}
-            OR c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation{_LOCKS}))),
-       (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({SCHEMA})) FROM pg_catalog.pg_namespace n),
-       pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()), {HAS_EVENT_TRIGGERS}
-"""  # noqa: S608 - constants of this package
+# A relation as `known.py` keeps it. TOAST is left out: whoever locks it locks its table.
+_RELATIONS = """pg_catalog.json_agg(pg_catalog.json_build_array(c.oid::pg_catalog.int8,
+           c.relnamespace::pg_catalog.regnamespace, c.relname, c.relkind,
+           coalesce((SELECT i.indrelid FROM pg_catalog.pg_index i
+                      WHERE i.indexrelid OPERATOR(pg_catalog.=) c.oid), 0)::pg_catalog.int8,
+           coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8))
+          FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.<>) 99::pg_catalog.oid AND c.oid"""
+# Modes without which nobody gives a relation another name, schema or file, or takes it away.
+CHANGING = frozenset({"AccessExclusiveLock", "ShareUpdateExclusiveLock"})
+_NAMES = f"""SELECT (SELECT {_RELATIONS} OPERATOR(pg_catalog.>) {{newest}}),
+       (SELECT {_RELATIONS} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation{_LOCKS}
+           AND l.mode OPERATOR(pg_catalog.=) ANY ('{{{{{",".join(sorted(CHANGING))}}}}}'::pg_catalog.text[])))),
+       pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())"""
+# The plan is made once for all files: by the index, because a catalog of ten thousand tables must not be read for each.
+_BY_INDEX = "SET LOCAL plan_cache_mode TO force_generic_plan;SET LOCAL enable_seqscan TO off;"
+HAS_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger)"
+# Results of `Questions.names`; the last one is the answer.
+NAMES_RESULTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,10 @@ class Questions:
         return f'EXECUTE "{self.name} glance"({mark})' if self.name else _GLANCE.format(mark=mark)
 
     def names(self, newest: int) -> str:
-        """Which of these relations have which names now, and which are new."""
+        """Which relations are new, and which of those with strong locks have which names now; the file is over."""
         if self.name:
-            return f'EXECUTE "{self.name} names"({newest})'
-        return _NAMES.format(newest=f"{newest}::pg_catalog.oid")
+            return f'{_BY_INDEX}EXECUTE "{self.name} names"({newest})'
+        return _BY_INDEX + _NAMES.format(newest=f"{newest}::pg_catalog.oid")
 
     def preparation(self) -> str:
         """The statements that make the named questions."""
@@ -122,8 +126,7 @@ def marked(message: str) -> int | None:
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One relation as a question found it: its file on disk, and this transaction's counters so far."""
 
     modes: tuple[str, ...]

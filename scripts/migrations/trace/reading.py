@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.effects import Judge, counts_rows
-from scripts.migrations.trace.known import Known, relations_of, value
+from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
-from scripts.migrations.trace.probe import Answer, read_answer
+from scripts.migrations.trace.probe import CHANGING, Answer, read_answer
 from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ class Reading:
     def __init__(self, known: Known, listener: Listener, names: PGresult) -> None:
         self._known, self._listener = known, listener
         self._sent = float(value(names, 2) or 0)
-        new = relations_of(value(names, 0))
+        self.found = read_relations(names)
         self._new_names = frozenset(
-            relation.name for oid, relation in new.items() if oid not in known.relations and relation.kind in "rmp"
+            relation.name
+            for oid, relation in self.found.items()
+            if oid not in known.relations and relation.kind in "rmp"
         )
-        self.locked: frozenset[int] = frozenset()
+        self.changing: frozenset[int] = frozenset()
 
     def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven) -> FileTrace:
         """Every statement, and what was held."""
@@ -67,7 +69,7 @@ class Reading:
                 )
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer
-        self.locked = frozenset(last.relations) & self._known.relations.keys()
+        self.changing = frozenset(oid for oid, seen in last.relations.items() if not CHANGING.isdisjoint(seen.modes))
         return FileTrace(tuple(traces), _held(traces, starts, last.began), self._listener.unplaced)
 
 

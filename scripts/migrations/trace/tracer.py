@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.trace.known import READ, Known, value
+from scripts.migrations.trace.effects import PROGRAMS
+from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener
 from scripts.migrations.trace.model import FileTrace
 from scripts.migrations.trace.phases import Onlooker, PhaseWatch
-from scripts.migrations.trace.probe import FLUSH, UNPREPARED, Questions
+from scripts.migrations.trace.probe import FLUSH, HAS_EVENT_TRIGGERS, UNPREPARED, Questions
 from scripts.migrations.trace.reading import Reading
 from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
 
@@ -53,11 +54,11 @@ class Tracer:
         self._listener = Listener()
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
-        self._read: tuple[PGresult, frozenset[int]] | None = None
+        self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
         self._onlooker = Onlooker(conn)
-        text = f"{self._prepared.preparation()};{FLUSH};{READ}"
-        self._take(execute_batch(conn, text.encode())[-1], frozenset())
+        execute_batch(conn, f"{self._prepared.preparation()};{FLUSH}".encode())
+        self.refresh()
         conn.add_notice_handler(self._listener)
 
     def close(self) -> None:
@@ -101,21 +102,18 @@ class Tracer:
         if not woven.probes:
             self._stale = True
             return FileTrace((), unplaced=self._listener.unplaced, complete=False)
-        names = results[woven.results - 1]
-        reading = Reading(self._known, self._listener, names)
-        traced = reading.file(file, results, woven)
-        self._read = (names, reading.locked)
-        return traced
+        reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
+        self._stale = self._stale or _renames_all(file)
+        return reading.file(file, results, woven)
 
     def committed(self) -> None:
         """The transaction of the file that was read last is committed: what it made exists from now on."""
         if self._read is not None:
-            names, locked = self._read
-            self._take(names, locked)
-        elif self._stale:
+            self._known.update(self._read.found, asked=self._read.changing)
+        elif not self._stale:  # a no_tx file that changed nothing we know, but may have made an index
+            self._known.update(read_relations(self._ask(UNPREPARED.names(self._known.newest))))
+        if self._stale:
             self.refresh()
-        else:  # a no_tx file that changed nothing we know, but may have made an index
-            self._take(execute_batch(self._conn, UNPREPARED.names(self._known.newest).encode())[-1], frozenset())
         self._file = self._read = None
 
     @contextmanager
@@ -142,12 +140,23 @@ class Tracer:
         """The session's prepared statements are gone, or will be after every file: put the questions in full."""
         self._questions = UNPREPARED
 
-    def _take(self, names: PGresult, locked: frozenset[int]) -> None:
-        self._known.update(value(names, 0), value(names, 1), locked=locked)
-        self._event_triggers = value(names, 3) == b"t"
-
     def refresh(self) -> None:
-        """Read all relations again: statements ran that were not traced."""
-        results = execute_batch(self._conn, READ.encode())
+        """Read all relations again: statements ran that were not traced, or that give them all another name."""
         self._known, self._stale = Known(), False
-        self._take(results[-1], frozenset())
+        self._known.update(read_relations(self._ask(UNPREPARED.names(self._known.newest))))
+        self._event_triggers = value(self._ask(HAS_EVENT_TRIGGERS), 0) == b"t"
+
+    def _ask(self, question: str) -> PGresult:
+        """The answer to one of the tracer's own messages."""
+        return execute_batch(self._conn, question.encode())[-1]
+
+
+def _renames_all(file: MigrationFile) -> bool:
+    """Whether a file may give a schema another name, or make an event trigger; a program may, by its words."""
+    kinds = {statement.kind for statement in file.statements}
+    if kinds & {"CreateEventTrigStmt", "AlterEventTrigStmt"}:
+        return True
+    words = file.data.lower()
+    if b"schema" in words and b"rename" in words:
+        return not kinds.isdisjoint(PROGRAMS | {"RenameStmt"})
+    return b"event" in words and b"trigger" in words and not kinds.isdisjoint(PROGRAMS)

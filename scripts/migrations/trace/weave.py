@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.migrations.trace.probe import AWAKE, CALM
+from scripts.migrations.trace.probe import AWAKE, CALM, NAMES_RESULTS
 from scripts.migrations.trace.quiet import Quiet, builds, is_silent
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0, 
         newest: the highest oid of a relation before the file; newer ones are not asked for.
         event_triggers: whether the database has any.
     """
-    statements = file.statements
     if questions is None:
-        return Woven(file.data, len(statements), range(len(statements)))
+        return Woven(file.data, file.statement_count, range(file.statement_count))
+    statements = file.statements
     return _Loom(file.text, statements, questions, newest).woven(Quiet(statements, event_triggers=event_triggers))
 
 
@@ -119,6 +119,7 @@ class _Loom:
                 question = ask.glance(mark) if glances else ask.probe(self._newest, index)
                 self._insert("\n;" + question, at=end)
         self._insert("\n;" + ask.names(self._newest), at=done)
+        self._results += NAMES_RESULTS - 1
         self._piece(self._text[done:], done)
         text = "".join(self._pieces).encode()
         return Woven(text, self._results, answers, probes, self._sent, self._file)
