@@ -106,7 +106,7 @@ def verify_baseline(catalog: Catalog, golden: Catalog) -> tuple[Check, ...]:
                 _shown_apart(item.expected, item.found)[0] if item.fact else _presence(item.expected),
                 _shown_apart(item.expected, item.found)[1] if item.fact else _presence(item.found),
                 where=f"{item.title} {item.fact}".rstrip(),
-                help="undo the change in the database, or make it a migration and run `invoke catalog.update`",
+                help="`invoke drift` shows it whole; undo it in the database, or make it a migration",
             )
             for item in compare_catalogs(wanted, present)
         ]

@@ -96,7 +96,7 @@ def _file_lines(file: AppliedFile, sizes: Mapping[str, TableSize], *, color: boo
     width = max((len(escape(statement.kind)) for statement in trace.statements), default=0)
     for statement in trace.statements:
         lines += [f"  {line}".rstrip() for line in _statement_lines(statement, sizes, width, color=color)]
-    lines += [f"  {_held(lock, trace)}" for lock in trace.held]
+    lines += [f"  {_held(lock, trace, sizes)}" for lock in trace.held]
     lines += [f"  {_notice(notice)}" for notice in trace.unplaced]
     return [*lines, *(f"  note     {escape(note)}" for note in file.notes)]
 
@@ -105,7 +105,7 @@ def _statement_lines(
     statement: StatementTrace, sizes: Mapping[str, TableSize], width: int, *, color: bool
 ) -> Iterator[str]:
     took = "-" if statement.duration_us is None else f"{statement.duration_us / 1000:.1f} ms"
-    word = _EFFECTS[statement.effect]
+    word = "setting" if statement.duration_us is None else _EFFECTS[statement.effect]
     rows = "" if statement.rows is None else f"{statement.rows} row{'' if statement.rows == 1 else 's'}"
     parts = [
         f"line {statement.line:<4}",
@@ -155,16 +155,12 @@ def _phase(phase: PhaseSeen) -> str:
     return _GAP.join(part for part in (escape(phase.phase), where, between, often) if part)
 
 
-def _held(lock: HeldLock, trace: FileTrace) -> str:
+def _held(lock: HeldLock, trace: FileTrace, sizes: Mapping[str, TableSize]) -> str:
     line = next((item.line for item in trace.statements if item.index == lock.taken_by), 0)
     later = f"{lock.statements} more statement{'' if lock.statements == 1 else 's'}"
-    return _GAP.join(
-        [
-            "held  ",
-            escape(lock.relation),
-            f"ACCESS EXCLUSIVE for {lock.exclusive_held_us / 1000:.1f} ms: from line {line} on, while {later} ran",
-        ]
-    )
+    long = f"ACCESS EXCLUSIVE for {lock.exclusive_held_us / 1000:.1f} ms: from line {line} on, while {later} ran"
+    told = [f"{'held':<8}", escape(lock.relation), long, render_size(sizes.get(lock.relation))]
+    return _GAP.join(part for part in told if part)
 
 
 def _notice(notice: Notice) -> str:

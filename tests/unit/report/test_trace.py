@@ -88,7 +88,7 @@ BUILD = AppliedFile(
 APPLIED = Applied((FILE, BUILD), before=25, total=27)
 TEXT = """\
 0026_more.sql   in one transaction   14 ms
-  line 3      SET                   -   catalog only
+  line 3      SET                   -   setting
   line 5      ALTER TABLE      2.3 ms   rewrites
     rewrites   public.big   ~12,000,000 rows, 5.0 GB
     scans      public.new   rows not known: never analysed, 8.0 kB
@@ -99,7 +99,8 @@ TEXT = """\
     notice     00000   x\\x1b[31m
     warning    01000   (not shown: it may hold a row)
   line 9      UPDATE           0.4 ms   changes rows   1 row
-  held     public.big   ACCESS EXCLUSIVE for 2.7 ms: from line 5 on, while 1 more statement ran
+  held       public.big   ACCESS EXCLUSIVE for 2.7 ms: from line 5 on, while 1 more statement ran   \
+~12,000,000 rows, 5.0 GB
   notice     42P07   there already
   note     one note
 
