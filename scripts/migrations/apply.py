@@ -23,7 +23,7 @@ from scripts.migrations.no_tx import apply_no_tx
 from scripts.migrations.observer import Observer
 from scripts.migrations.plan import plan_migrations
 from scripts.migrations.repair import bring_up, who
-from scripts.migrations.runnable import require_runnable
+from scripts.migrations.runnable import require_all_runnable
 from scripts.migrations.session import acting_as, open_session
 from scripts.migrations.transactional import apply_transactional
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.journal import JournalEntry
+    from scripts.migrations.model import AppliedFile
     from scripts.migrations.plan import Plan
     from scripts.migrations.trace.tracer import Tracer
     from scripts.settings import Settings
@@ -75,8 +76,7 @@ def migrate(
         ):
             ledger = read_ledger(conn)
             plan = plan_migrations(files, ledger.rows)
-            for file in plan.pending:
-                require_runnable(file)
+            require_all_runnable(plan.pending)
             applied = _nothing_yet(plan, ledger)
             if plan.pending or (ledger.rows and ledger.head is None):
                 applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer)
@@ -116,17 +116,20 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - wha
             head=head,
             journal=_journal(conn, plan) if ledger.head else {},
         )
-        applied = replace(applied, head=head)
+        # One list for the whole run: a new tuple for every file would be the square of their number.
+        files: list[AppliedFile] = []
+        applied = replace(applied, files=files, head=head)
         for file in plan.pending:
             apply_file = apply_no_tx if file.no_tx else apply_transactional
             try:
                 done = apply_file(run, file, applied)
             except MigrationError as error:
-                error.applied = applied
+                error.applied = replace(applied, files=tuple(files), head=run.head)
                 raise
-            applied = replace(applied, files=(*applied.files, done), head=run.head)
+            files.append(done)
+            file.release()
             report(f"applied {file.name}   {done.duration_ms} ms")
-    return applied
+        return replace(applied, files=tuple(files), head=run.head)
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:

@@ -197,7 +197,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
         file.name,
         file.checksum,
         no_tx=True,
-        statements=len(file.statements),
+        statements=file.statement_count,
         duration_ms=round((time.monotonic() - started) * 1000),
         attempts=work.attempts,
         notes=tuple(work.notes),

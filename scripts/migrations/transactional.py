@@ -118,7 +118,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     file.name,
                     file.checksum,
                     no_tx=False,
-                    statements=len(file.statements),
+                    statements=file.statement_count,
                     duration_ms=round((time.monotonic() - started) * 1000),
                     attempts=number,
                     notes=notes,
