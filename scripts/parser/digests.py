@@ -14,7 +14,7 @@ digest in hexadecimal, every line ended by LF.
 from __future__ import annotations
 
 from bisect import bisect_left
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,9 @@ FORM = "statements/1"
 _QUOTE = ord('"')
 
 
+@lru_cache(maxsize=64)
 def statement_digest(text: str) -> str:
-    """The digest of one statement, without its semicolon.
+    """The digest of one statement, without its semicolon. The last few are remembered: a journal asks for each twice.
 
     Raises:
         ParseError: an unterminated string, comment or quoted name.

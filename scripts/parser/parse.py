@@ -40,7 +40,7 @@ class Statement:
 
     @property
     def digest(self) -> str:
-        """What the statement says, comments and white space left out (digests.py); computed at every call."""
+        """What the statement says, comments and white space left out (digests.py)."""
         return statement_digest(self.text)
 
     @property
