@@ -85,10 +85,13 @@ def read_relations(answer: PGresult) -> dict[int, Relation]:
     """Relations by oid, from the answer to `Questions.names`: the new ones, and those that may have changed."""
     found: dict[int, Relation] = {}
     for column in (0, 1):
-        for oid, schema, *rest in json.loads(value(answer, column) or b"[]"):
-            # As the server quotes it.
-            plain = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
-            found[oid] = Relation(plain, *rest)
+        for line in (value(answer, column) or b"").decode().split("\n"):
+            if line:
+                oid, kind, filenode, table, names = line.split(" ", 4)
+                schema, name = json.loads(names)
+                # As the server quotes it.
+                plain = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
+                found[int(oid)] = Relation(plain, name, kind, int(table or 0), int(filenode))
     return found
 
 

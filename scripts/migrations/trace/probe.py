@@ -53,11 +53,12 @@ _PROBE = f"""SELECT pg_catalog.concat_ws('|', {_CLOCK},
          pg_catalog.pg_stat_force_next_flush(), {_CLOCK})"""
 
 # A relation as `known.py` keeps it. TOAST is left out: whoever locks it locks its table.
-_RELATIONS = """pg_catalog.json_agg(pg_catalog.json_build_array(c.oid::pg_catalog.int8,
-           c.relnamespace::pg_catalog.regnamespace, c.relname, c.relkind,
-           coalesce((SELECT i.indrelid FROM pg_catalog.pg_index i
-                      WHERE i.indexrelid OPERATOR(pg_catalog.=) c.oid), 0)::pg_catalog.int8,
-           coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8))
+# One a line: numbers and a letter, then the names as JSON, in which no line ends.
+_RELATIONS = """pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', c.relkind, ' ', c.relfilenode, ' ',
+           CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'i' OR c.relkind OPERATOR(pg_catalog.=) 'I' THEN
+                (SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid OPERATOR(pg_catalog.=) c.oid)
+                ELSE 0::pg_catalog.oid END, ' [', pg_catalog.to_json(c.relnamespace::pg_catalog.regnamespace), ',',
+           pg_catalog.to_json(c.relname), ']'), E'\\n')
           FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.<>) 99::pg_catalog.oid AND c.oid"""
 # Modes without which nobody gives a relation another name, schema or file, or takes it away.
 CHANGING = frozenset({"AccessExclusiveLock", "ShareUpdateExclusiveLock"})
