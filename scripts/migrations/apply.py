@@ -23,8 +23,9 @@ from scripts.migrations.no_tx import apply_no_tx
 from scripts.migrations.observer import Observer
 from scripts.migrations.plan import plan_migrations
 from scripts.migrations.repair import bring_up, who
+from scripts.migrations.role import acting_as
 from scripts.migrations.runnable import require_all_runnable
-from scripts.migrations.session import acting_as, open_session
+from scripts.migrations.session import open_session
 from scripts.migrations.transactional import apply_transactional
 
 if TYPE_CHECKING:

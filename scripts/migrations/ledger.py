@@ -17,7 +17,7 @@ from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
 from scripts.migrations.batch import execute_batch
 from scripts.migrations.chain import Entry, Head, Record, Row, audit, hash_prefix
-from scripts.migrations.session import current_role
+from scripts.migrations.role import current_role
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:

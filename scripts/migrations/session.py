@@ -1,6 +1,6 @@
 """The session that runs the files: a baseline before each of them, whatever the one before did.
 
-Owns: which settings a migration may rely on, and the role it runs as.
+Owns: which settings a migration may rely on (role.py: the role it runs as).
 Promises: a SET, a role, a temporary table, a cursor, a LISTEN, a prepared statement, a sequence's currval or an
 advisory lock of one file never reaches the next, nor the row that records it; the runner's own lock is never among
 what is let go of.
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.session import MigrateRoleError, SessionSettingError
+from scripts.errors.session import SessionSettingError
 from scripts.migrations.lock import RUNNER_LOCK_KEY
+from scripts.migrations.role import WHO, Login, become, hidden_by, login_of, one_row, set_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 # What a file's meaning hangs on, at the value PostgreSQL ships with, against an ALTER ROLE … SET on one machine. The
 # grammar that parsed the files assumes standard strings; TimeZone decides whether timestamp → timestamptz rewrites a
-# table. All are set every time, not only those that differ now: RESET ALL goes to a value that a reload of the
-# server's configuration may change in mid-run, and a SET costs 2 µs.
+# table. RESET ALL brings back what the server, the database and the login say; only where that is another value is it
+# set after every file (4 µs each). A reload of the configuration in mid-run may move it: that is told at the end.
 _FIXED = (
     ("client_encoding", "UTF8"),
     ("standard_conforming_strings", "on"),
@@ -54,7 +55,9 @@ _FIXED = (
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
 )
-_SETS = "".join(f"SET {name} = '{value}'; " for name, value in _FIXED).encode()
+_FOUND = ", ".join(
+    ["pg_catalog.pg_conf_load_time()::text", *(f"pg_catalog.current_setting('{name}')" for name, _ in _FIXED)]
+).encode()
 # Set where the login may: only a superuser can have changed it.
 _REPLICATION = b"SET session_replication_role = origin; "
 # As the server, the database and the login have them: a migration may rely on them, so they are recorded.
@@ -102,11 +105,11 @@ SELECT count(*) FROM held;""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).e
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
 _PREPARED_HINTS = (b"prepare", b"deallocate", b"discard")
-_WHO = "SELECT session_user::text, pg_catalog.current_setting('role')"
-_IS_SUPERUSER = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user"
-_MAY_BECOME = """
-SELECT rolsuper, rolbypassrls, pg_catalog.pg_has_role(session_user, oid, 'SET')
-  FROM pg_catalog.pg_roles WHERE rolname = %s"""
+_RELOADED = (
+    "the server's configuration was reloaded while files ran: a setting may have changed between them; invoke drift"
+    " compares what they made"
+)
+_LOADED = b"SELECT pg_catalog.pg_conf_load_time()::text"
 
 
 @dataclass(slots=True)
@@ -145,17 +148,6 @@ class Session:
         return _CLEAR + (_UNLOCK if self._may_hold_locks else b"") + b"DEALLOCATE ALL; RESET ALL; "
 
 
-@dataclass(frozen=True, slots=True)
-class _Login:
-    """Who the connection is, and who the files run as: `name` for SET ROLE, None for NONE."""
-
-    session_user: str
-    came_as: str | None
-    runs_as: str | None
-    is_superuser: bool
-    runs_as_superuser: bool
-
-
 @contextmanager
 def open_session(
     conn: psycopg.Connection[Any], settings: Settings, *, report: Report | None = None
@@ -171,13 +163,17 @@ def open_session(
         MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
         SessionSettingError: the login switches triggers off, and may not switch them on.
     """
-    login = _read_login(conn, settings.migrate_role)
+    session_user, role, loaded_at, *found = one_row(conn, b"RESET ALL; " + WHO + b", " + _FOUND)
+    login = login_of(conn, session_user, role, settings.migrate_role)
+    sets = "".join(
+        f"SET {name} = '{value}'; " for (name, value), now in zip(_FIXED, found, strict=True) if now != value
+    ).encode()
     session = Session(
-        _baseline(conn, login, settings.lock_timeout_ms, settings.statement_timeout_ms),
+        _baseline(conn, login, sets, settings.lock_timeout_ms, settings.statement_timeout_ms),
         # A concurrent build waits in a queue where nobody queues behind it but other DDL, so its wait for locks may be
         # as long as the build itself.
-        _baseline(conn, login, settings.index_timeout_ms, settings.index_timeout_ms),
-        notes=_hidden_by(login),
+        _baseline(conn, login, sets, settings.index_timeout_ms, settings.index_timeout_ms),
+        notes=hidden_by(login),
     )
     prepare_threshold = conn.prepare_threshold
     try:
@@ -190,113 +186,27 @@ def open_session(
     finally:
         conn.prepare_threshold = prepare_threshold
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute(session.leave + _become(conn, login.session_user, login.came_as))
+            back = become(conn, login.session_user, login.came_as)
+            (loaded_since,) = one_row(conn, session.leave + back + b"; " + _LOADED)
+            if loaded_since != loaded_at and report is not None:
+                report(_RELOADED)
 
 
-@contextmanager
-def acting_as(conn: psycopg.Connection[Any], migrate_role: str | None) -> Iterator[None]:
-    """Be the role that the files run as, for whatever else is its own: it owns the ledger.
-
-    Args:
-        conn: in autocommit.
-        migrate_role: as `Settings.migrate_role`; nothing is done for None.
-
-    Raises:
-        MigrateRoleError: the role cannot be had, or hides what it should show.
-    """
-    if migrate_role is None:
-        yield
-        return
-    login = _read_login(conn, migrate_role)
-    conn.execute(_set_role(conn, migrate_role), prepare=False)
-    try:
-        yield
-    finally:
-        if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute(_become(conn, login.session_user, login.came_as), prepare=False)
-
-
-def current_role(conn: psycopg.Connection[Any]) -> str:
-    """Whose rights count: MIGRATE_ROLE, or the login."""
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute("SELECT current_user::text", prepare=False).fetchone()
-    return "" if row is None else str(row[0])
-
-
-def _enter(conn: psycopg.Connection[Any], session: Session, login: _Login) -> Mapping[str, str]:
+def _enter(conn: psycopg.Connection[Any], session: Session, login: Login) -> Mapping[str, str]:
     """Set the baseline and read it back, in one message."""
-    from psycopg.rows import tuple_row
-
     # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
     # statements away.
-    text = b"DEALLOCATE ALL; %b; SELECT %b -- %d" % (session.ordinary, _ASK, time.monotonic_ns())
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(text)
-        cursor.set_result(-1)
-        row = cursor.fetchone() or ()
+    row = one_row(conn, b"DEALLOCATE ALL; %b; SELECT %b -- %d" % (session.ordinary, _ASK, time.monotonic_ns()))
     baseline = dict(zip(_ASKED, map(str, row), strict=True))
     if baseline["session_replication_role"] != "origin":
         raise SessionSettingError.replica(session_user=login.session_user, found=baseline["session_replication_role"])
     return MappingProxyType(baseline)
 
 
-def _read_login(conn: psycopg.Connection[Any], migrate_role: str | None) -> _Login:
-    from psycopg.rows import tuple_row
-
-    superuser_now = conn.info.parameter_status("is_superuser") == "on"
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        session_user, role = cursor.execute(_WHO, prepare=False).fetchone() or ("", "none")
-        came_as = None if role == "none" else str(role)
-        is_superuser = superuser_now
-        if came_as is not None:
-            is_superuser = bool((cursor.execute(_IS_SUPERUSER, prepare=False).fetchone() or (False,))[0])
-        if migrate_role is None:
-            return _Login(session_user, came_as, came_as, is_superuser, superuser_now)
-        found = cursor.execute(_MAY_BECOME, (migrate_role,), prepare=False).fetchone()
-    if found is None:
-        raise MigrateRoleError.missing(migrate_role, session_user=session_user)
-    role_is_superuser, role_bypasses, may_become = found
-    if role_is_superuser:
-        raise MigrateRoleError.superuser(migrate_role)
-    if role_bypasses:
-        raise MigrateRoleError.bypasses_row_security(migrate_role)
-    if not may_become:
-        raise MigrateRoleError.not_member(migrate_role, session_user=session_user)
-    return _Login(session_user, came_as, migrate_role, is_superuser, runs_as_superuser=False)
-
-
-def _hidden_by(login: _Login) -> tuple[str, ...]:
-    if not login.runs_as_superuser:
-        return ()
-    name = login.runs_as or login.session_user
-    return (
-        (
-            f"running as the superuser {name}: a missing right or a row that FORCE ROW LEVEL SECURITY hides will not"
-            " show; MIGRATE_ROLE runs the files as the tables' owner"
-        ),
-    )
-
-
-def _baseline(conn: psycopg.Connection[Any], login: _Login, lock_timeout_ms: int, timeout_ms: int) -> bytes:
+def _baseline(conn: psycopg.Connection[Any], login: Login, sets: bytes, lock_timeout_ms: int, timeout_ms: int) -> bytes:
     # The settings first, as the login itself: MIGRATE_ROLE may not set all of them.
-    as_login = _become(conn, login.session_user, None)
+    as_login = become(conn, login.session_user, None)
     replication = _REPLICATION if login.is_superuser else b""
     timeouts = b"SET lock_timeout = %d; SET statement_timeout = %d" % (lock_timeout_ms, timeout_ms)
-    role = b"" if login.runs_as is None else b"; " + _set_role(conn, login.runs_as)
-    return _CLEAR + as_login + b"; " + _SETS + replication + timeouts + role
-
-
-def _become(conn: psycopg.Connection[Any], session_user: str, role: str | None) -> bytes:
-    from psycopg import sql
-
-    # By name, not DEFAULT: a superuser that was made somebody else before it was handed over stays somebody else.
-    become = sql.SQL("SET SESSION AUTHORIZATION {}; ").format(sql.Identifier(session_user)).as_bytes(conn)
-    return become + (b"SET ROLE NONE" if role is None else _set_role(conn, role))
-
-
-def _set_role(conn: psycopg.Connection[Any], role: str) -> bytes:
-    from psycopg import sql
-
-    return sql.SQL("SET ROLE {}").format(sql.Identifier(role)).as_bytes(conn)
+    role = b"" if login.runs_as is None else b"; " + set_role(conn, login.runs_as)
+    return _CLEAR + as_login + b"; " + sets + replication + timeouts + role

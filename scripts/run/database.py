@@ -84,7 +84,7 @@ class DatabaseGates:
 
     def _migrated(self, name: str, *, apply: bool) -> Result:
         from scripts.migrations.ledger import read_ledger
-        from scripts.migrations.session import acting_as
+        from scripts.migrations.role import acting_as
 
         started_at = utc_now()
         applied = self.migrate() if apply else None
@@ -127,7 +127,7 @@ class DatabaseGates:
         from scripts.catalog.compare import verify_baseline
         from scripts.catalog.drift import leave_out_newer_ledger
         from scripts.migrations.ledger import read_ledger
-        from scripts.migrations.session import acting_as
+        from scripts.migrations.role import acting_as
         from scripts.run.drift import expected_catalog, require_golden
 
         catalog = self._read_catalog()

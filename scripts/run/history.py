@@ -128,7 +128,7 @@ def _recorded(settings: Settings, voice: Voice) -> tuple[LedgerRow, ...]:
 @contextmanager
 def connected(settings: Settings, voice: Voice) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the run's database, as the role that migrates."""
-    from scripts.migrations.session import acting_as
+    from scripts.migrations.role import acting_as
     from scripts.server.open import open_server
     from scripts.server.readiness import connect
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripts.catalog.read import Catalog, read_catalog
 from scripts.errors.drift import ReadingError
 from scripts.migrations.ledger import read_ledger
-from scripts.migrations.session import acting_as
+from scripts.migrations.role import acting_as
 from scripts.server.readiness import address_of, connect, parse_dsn
 
 if TYPE_CHECKING:

@@ -139,15 +139,52 @@ def test_the_baseline_is_recorded(empty_database: ScratchDatabase) -> None:
     assert (found["lock_timeout"], found["statement_timeout"]) == ("2s", "5min")
 
 
-def test_a_reload_in_mid_run_does_not_move_the_baseline(
-    empty_database: ScratchDatabase, migrations: MigrationFolder
-) -> None:
-    """RESET ALL goes to what the configuration says now; what a file relies on is set all the same."""
+def test_only_what_differs_is_set(empty_database: ScratchDatabase) -> None:
+    """Each SET costs every file; a login that brings another value pays for it, and finds the baseline all the same."""
     with empty_database.connect() as conn, open_session(conn, SETTINGS) as session:
-        conn.execute("SET TimeZone = 'Asia/Tokyo'")
+        assert b"TimeZone" not in session.ordinary
+    with empty_database.connect_admin() as admin:
+        admin.execute(f"ALTER DATABASE {empty_database.name} SET TimeZone = 'Asia/Tokyo'".encode())
+    with empty_database.connect() as conn:
         assert conn.execute("SHOW TimeZone").fetchone() == ("Asia/Tokyo",)
-        execute_batch(conn, session.ordinary)
-        assert conn.execute("SHOW TimeZone").fetchone() == ("UTC",)
+        with open_session(conn, SETTINGS) as session:
+            assert conn.execute("SHOW TimeZone").fetchone() == ("UTC",)
+            conn.execute("SET TimeZone = 'Africa/Lusaka'")
+            execute_batch(conn, session.ordinary)
+            assert conn.execute("SHOW TimeZone").fetchone() == ("UTC",)
+        assert conn.execute("SHOW TimeZone").fetchone() == ("Asia/Tokyo",)
+
+
+def test_a_callers_own_set_is_no_baseline(empty_database: ScratchDatabase) -> None:
+    """What the connection was SET to before it was handed over counts neither as the server's value nor afterwards."""
+    with empty_database.connect() as conn:
+        conn.execute("SET DateStyle = 'German'; SET search_path = pg_catalog")
+        with open_session(conn, SETTINGS) as session:
+            assert (session.baseline["DateStyle"], session.baseline["search_path"]) == ("ISO, MDY", '"$user", public')
+
+
+def test_a_reload_in_mid_run_is_told(empty_database: ScratchDatabase) -> None:
+    """The server's own configuration may move a setting between two files; nothing is said when it was not reloaded."""
+    told: list[str] = []
+    admin = empty_database.connect_admin()
+    for reload in (False, True):
+        with empty_database.connect() as conn, open_session(conn, SETTINGS, report=told.append):
+            if reload:
+                admin.execute("SELECT pg_reload_conf()")
+                while not told_of_reload(conn):
+                    pass
+    assert told == [
+        (
+            "the server's configuration was reloaded while files ran: a setting may have changed between them;"
+            " invoke drift compares what they made"
+        )
+    ]
+
+
+def told_of_reload(conn: psycopg.Connection) -> bool:
+    """Whether this backend has read the configuration within the last second."""
+    row = conn.execute("SELECT pg_conf_load_time() > clock_timestamp() - interval '1 second'").fetchone()
+    return row == (True,)
 
 
 def test_the_runners_lock_is_never_let_go_of(empty_database: ScratchDatabase) -> None:
