@@ -19,6 +19,7 @@ WORDS = {
     "points": "exchanges x before, sent, after",
     "moments": "random moments",
     "twice": "of them killed again in the next run",
+    "waiting": "with the next run waiting",
     "stops": "server stops",
     "mid": "mid-build",
 }
@@ -48,7 +49,8 @@ def summarised(reports: list[Any]) -> str:
     if not counts and not red:
         return ""
     parts = [f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind]]
-    return f"killed: {', '.join(parts) or 'nothing'}; {f'{red} tests red' if red else 'every recovery green'}"
+    verdict = f"{red} test{'s' if red > 1 else ''} red" if red else "every recovery green"
+    return f"killed: {', '.join(parts) or 'nothing'}; {verdict}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -46,14 +46,20 @@ class Bench:
     _undisturbed: dict[str, Undisturbed] = field(default_factory=dict)
     _templates: dict[str, str] = field(default_factory=dict)
 
-    def prepare(self, folder: str) -> None:
-        """Run it once in the zygote, so that it has loaded everything; once to count, and once more for the time."""
-        with self.database(folder) as database:
+    def prepare(self, folder: str, *, template: str = "template1", before: int = 0) -> None:
+        """Run it once in the zygote, so that it has loaded everything; once to count, and once more for the time.
+
+        Args:
+            folder: to run.
+            template: what is copied for each run.
+            before: how many of the files are applied in it.
+        """
+        with self.database(folder, template=template) as database:
             self.zygote.warm(folder, self.cluster.dsn(database))
         for _ in range(2):
-            with self.database(folder) as database:
+            with self.database(folder, template=template) as database:
                 run = self.zygote.run(folder, self.cluster.dsn(database))
-                assert run.applied == [file.name for file in self.files[folder]]
+                assert run.applied == [file.name for file in self.files[folder][before:]]
                 state = self.state(folder, database)
         done, ended = run.first("done"), run.first("ended")
         assert done is not None
@@ -74,6 +80,13 @@ class Bench:
             assert run.applied == [file.name for file in self.files[folder]]
             self._require_gone(name, run)
         return self._templates[folder]
+
+    def older_ledger(self, folder: str) -> str:
+        """The same, as a runner left it that kept neither history nor journal."""
+        name = self.cluster.create(template=self.template(folder))
+        with psycopg.connect(self.cluster.admin_dsn(name), autocommit=True) as conn:
+            conn.execute("DROP TABLE public.schema_migrations_history, public.schema_migrations_journal")
+        return name
 
     @contextmanager
     def database(self, folder: str, *, template: str = "template1") -> Iterator[str]:

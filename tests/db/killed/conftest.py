@@ -34,7 +34,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         "mid build": write_folder(base / "mid_build", MID_BUILD),
         "project": Settings().migrations_dir,
     }
-    for number in range(1, 5):
+    # The same files under another name: what an undisturbed run does is another thing there.
+    folders["older ledger"] = folders["every kind"]
+    folders["every kind to 6"] = write_folder(base / "every_kind_6", EVERY_KIND, up_to=6)
+    for number in range(1, 6):
         folders[f"mid build to {number}"] = write_folder(base / f"mid_build_{number}", MID_BUILD, up_to=number)
     files = {name: read_files(folder) for name, folder in folders.items()}
     with open_cluster() as cluster:

@@ -27,6 +27,15 @@ EVERY_KIND = {
         CREATE FUNCTION public.total() RETURNS numeric LANGUAGE sql STABLE
             SET search_path = pg_catalog AS 'SELECT sum(amount) FROM public.accounts';
         CREATE VIEW public.rich AS SELECT id FROM public.accounts WHERE amount > 100;
+        CREATE FUNCTION public.with_memory(value integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+            IF pg_catalog.current_setting('maintenance_work_mem') <> '8MB' THEN
+                RAISE EXCEPTION 'the build has not the memory that the file set';
+            END IF;
+            RETURN value;
+        END $$;
+        CREATE TABLE public.large (a integer);
+        INSERT INTO public.large VALUES (1), (2);
     """,
     "0003_events.sql": """
         CREATE TYPE public.kind AS ENUM ('opened', 'closed');
@@ -46,6 +55,7 @@ EVERY_KIND = {
     + """
         SET maintenance_work_mem = '8MB';
         CREATE INDEX CONCURRENTLY accounts_email_lower ON public.accounts (lower(email)) WHERE amount > 10;
+        CREATE INDEX CONCURRENTLY large_a ON public.large (public.with_memory(a));
         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS accounts_email ON public.accounts (email) INCLUDE (amount);
     """,
     "0007_parent_index.sql": "CREATE INDEX events_at ON ONLY public.events (at);",
@@ -80,6 +90,8 @@ MID_BUILD = {
         INSERT INTO public.things SELECT g, g FROM generate_series(1, 200) AS g;
         CREATE INDEX things_old ON public.things (b);
         CREATE INDEX things_again ON public.things (b, a);
+        CREATE TABLE public.papers (a integer CONSTRAINT papers_pkey PRIMARY KEY, words text);
+        INSERT INTO public.papers VALUES (1, 'one');
         CREATE TABLE public.parts (a integer NOT NULL) PARTITION BY RANGE (a);
         CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES FROM (0) TO (100);
         CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES FROM (100) TO (200);
@@ -88,7 +100,8 @@ MID_BUILD = {
     "0003_reindex.sql": _NO_TX + "REINDEX INDEX CONCURRENTLY public.things_again;",
     "0004_drop.sql": _NO_TX + "DROP INDEX CONCURRENTLY public.things_old;",
     "0005_detach.sql": _NO_TX + "ALTER TABLE public.parts DETACH PARTITION public.parts_2 CONCURRENTLY;",
-    "0006_after.sql": "UPDATE public.things SET b = b + 1;",
+    "0006_reindex_table.sql": _NO_TX + "REINDEX TABLE CONCURRENTLY public.papers;",
+    "0007_after.sql": "UPDATE public.things SET b = b + 1;",
 }
 
 

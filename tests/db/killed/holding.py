@@ -29,6 +29,7 @@ _DETACHING = "SELECT inhdetachpending FROM pg_catalog.pg_inherits WHERE inhrelid
 # Two writers must not wait for each other in the unique index: each has a key of its own.
 WRITE = f"INSERT INTO public.things VALUES ({STRANGER} + pg_catalog.pg_backend_pid(), 0)"
 READ = "SELECT FROM public.things LIMIT 1"
+WRITE_PAPERS = f"INSERT INTO public.papers VALUES ({STRANGER}, '')"
 READ_PARTS = "SELECT FROM public.parts LIMIT 1"
 
 
@@ -173,6 +174,7 @@ def _snapshot(holders: Holders) -> None:
 _INVALID = "SELECT NOT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = to_regclass('public.things_a')"
 _CC = "SELECT true FROM pg_catalog.pg_class WHERE relname ~ '^things_again_cc{}$'"
 _NEW, _OLD = _CC.format("new"), _CC.format("old")
+_NEW_OF_TABLE = "SELECT true FROM pg_catalog.pg_class WHERE relname ~ '^papers_pkey_ccnew$'"
 
 PHASES = (
     Phase("build, before it", 2, _writer, _wait("waiting for writers before build"), _INVALID),
@@ -193,5 +195,12 @@ PHASES = (
         lambda holders: holders.begin("reader", READ_PARTS),
         lambda _, backend: backend.wait_for_fact(_DETACHING),
         _DETACHING,
+    ),
+    Phase(
+        "reindex of a table, before build",
+        6,
+        lambda holders: holders.begin("writer", WRITE_PAPERS),
+        _wait("waiting for writers before build"),
+        _NEW_OF_TABLE,
     ),
 )

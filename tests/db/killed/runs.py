@@ -87,10 +87,14 @@ class Run:
 
     def wait_for_start(self) -> int:
         """Until it is connected; returns the pid of its backend."""
-        self.wait_for(lambda: self.first("began") or self.ended, "the run has not begun")
-        began = self.first("began")
+        began = self.wait_for_connection().first("began")
         assert began is not None, f"the run was not connected:\n{self.story}"
         return int(began["backend"])
+
+    def wait_for_connection(self) -> Run:
+        """Until it is connected, or has ended before."""
+        self.wait_for(lambda: self.first("began") or self.ended, "the run has not begun")
+        return self
 
     def wait_for(self, condition: Callable[[], Any], otherwise: str, *, timeout_s: float = WAIT_S) -> None:
         """Until something is so, taking in what the zygote says meanwhile."""
