@@ -286,6 +286,105 @@ CHANGES = {
     "ALTER TYPE public.base SET (STORAGE = plain, TYPMOD_IN = numerictypmodin)": "base type public.base",
     "DROP TYPE public.span; CREATE TYPE public.span AS RANGE (subtype = int4, subtype_diff = int4range_subdiff)":
         "range type public.span",
+    # Owners and privileges of the rest.
+    "ALTER AGGREGATE public.agg (int) OWNER TO fp_reader_{n}": "aggregate public.agg(integer)",
+    "GRANT EXECUTE ON FUNCTION public.agg(int) TO fp_reader_{n} WITH GRANT OPTION": "aggregate public.agg(integer)",
+    "ALTER DOMAIN public.name OWNER TO fp_reader_{n}": "domain public.name",
+    "ALTER EVENT TRIGGER et OWNER TO fp_super_{n}": "event trigger et",
+    "ALTER FOREIGN TABLE public.ft OWNER TO fp_reader_{n}": "foreign table public.ft",
+    "GRANT INSERT ON public.ft TO fp_reader_{n}": "foreign table public.ft",
+    "ALTER FOREIGN DATA WRAPPER fdw OWNER TO fp_super_{n}": "foreign-data wrapper fdw",
+    "ALTER LANGUAGE lang OWNER TO fp_reader_{n}": "language lang",
+    "ALTER MATERIALIZED VIEW public.mv OWNER TO fp_reader_{n}": "materialized view public.mv",
+    "GRANT SELECT ON public.mv TO fp_reader_{n}": "materialized view public.mv",
+    "GRANT SELECT ON public.v TO fp_reader_{n}": "view public.v",
+    "ALTER OPERATOR CLASS public.ops USING btree OWNER TO fp_reader_{n}": "operator class public.ops USING btree",
+    "ALTER OPERATOR FAMILY public.ops USING btree OWNER TO fp_reader_{n}": "operator family public.ops USING btree",
+    "ALTER TABLE public.part OWNER TO fp_reader_{n}": "partitioned table public.part",
+    "GRANT SELECT ON public.part TO fp_reader_{n}": "partitioned table public.part",
+    "ALTER PROCEDURE public.p() OWNER TO fp_reader_{n}": "procedure public.p()",
+    "ALTER PROCEDURE public.p() SECURITY DEFINER": "procedure public.p()",
+    "ALTER PUBLICATION pub_a OWNER TO fp_super_{n}": "publication pub_a",
+    "ALTER TYPE public.span OWNER TO fp_reader_{n}": "range type public.span",
+    "GRANT USAGE ON TYPE public.span TO fp_reader_{n} WITH GRANT OPTION": "range type public.span",
+    "ALTER TYPE public.base OWNER TO fp_reader_{n}": "base type public.base",
+    "REVOKE USAGE ON TYPE public.base FROM PUBLIC": "base type public.base",
+    "GRANT USAGE ON TYPE public.pair TO fp_reader_{n} WITH GRANT OPTION": "composite type public.pair",
+    "ALTER TEXT SEARCH CONFIGURATION public.conf OWNER TO fp_reader_{n}": "text search configuration public.conf",
+    "ALTER TEXT SEARCH DICTIONARY public.dict OWNER TO fp_reader_{n}": "text search dictionary public.dict",
+    "REVOKE SELECT ON public.a FROM fp_reader_{n}": "table public.a",
+    "ALTER ROLE fp_reader_{n} SUPERUSER": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} BYPASSRLS": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} CREATEDB": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} CREATEROLE": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} NOINHERIT": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} REPLICATION": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} CONNECTION LIMIT 3": "role fp_reader_{n}",
+    "ALTER ROLE fp_reader_{n} VALID UNTIL '2030-01-01'": "role fp_reader_{n}",
+    # Definitions of the rest: dropped and made again, the name is the same.
+    "DROP MATERIALIZED VIEW public.mv; CREATE MATERIALIZED VIEW public.mv AS SELECT 2 AS one":
+        "materialized view public.mv",
+    "DROP TABLE public.part CASCADE; CREATE TABLE public.part (a int, t timestamptz) PARTITION BY RANGE (a)":
+        "partitioned table public.part",
+    "DROP POLICY pol ON public.b; CREATE POLICY pol ON public.b FOR SELECT TO fp_reader_{n} USING (id > 1)":
+        "policy public.b.pol",
+    "DROP POLICY pol ON public.b; CREATE POLICY pol ON public.b AS RESTRICTIVE TO fp_reader_{n} USING (id > 1)":
+        "policy public.b.pol",
+    "DROP OPERATOR public.=== (int, int);"
+    " CREATE OPERATOR public.=== (LEFTARG = int, RIGHTARG = int, PROCEDURE = int4pl)":
+        "operator public.===(integer,integer)",
+    "ALTER OPERATOR public.=== (int, int) SET (COMMUTATOR = OPERATOR(public.===), MERGES, JOIN = eqjoinsel)":
+        "operator public.===(integer,integer)",
+    "DROP CAST (text AS public.pair); CREATE CAST (text AS public.pair) WITH INOUT":
+        "cast (pg_catalog.text AS public.pair)",
+    "DROP COLLATION public.col; CREATE COLLATION public.col (provider = libc, locale = 'C')": "collation public.col",
+    "DROP CONVERSION public.conv; CREATE CONVERSION public.conv FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1":
+        "conversion public.conv",
+    "DROP DOMAIN public.name; CREATE DOMAIN public.name AS varchar CHECK (VALUE <> '')": "domain public.name",
+    "ALTER DOMAIN public.name SET DEFAULT 'x'": "domain public.name",
+    "DROP EVENT TRIGGER et; CREATE EVENT TRIGGER et ON sql_drop EXECUTE FUNCTION public.et()": "event trigger et",
+    "DROP EVENT TRIGGER et; CREATE EVENT TRIGGER et ON ddl_command_end WHEN TAG IN ('CREATE TABLE')"
+    " EXECUTE FUNCTION public.et()": "event trigger et",
+    "CREATE FUNCTION public.et2() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; DROP EVENT TRIGGER et;"
+    " CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION public.et2()": "event trigger et",
+    "DROP SERVER srv CASCADE; CREATE FOREIGN DATA WRAPPER other; CREATE SERVER srv FOREIGN DATA WRAPPER other":
+        "foreign server srv",
+    "CREATE SERVER other FOREIGN DATA WRAPPER fdw; DROP FOREIGN TABLE public.ft;"
+    " CREATE FOREIGN TABLE public.ft (a int) SERVER other OPTIONS (name 'one')": "foreign table public.ft",
+    "DROP FUNCTION public.f(int); CREATE FUNCTION public.f(p int DEFAULT 1) RETURNS bigint LANGUAGE sql AS 'SELECT 1'":
+        "function public.f(p integer)",
+    "ALTER FUNCTION public.series SUPPORT pg_catalog.generate_series_int4_support": "function public.series()",
+    "CREATE OR REPLACE FUNCTION public.less(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE TRANSFORM FOR TYPE int"
+    " RETURN $1 < $2": "function public.less(integer, integer)",
+    "CREATE FUNCTION public.tg2() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+    " DROP TRIGGER t ON public.a; CREATE TRIGGER t BEFORE INSERT ON public.a FOR EACH ROW EXECUTE FUNCTION public.tg2()":
+        "trigger public.a.t",
+    "DROP INDEX public.a_x; CREATE UNIQUE INDEX a_x ON public.a (lower(x)) WHERE y > 1": "index public.a_x",
+    "DROP INDEX public.a_x; CREATE INDEX a_x ON public.b (x)": "index public.a_x",
+    "ALTER TABLE public.a DROP CONSTRAINT a_pkey CASCADE; ALTER TABLE public.a ADD CONSTRAINT a_pkey UNIQUE (id)":
+        "constraint public.a.a_pkey",
+    "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'public.a_x'::regclass": "index public.a_x",
+    "UPDATE pg_catalog.pg_index SET indisready = false WHERE indexrelid = 'public.a_x'::regclass": "index public.a_x",
+    "UPDATE pg_catalog.pg_index SET indislive = false WHERE indexrelid = 'public.a_x'::regclass": "index public.a_x",
+    "UPDATE pg_catalog.pg_inherits SET inhdetachpending = true WHERE inhrelid = 'public.part_1'::regclass":
+        "table public.part_1",
+    "ALTER TABLE public.a DROP CONSTRAINT a_y_check, ADD CONSTRAINT a_y_check CHECK (y > 0) NO INHERIT":
+        "constraint public.a.a_y_check",
+    'CREATE TYPE public.shape AS ("E f" text COLLATE "C"); ALTER TABLE public."C d" OF public.shape':
+        'table public."C d"',
+    'CREATE TABLE public.above (); ALTER TABLE public."C d" INHERIT public.above': 'table public."C d"',
+    "ALTER SEQUENCE public.seq MINVALUE -5": "sequence public.seq",
+    "DROP PUBLICATION pub_a; CREATE PUBLICATION pub_a FOR ALL TABLES": "publication pub_a",
+    "ALTER PUBLICATION pub_a SET (publish = 'update, delete, truncate')": "publication pub_a",
+    "ALTER PUBLICATION pub_a SET (publish_via_partition_root = true)": "publication pub_a",
+    "ALTER PUBLICATION pub_a SET (publish_generated_columns = stored)": "publication pub_a",
+    "DROP AGGREGATE public.agg (int); CREATE AGGREGATE public.agg (int) (SFUNC = int4mul, STYPE = int, INITCOND = '0')":
+        "aggregate public.agg(integer)",
+    "DROP AGGREGATE public.agg (int); CREATE AGGREGATE public.agg (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0',"
+    " MSFUNC = int4pl, MINVFUNC = int4mi, MSTYPE = int, MINITCOND = '0')": "aggregate public.agg(integer)",
+    "DROP LANGUAGE lang; CREATE TRUSTED LANGUAGE lang HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler":
+        "language lang",
+    "DROP TYPE public.span; CREATE TYPE public.span AS RANGE (subtype = int8)": "range type public.span",
     # Comments.
     "COMMENT ON FUNCTION public.f IS 'x'": "function public.f(p integer)",
     "COMMENT ON INDEX public.a_x IS 'x'": "index public.a_x",
@@ -307,3 +406,15 @@ CHANGES = {
     "ALTER ROLE fp_reader_{n} LOGIN": "role fp_reader_{n}",
     "ALTER ROLE fp_reader_{n} SET work_mem = '1MB'": "role fp_reader_{n}",
 }  # fmt: skip
+
+# Facts that have no change of their own above: they are the object's identity, or what they stand for is dropped first.
+SEEN_OTHERWISE = {
+    "aggregate": {"arguments", "cost", "language", "result", "security", "volatility"},
+    "constraint": {"index"},
+    "language": {"handler"},
+    "operator class": {"family"},
+    "procedure": {"arguments", "cost", "language", "volatility"},
+    "text search configuration": {"parser"},
+    "text search dictionary": {"template"},
+    "text search parser": {"end", "start", "token", "types"},
+}
