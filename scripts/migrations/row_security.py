@@ -25,6 +25,7 @@ _WORDS = {"UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE", 
 # How a statement begins that changes rows itself, and one that may hide a change in a body or under WITH.
 _CHANGING_WORDS = ("update", "delete", "merge", "insert", "with")
 _HIDING_WORDS = ("do", "create", "select", "with", "(")
+_CALLERS = frozenset({"SelectStmt", "CallStmt", "DoStmt", *_WORDS})
 # What a body must say before it is taken apart.
 _CHANGES = ("update", "delete", "merge", "insert")
 # Tables that hide rows from the role that asks, and have something to hide. A partitioned table has the size of its
@@ -115,14 +116,18 @@ def suspects(statements: Sequence[Statement], counts: Sequence[int | None]) -> I
                     yield Suspect(body.node, body.offset, where)
 
 
-def _may_be_suspect(file: MigrationFile, counts: Sequence[int | None]) -> bool:
-    """The cheap question, asked of every file, by its words alone: most files never need a tree."""
-    for excerpt, count in zip(file.excerpts, counts, strict=True):
-        text = excerpt.text.lower()
-        if count == 0 and text.startswith(_CHANGING_WORDS):
+def _may_be_suspect(statements: Sequence[Statement], counts: Sequence[int | None]) -> bool:
+    """The cheap question, asked of every file: no tree is read for it."""
+    kinds = {statement.kind for statement in statements}
+    # A function that the file makes and does not call has changed nothing.
+    bodies = {"DoStmt", "CreateFunctionStmt"} if kinds & _CALLERS else {"DoStmt"}
+    for statement, count in zip(statements, counts, strict=True):
+        if statement.kind in _WORDS and count == 0:
             return True
-        if text.startswith(_HIDING_WORDS) and any(word in text for word in _CHANGES):
-            return True
+        if statement.kind in bodies or statement.kind == "SelectStmt":
+            text = statement.text.lower()
+            if any(word in text for word in _CHANGES) and (statement.kind in bodies or "with" in text):
+                return True
     return False
 
 
@@ -157,7 +162,7 @@ def _called_names(statements: Sequence[Statement]) -> frozenset[str]:
     return frozenset(
         message.funcname[-1].string.sval
         for statement in statements
-        if statement.kind in ("SelectStmt", "CallStmt", "DoStmt", *_WORDS)
+        if statement.kind in _CALLERS
         for node in (statement.node, *(body.node for body in body_statements(statement) if body.node is not None))
         for message in walk(node)
         if message.DESCRIPTOR.name == "FuncCall" and message.funcname
