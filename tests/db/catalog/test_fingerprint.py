@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from make_changes import BASE, CHANGES, SEEN_OTHERWISE
+from make_changes import CHANGES, SEEN_OTHERWISE
+from make_kinds import BASE
 
 from scripts.catalog.compare import compare_catalogs, verify_baseline
 from scripts.catalog.fingerprint import fingerprint
