@@ -23,6 +23,7 @@ from scripts.migrations.model import AppliedFile
 from scripts.migrations.repeat import repeat
 from scripts.migrations.trace.model import FileTrace, StatementTrace
 from scripts.migrations.transactional import (
+    ENDED_WAITING,
     entry_of,
     finish_sql,
     finished,
@@ -191,7 +192,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
                 statement = None
             if lock_was_lost(exc):
                 raise RunnerLockLostError.by(file.name) from None
-            blockers = watching.seen_text if exc.sqlstate == "55P03" else ""
+            blockers = watching.seen_text if exc.sqlstate in ENDED_WAITING else ""
             raise failed(exc, file, statement, applied, attempts=work.attempts, blockers=blockers, conn=conn) from None
     return AppliedFile(
         file.name,

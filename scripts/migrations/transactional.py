@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from scripts.parser.statements import Statement
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _INTERNAL = "55P03", "40P01", "XX000"
+# What may end a statement while it waits: then somebody was in the way. 57014 is statement_timeout or a cancellation.
+ENDED_WAITING = frozenset({_LOCK_NOT_AVAILABLE, _DEADLOCK, "57014"})
 _NOT_NULL, _NO_SUCH_PREPARED = "23502", "26000"
 # The server's words for two sessions that changed one catalog row; it has no SQLSTATE of its own.
 _CONCURRENT = ("tuple concurrently updated", "tuple concurrently deleted")
@@ -100,7 +102,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                         attempt.statement,
                         applied,
                         attempts=number,
-                        blockers=watching.seen_text if exc.sqlstate == _LOCK_NOT_AVAILABLE else "",
+                        blockers=watching.seen_text if exc.sqlstate in ENDED_WAITING else "",
                         place=attempt.place,
                         conn=conn,
                     ) from None

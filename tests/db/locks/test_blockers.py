@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.lock_modes import mode_words, modes_conflict
 from scripts.migrations.observer import Observer
 from scripts.server import layout
 from scripts.server.embedded import open_embedded
@@ -88,7 +89,7 @@ def test_the_chain_is_followed_to_its_head(table: ScratchDatabase, background: C
         assert [blocker.direct for blocker in wait.blockers] == [False, True]
         said = str(wait)
         assert said.startswith("waiting 0.")
-        assert "for SHARE ROW EXCLUSIVE on public.t; in the way: pid " in text
+        assert "for SHARE ROW EXCLUSIVE on public.t; in the way: pid " in said
         assert (
             "holding ACCESS SHARE on public.t, at the head of the queue, last query: SELECT * FROM public.t; " in said
         )
@@ -311,3 +312,23 @@ def test_the_observer_gives_up_before_the_server_ends_the_statement(
         call.join()
     assert len(told) == 1
     assert "cannot be seen from a second connection" in told[0]
+
+
+def test_the_table_of_conflicts_is_the_servers(table: ScratchDatabase) -> None:
+    """Every mode against every other, as LOCK TABLE … NOWAIT answers."""
+    modes = [
+        "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
+        "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
+    ]  # fmt: skip
+    one, other = table.connect(autocommit=False), table.connect(autocommit=False)
+    for held in modes:
+        one.execute(f"LOCK TABLE public.t IN {mode_words(held)} MODE".encode())
+        for wanted in modes:
+            try:
+                other.execute(f"LOCK TABLE public.t IN {mode_words(wanted)} MODE NOWAIT".encode())
+                refused = False
+            except psycopg.errors.LockNotAvailable:
+                refused = True
+            other.rollback()
+            assert modes_conflict(held, wanted) == refused, (held, wanted)
+        one.rollback()
