@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _WORDS = {"UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE", "InsertStmt": "INSERT … SELECT"}
 # How a statement begins that changes rows itself, and one that may hide a change in a body or under WITH.
 _CHANGING_WORDS = ("update", "delete", "merge", "insert", "with")
-_HIDING_WORDS = ("do", "create", "select", "with", "(")
+_HIDING_WORDS = ("do", "select", "with", "(")
+_CALLING_WORDS = (*_CHANGING_WORDS, *_HIDING_WORDS, "call", "values")
 _CALLERS = frozenset({"SelectStmt", "CallStmt", "DoStmt", *_WORDS})
 # What a body must say before it is taken apart.
 _CHANGES = ("update", "delete", "merge", "insert")
@@ -116,18 +117,17 @@ def suspects(statements: Sequence[Statement], counts: Sequence[int | None]) -> I
                     yield Suspect(body.node, body.offset, where)
 
 
-def _may_be_suspect(statements: Sequence[Statement], counts: Sequence[int | None]) -> bool:
-    """The cheap question, asked of every file: no tree is read for it."""
-    kinds = {statement.kind for statement in statements}
+def _may_be_suspect(file: MigrationFile, counts: Sequence[int | None]) -> bool:
+    """The cheap question, asked of every file, by its words alone: most files never need a tree."""
+    texts = [excerpt.text.lower() for excerpt in file.excerpts]
     # A function that the file makes and does not call has changed nothing.
-    bodies = {"DoStmt", "CreateFunctionStmt"} if kinds & _CALLERS else {"DoStmt"}
-    for statement, count in zip(statements, counts, strict=True):
-        if statement.kind in _WORDS and count == 0:
+    calls = any(text.startswith(_CALLING_WORDS) for text in texts)
+    for text, count in zip(texts, counts, strict=True):
+        if count == 0 and text.startswith(_CHANGING_WORDS):
             return True
-        if statement.kind in bodies or statement.kind == "SelectStmt":
-            text = statement.text.lower()
-            if any(word in text for word in _CHANGES) and (statement.kind in bodies or "with" in text):
-                return True
+        hides = text.startswith(_HIDING_WORDS) or (calls and text.startswith("create"))
+        if hides and any(word in text for word in _CHANGES):
+            return True
     return False
 
 
