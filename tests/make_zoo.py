@@ -67,10 +67,10 @@ class Zoo:
         file = MigrationFile.of_text("0001_test.sql", sql)
         woven = self.tracer.weave(file)
         assert woven.results > len(file.statements)
-        self.tracer.begin(file)
+        into = self.tracer.begin(file)
         execute_batch(self.conn, b"BEGIN")
         try:
-            results = execute_batch(self.conn, woven.text + b"\n;RESET ALL; SELECT 1")
+            results = execute_batch(self.conn, woven.text + b"\n;RESET ALL; SELECT 1", into=into)
             return self.tracer.read(results, woven)
         finally:
             execute_batch(self.conn, b"ROLLBACK")
@@ -79,8 +79,8 @@ class Zoo:
         """What a file did; it is committed."""
         file = MigrationFile.of_text("0001_test.sql", sql)
         woven = self.tracer.weave(file)
-        self.tracer.begin(file)
-        results = execute_batch(self.conn, b"BEGIN;" + woven.text + b"\n;RESET ALL")[1:]
+        into = self.tracer.begin(file, ahead=1)
+        results = execute_batch(self.conn, b"BEGIN;" + woven.text + b"\n;RESET ALL", into=into)[1:]
         trace = self.tracer.read(results, woven)
         execute_batch(self.conn, b"COMMIT")
         self.tracer.committed()

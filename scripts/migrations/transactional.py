@@ -195,14 +195,15 @@ def _run(
     run: Run, file: MigrationFile, attempt: Attempt, watching: Watching
 ) -> tuple[FileTrace | None, tuple[str, ...]]:
     woven = attempt.woven
-    if run.tracer is not None:
-        run.tracer.begin(file)
+    # _BEGIN is one statement.
+    into = None if run.tracer is None else run.tracer.begin(file, ahead=1)
     try:
         results = execute_batch(
             run.conn,
             _BEGIN + woven.text + b"\n;\n" + run.session.after(file.data),
             watch=watching,
             meanwhile=lambda: _prepare(file),
+            into=into,
         )
     except BatchError as exc:
         index = woven.statement_of(exc.index - 1) if exc.index else None

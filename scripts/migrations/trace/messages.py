@@ -10,15 +10,18 @@ QueuePartitionConstraintValidation in PostgreSQL 18; these messages are never tr
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.migrations.failure import shown_message
 from scripts.migrations.trace.model import Notice
-from scripts.migrations.trace.probe import MARK_SQLSTATE, marked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg.errors import Diagnostic
+    from psycopg.pq.abc import PGresult
 
 _PATTERNS = {
     "ATRewriteTable": re.compile(r'(rewriting|verifying) table "(.*)"', re.DOTALL),
@@ -40,52 +43,88 @@ class Told:
     proved: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
+    def add(self, other: Told) -> None:
+        """What was told afterwards."""
+        self.rewriting += other.rewriting
+        self.verifying += other.verifying
+        self.building += other.building
+        self.validating += other.validating
+        self.proved += other.proved
+        self.notices += other.notices
+
 
 class Listener:
-    """Takes the messages of one file as they come; `told_of` gives them out by statement."""
+    """Takes the messages of one file as they come, and gives them out by statement afterwards.
+
+    A message that comes when the driver holds n results was told by the statement that gives result n, or, when the
+    driver was quick to look, by the one after: libpq hands on a message that lies behind a finished result together
+    with it. Between two statements stands a question, which tells nothing; so the two never mean different statements.
+    """
 
     def __init__(self) -> None:
         self._text: str | None = None
-        self._open = Told()
-        self._heard = False
-        self._placed: dict[int, Told] = {}
+        self._results: Sequence[PGresult] = ()
+        self._heard: dict[int, Told] = {}
 
-    def begin(self, text: str) -> None:
-        """Forget what was heard. text: of the file."""
-        self._text = text
-        self._open, self._heard = Told(), False
-        self._placed = {}
+    def begin(self, text: str, results: Sequence[PGresult] = ()) -> None:
+        """Forget what was heard.
+
+        Args:
+            text: of the file.
+            results: filled by the driver as they come.
+        """
+        self._text, self._results, self._heard = text, results, {}
 
     def end(self) -> None:
         """Hear nothing more until the next file."""
         self._text = None
 
-    def told_of(self, statement: int) -> Told | None:
-        """What was told before the question behind this statement, and after the one before; None for nothing."""
-        return self._placed.get(statement)
+    def by_statement(
+        self, asked: Sequence[tuple[int, int]], *, ahead: int
+    ) -> tuple[dict[int, Told], tuple[Notice, ...]]:
+        """What was told, by statement, and the notices behind the last one.
+
+        Args:
+            asked: of every statement with a question behind it, in order: the index of its result, and its own.
+            ahead: how many results came before the text's first.
+        """
+        if not self._results:  # the driver kept them to itself
+            return {}, self.notices
+        results = [result for result, _ in asked]
+        placed: dict[int, Told] = {}
+        unplaced: list[Notice] = []
+        for held, told in self._heard.items():
+            at = bisect_left(results, held - ahead)
+            if at == len(results):
+                unplaced += told.notices
+            else:
+                placed.setdefault(asked[at][1], Told()).add(told)
+        return placed, tuple(unplaced)
 
     @property
-    def unplaced(self) -> tuple[Notice, ...]:
-        """Notices behind the last question that was heard of."""
-        return tuple(self._open.notices)
+    def notices(self) -> tuple[Notice, ...]:
+        """All of them, in order."""
+        return tuple(notice for told in self._heard.values() for notice in told.notices)
 
     def __call__(self, diag: Diagnostic) -> None:
         """Take one message. The driver logs, and drops, whatever is raised here."""
         if self._text is None:
             return
-        sqlstate, message = diag.sqlstate or "", diag.message_primary or ""
-        if sqlstate == MARK_SQLSTATE and (statement := marked(message)) is not None:
-            if self._heard:
-                self._placed[statement] = self._open
-                self._open, self._heard = Told(), False
-            return
         severity = diag.severity_nonlocalized or diag.severity or ""
+        if severity == "LOG":  # with log_statement it repeats the file, literals and all
+            return
+        message = diag.message_primary or ""
         if severity.startswith("DEBUG"):
-            self._heard |= _take(self._open, diag.source_function or "", message)
-        elif severity != "LOG":  # with log_statement it repeats the file, literals and all
+            function = diag.source_function or ""
+            if function in _PATTERNS:
+                _take(self._now(), function, message)
+        else:
+            sqlstate = diag.sqlstate or ""
             shown = shown_notice(message, sqlstate, self._text, raised=is_raised(diag.source_file))
-            self._open.notices.append(Notice(severity, sqlstate, shown))
-            self._heard = True
+            self._now().notices.append(Notice(severity, sqlstate, shown))
+
+    def _now(self) -> Told:
+        return self._heard.setdefault(len(self._results), Told())
 
 
 def is_raised(source_file: str | None) -> bool:
@@ -110,11 +149,10 @@ def shown_notice(message: str, sqlstate: str, text: str, *, raised: bool) -> str
     return message if f"'{quoted}'" in text else ""
 
 
-def _take(told: Told, function: str, message: str) -> bool:
-    pattern = _PATTERNS.get(function)
-    match = None if pattern is None else pattern.fullmatch(message)
+def _take(told: Told, function: str, message: str) -> None:
+    match = _PATTERNS[function].fullmatch(message)
     if match is None:
-        return False
+        return
     word = match[1]
     if word == "building":
         told.building.append((match[2], match[3]))
@@ -126,4 +164,3 @@ def _take(told: Told, function: str, message: str) -> bool:
         told.validating.append(match[2])
     else:
         told.proved.append(match[2])
-    return True

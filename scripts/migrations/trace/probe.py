@@ -22,13 +22,6 @@ AWAKE = "SET LOCAL client_min_messages TO debug1"
 # Each message is a packet of its own: 0.03 ms that a table from this very file is not worth.
 CALM = "SET LOCAL client_min_messages TO notice"
 FLUSH = "SELECT pg_catalog.pg_stat_force_next_flush()"
-_MARK = "parity_trace_"
-# Longer than 63 bytes, a name is cut by the server's scanner, which says so: a message that stands between those of
-# two statements and costs 0.01 ms. Its SQLSTATE is name_too_long.
-MARK_SQLSTATE = "42622"
-_MARK_WIDTH = 72
-# A question's answer is cut at `|`: two clocks, the locks, the marker's result when it has one, and a void.
-_PARTS_WITH_LOCKS = 3
 # A serializable transaction's note of what it has read: it makes nobody wait.
 PREDICATE_LOCK = "SIReadLock"
 
@@ -41,7 +34,7 @@ _LOCKS = """
 # last, so that the question's own time is nobody's. The counters are those since the last flush, at most once a second;
 # so every question asks for a flush at the end of its transaction, and the next begins at 0.
 _CLOCK = "pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())"
-_GLANCE = f"SELECT pg_catalog.concat_ws('|', {_CLOCK}, pg_catalog.to_regtype({{mark}}))"
+_GLANCE = f"SELECT {_CLOCK}"
 _PROBE = f"""SELECT pg_catalog.concat_ws('|', {_CLOCK},
          coalesce((SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', l.relation, l.mode,
                  coalesce(pg_catalog.pg_relation_filenode(l.relation), 0),
@@ -49,7 +42,7 @@ _PROBE = f"""SELECT pg_catalog.concat_ws('|', {_CLOCK},
                  pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation),
                  pg_catalog.pg_stat_get_xact_tuples_updated(l.relation),
                  pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation)), ',')
-           {_LOCKS}), ''), pg_catalog.to_regtype({{mark}}),
+           {_LOCKS}), ''),
          pg_catalog.pg_stat_force_next_flush(), {_CLOCK})"""
 
 # A relation as `known.py` keeps it. TOAST is left out: whoever locks it locks its table.
@@ -79,17 +72,15 @@ class Questions:
 
     name: str = ""
 
-    def probe(self, newest: int, statement: int) -> str:
-        """What this transaction has locked. newest: the highest oid asked for; statement: for the marker."""
-        mark = f"'{mark_of(statement)}'"
+    def probe(self, newest: int) -> str:
+        """What this transaction has locked. newest: the highest oid asked for."""
         if self.name:
-            return f'EXECUTE "{self.name} probe"({newest}, {mark})'
-        return _PROBE.format(newest=f"{newest}::pg_catalog.oid", mark=mark)
+            return f'EXECUTE "{self.name} probe"({newest})'
+        return _PROBE.format(newest=f"{newest}::pg_catalog.oid")
 
-    def glance(self, statement: int | None) -> str:
-        """The time alone. statement: for the marker; None for none."""
-        mark = "NULL" if statement is None else f"'{mark_of(statement)}'"
-        return f'EXECUTE "{self.name} glance"({mark})' if self.name else _GLANCE.format(mark=mark)
+    def glance(self) -> str:
+        """The time alone."""
+        return f'EXECUTE "{self.name} glance"' if self.name else _GLANCE
 
     def names(self, newest: int) -> str:
         """Which relations are new, and which of those with strong locks have which names now; the file is over."""
@@ -100,8 +91,8 @@ class Questions:
     def preparation(self) -> str:
         """The statements that make the named questions."""
         return (
-            f'PREPARE "{self.name} probe" (pg_catalog.oid, pg_catalog.text) AS {_PROBE.format(newest="$1", mark="$2")};'
-            f'PREPARE "{self.name} glance" (pg_catalog.text) AS {_GLANCE.format(mark="$1")};'
+            f'PREPARE "{self.name} probe" (pg_catalog.oid) AS {_PROBE.format(newest="$1")};'
+            f'PREPARE "{self.name} glance" AS {_GLANCE};'
             f'PREPARE "{self.name} names" (pg_catalog.oid) AS {_NAMES.format(newest="$1")}'
         )
 
@@ -111,20 +102,6 @@ class Questions:
 
 
 UNPREPARED = Questions()
-
-
-def mark_of(statement: int) -> str:
-    """The name of no type that the server cuts, with the statement's number in its part that stays."""
-    return f"pg_catalog.{_MARK}{statement}_".ljust(_MARK_WIDTH + len("pg_catalog."), "_")
-
-
-def marked(message: str) -> int | None:
-    """The statement whose marker a message is; None for any other message of that SQLSTATE."""
-    at = message.find(_MARK)
-    if at < 0:
-        return None
-    number = message[at + len(_MARK) :].partition("_")[0]
-    return int(number) if number.isascii() and number.isdigit() else None
 
 
 class Seen(NamedTuple):
@@ -160,7 +137,7 @@ def read_answer(result: PGresult, before: Answer) -> Answer:
     """
     parts = (result.get_value(0, 0) or b"").decode().split("|")
     began = float(parts[0])
-    if len(parts) < _PARTS_WITH_LOCKS:
+    if len(parts) == 1:
         return Answer(began, began, before.lines, before.relations)
     lines = frozenset(parts[1].split(",")) if parts[1] else frozenset()
     ended = float(parts[-1])

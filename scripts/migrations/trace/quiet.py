@@ -41,17 +41,11 @@ _QUIET_COMMANDS = frozenset({
 })  # fmt: skip
 
 _BUILDS = frozenset({"CreateStmt", "IndexStmt", "AlterTableStmt"})
-_SILENT = frozenset({*_BUILDS, "CommentStmt", "CreateTrigStmt"})
 
 
 def builds(statement: Statement) -> bool:
     """Whether a quiet statement may make the server tell of scans and builds, of tables that nobody knew before."""
     return statement.kind in _BUILDS
-
-
-def is_silent(statement: Statement) -> bool:
-    """Whether a quiet statement gives rise to no notice, so that none has to be told from the next statement's."""
-    return statement.kind in _SILENT and not (statement.kind == "IndexStmt" and statement.node.if_not_exists)
 
 
 class Quiet:

@@ -42,8 +42,9 @@ class Reading:
         )
         self.changing: frozenset[int] = frozenset()
 
-    def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven) -> FileTrace:
+    def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven, *, ahead: int) -> FileTrace:
         """Every statement, and what was held."""
+        heard, unplaced = self._listener.by_statement([(woven.answers[at], at) for at in woven.probes], ahead=ahead)
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
         last = Answer(self._sent, self._sent)
@@ -55,7 +56,7 @@ class Reading:
             answer = read_answer(results[asked], last)
             starts[statement.index] = last.ended
             duration_us = max(0, round((answer.began - last.ended) * 1_000_000))
-            told = self._listener.told_of(statement.index)
+            told = heard.get(statement.index)
             if not answer.changed and told is None and not counts_rows(statement.kind):
                 traces.append(_bare(statement, duration_us))
             else:
@@ -70,7 +71,7 @@ class Reading:
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer
         self.changing = frozenset(oid for oid, seen in last.relations.items() if not CHANGING.isdisjoint(seen.modes))
-        return FileTrace(tuple(traces), _held(traces, starts, last.began), self._listener.unplaced)
+        return FileTrace(tuple(traces), _held(traces, starts, last.began), unplaced)
 
 
 def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | None) -> StatementTrace:

@@ -54,6 +54,7 @@ class Tracer:
         self._listener = Listener()
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
+        self._ahead = 0
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
         self._onlooker = Onlooker(conn)
@@ -82,10 +83,20 @@ class Tracer:
         questions = self._questions if probes else None
         return weave(file, questions, newest=self._known.newest, event_triggers=self._event_triggers)
 
-    def begin(self, file: MigrationFile) -> None:
-        """A file is about to be sent, for the first time or again."""
-        self._file, self._read = file, None
-        self._listener.begin(file.text)
+    def begin(self, file: MigrationFile, *, ahead: int = 0) -> list[PGresult]:
+        """A file is about to be sent, for the first time or again.
+
+        Args:
+            file: it.
+            ahead: how many statements are sent in one message before its text, such as BEGIN.
+
+        Returns:
+            An empty list, for `execute_batch(into=…)`: by what it holds a message of the server finds its statement.
+        """
+        self._file, self._read, self._ahead = file, None, ahead
+        results: list[PGresult] = []
+        self._listener.begin(file.text, results)
+        return results
 
     def read(self, results: Sequence[PGresult], woven: Woven) -> FileTrace:
         """What the file did, from the answers to its text.
@@ -101,10 +112,10 @@ class Tracer:
         self._listener.end()
         if not woven.probes:
             self._stale = True
-            return FileTrace((), unplaced=self._listener.unplaced, complete=False)
+            return FileTrace((), unplaced=self._listener.notices, complete=False)
         reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
         self._stale = self._stale or _renames_all(file)
-        return reading.file(file, results, woven)
+        return reading.file(file, results, woven, ahead=self._ahead)
 
     def committed(self) -> None:
         """The transaction of the file that was read last is committed: what it made exists from now on."""
@@ -133,7 +144,7 @@ class Tracer:
         try:
             yield watch
         finally:
-            watch.end(self._listener.unplaced)
+            watch.end(self._listener.notices)
             self._listener.end()
 
     def forget_prepared(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.probe import AWAKE, CALM, NAMES_RESULTS
-from scripts.migrations.trace.quiet import Quiet, builds, is_silent
+from scripts.migrations.trace.quiet import Quiet, builds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,8 +115,7 @@ class _Loom:
             if index == last or (index >= first and not quiet.is_setting(statement)):
                 probes[index] = self._results
                 glances = is_quiet and index != last
-                mark = None if is_quiet and is_silent(statement) and index != last else index
-                question = ask.glance(mark) if glances else ask.probe(self._newest, index)
+                question = ask.glance() if glances else ask.probe(self._newest)
                 self._insert("\n;" + question, at=end)
         self._insert("\n;" + ask.names(self._newest), at=done)
         self._results += NAMES_RESULTS - 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from scripts.migrations.files import MigrationFile
-from scripts.migrations.trace.probe import Questions, mark_of, marked
+from scripts.migrations.trace.probe import Questions
 from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
 from scripts.parser.statements import parse_statements
 
@@ -121,22 +121,6 @@ def test_no_question_before_set_transaction() -> None:
 def test_files_that_lose_prepared_statements(text: str, lost: bool) -> None:  # noqa: FBT001 - a column of the table
     """They are known by their statements."""
     assert forgets_prepared(MigrationFile.of_text("0001_x.sql", text).statements) is lost
-
-
-@given(st.integers(min_value=0, max_value=10**6))
-def test_marker_survives_the_cut(statement: int) -> None:
-    """The server keeps 63 bytes of the name, and the number is among them."""
-    name = mark_of(statement).removeprefix("pg_catalog.")
-
-    assert len(name) > 63
-    assert marked(f'identifier "{name}" will be truncated to "{name[:63]}"') == statement
-    assert marked(f"« {name[:63]} »") == statement
-    assert marked('identifier "something_else" will be truncated') is None
-
-
-def test_marker_with_no_number() -> None:
-    """A name that only begins like a marker is none."""
-    assert marked('identifier "parity_trace_of_something" will be truncated') is None
 
 
 def test_a_woven_text_of_nothing_asked_has_no_probes() -> None:
