@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import DuplicateKeysError, IndexConflictError
+from scripts.migrations.failure import row_data_of
 from scripts.migrations.indexes import (
     RELKINDS,
     Found,
@@ -95,7 +96,10 @@ def _build(work: Work, statement: Statement, table: Table | None) -> None:
         found = None if table is None else find_index(work.conn, table.schema, statement.node.idxname)
         if table is None or found is None or not found.is_index or found.valid:
             raise
-        raise _duplicates(work, statement, table, found) from exc
+        error = _duplicates(work, statement, table, found)
+        # From None: the driver's error quotes a row, and a cause is printed with its effect.
+        error.row_data = row_data_of(exc)
+        raise error from None
 
 
 def _without_if_not_exists(statement: Statement) -> str:

@@ -81,7 +81,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         sqlstate=diag.sqlstate or "",
     )
     error.applied = applied
-    error.row_data = _row_data(diag)
+    error.row_data = row_data_of(exc)
     return error
 
 
@@ -158,7 +158,9 @@ def _object_facts(diag: Any, texts: Collection[str]) -> list[tuple[str, str]]:
     return [(label, shown_raised(value, texts) if raised else value) for label, value in named if value]
 
 
-def _row_data(diag: Any) -> RowData:
+def row_data_of(exc: psycopg.Error) -> RowData:
+    """All that the server said, rows included; for `--show-row-data` alone."""
+    diag = exc.diag
     said = (
         ("message", diag.message_primary),
         ("detail", diag.message_detail),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors.migration import MigrationFailedError
+from scripts.errors.migration import DuplicateKeysError, MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.migrations.shown import WITHHELD
 from scripts.settings import Settings
@@ -129,6 +129,17 @@ def test_no_text_holds_a_row(cards: ScratchDatabase, migrations: MigrationFolder
     assert [text for text in texts if PAN in text] == []
     if message is not None:
         assert error.what == message
+
+
+def test_duplicates_are_counted_and_not_shown(cards: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """A unique build outside a transaction: the query that lists the keys, never a key; not in the cause either."""
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE UNIQUE INDEX CONCURRENTLY card_pan ON public.card (pan);")
+    with pytest.raises(DuplicateKeysError) as caught:
+        cards.apply(migrations.files(), SETTINGS)
+    error = caught.value
+    assert PAN in error.row_data.reveal()
+    trail = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert [text for text in (str(error), repr(vars(error)), *trail.format()) if PAN in text] == []
 
 
 def test_what_is_withheld_is_said(cards: ScratchDatabase, migrations: MigrationFolder) -> None:
