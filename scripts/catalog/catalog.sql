@@ -160,9 +160,9 @@ objects AS (
       LEFT JOIN pg_am am ON am.oid = r.relam
       LEFT JOIN pg_tablespace ts ON ts.oid = r.reltablespace
       LEFT JOIN pg_class toast ON toast.oid = r.reltoastrelid
-      LEFT JOIN acls acl ON acl.objsubid = 0 AND CASE WHEN r.relkind = 'c'
-           THEN acl.classid = 'pg_type'::regclass AND acl.objid = r.reltype
-           ELSE acl.classid = 'pg_class'::regclass AND acl.objid = r.oid END
+      LEFT JOIN acls acl ON acl.objsubid = 0  -- one equality: a condition by cases would be a loop in a loop
+           AND acl.classid = CASE r.relkind WHEN 'c' THEN 'pg_type' ELSE 'pg_class' END::regclass
+           AND acl.objid = CASE r.relkind WHEN 'c' THEN r.reltype ELSE r.oid END
       LEFT JOIN acls row_acl ON row_acl.classid = 'pg_type'::regclass AND row_acl.objid = r.reltype
      WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 
