@@ -121,6 +121,7 @@ def _generated(
     scratch: Scratch, plain: Settings, size: Size, folder: Path, report: Callable[[str], None]
 ) -> Iterator[Line]:
     peaks: dict[int, Peak] = {}
+    bares: dict[int, float] = {}
     for count in (size.few, size.many):
         settings = replace(plain, migrations_dir=write_folder(folder / str(count), count))
         with scratch.database() as dsn:
@@ -129,14 +130,16 @@ def _generated(
             found = in_turn(
                 size.rounds, {"nothing": partial(nothing_to_do, dsn, settings), "audit": partial(_read_ledger, dsn)}
             )
-        bare = bare_on_empty(scratch, Bare(settings.migrations_dir, {}))
+        bare = bares[count] = bare_on_empty(scratch, Bare(settings.migrations_dir, {}))
         yield Line(f"apply {count} files: bare loop", (bare * 1000,), "ms")
         yield Line(f"apply {count} files: engine", (peaks[count].seconds * 1000,), "ms")
         yield Line(f"apply {count} files: engine over bare", (peaks[count].seconds / bare,), "times")
         yield Line(f"nothing to do: {count} files", ms(found["nothing"]), "ms", NOTHING_MANY_MS)
         yield Line(f"of it reading the ledger and auditing its chain: {count} files", ms(found["audit"]), "ms")
     few, many = peaks[size.few], peaks[size.many]
+    linear = (bares[size.many] / size.many) / (bares[size.few] / size.few)
+    yield Line(f"time for a file, {size.many} over {size.few}: bare loop", (linear,), "times")
     linear = (many.seconds / size.many) / (few.seconds / size.few)
-    yield Line(f"time for a file, {size.many} over {size.few}", (linear,), "times", LINEAR_TIMES)
+    yield Line(f"time for a file, {size.many} over {size.few}: engine", (linear,), "times", LINEAR_TIMES)
     a_file = (many.grown - few.grown) / (size.many - size.few)
     yield Line("peak memory for one more file", (a_file,), "bytes", MEMORY_BYTES_A_FILE)
