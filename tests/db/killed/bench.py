@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run that nobody disturbs does: how many exchanges, how long, and what it leaves."""
+    """What a run that nobody disturbs does: how many exchanges, how long, and what it leaves.
+
+    first_applied: after how many exchanges its first file is recorded.
+    """
 
     exchanges: int
+    first_applied: int
     seconds: float
     state: State = field(repr=False)
 
@@ -64,9 +68,10 @@ class Bench:
         done, ended = run.first("done"), run.first("ended")
         assert done is not None
         assert ended is not None
+        first = next(item["exchange"] for item in run.events if item.get("text", "").startswith("applied "))
         problems = problems_of(state, state, self.files[folder])
         assert not problems, "\n".join(("an undisturbed run is not as it should be:", *problems))
-        self._undisturbed[folder] = Undisturbed(done["exchanges"], ended["seconds"], state)
+        self._undisturbed[folder] = Undisturbed(done["exchanges"], first, ended["seconds"], state)
 
     def undisturbed(self, folder: str) -> Undisturbed:
         """What was measured."""

@@ -123,7 +123,7 @@ def run_child(order: dict[str, Any], files: Any) -> None:
         exchanges = Exchanges(number, conn, order["kill"])
         exchanges.install()
         say(number, "began", backend=conn.info.backend_pid)
-        tell: Callable[[str], None] = lambda text: say(number, "told", text=text)  # noqa: E731 - one expression
+        tell: Callable[[str], None] = lambda text: say(number, "told", text=text, exchange=exchanges.count)  # noqa: E731 - one expression
         try:
             applied = migrate(conn, files, Settings(**order["settings"]), report=tell)
         except ProjectError as error:
