@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -442,3 +443,50 @@ def test_a_budget_set_for_a_build_ends_with_its_file(
     migrations.write("0003_probe.sql", PROBE.format(ask))
     empty_database.apply(migrations.files(), Settings(migrate_trace=trace))
     assert empty_database.value("SELECT value FROM public.seen") == "2 f"
+
+
+@pytest.mark.parametrize("superuser", [False, True], ids=["owner", "superuser"])
+def test_no_setting_of_the_server_leaks(empty_database: ScratchDatabase, *, superuser: bool) -> None:
+    """Every setting that a session may change is changed, in a file's way, and is back afterwards."""
+    conn = empty_database.connect_admin() if superuser else empty_database.connect()
+    with open_session(conn, SETTINGS) as session:
+        before = all_settings(conn)
+        changed = 0
+        for name, value in another_value(conn):
+            with suppress(psycopg.DatabaseError):  # not ours to set, or not a value of it
+                conn.execute("SELECT set_config(%s, %s, false)", (name, value))
+                changed += 1
+            assert not conn.closed, f"{name} = {value}"
+        moved = {name for name, value in all_settings(conn).items() if before.get(name) != value}
+        assert changed > 100
+        assert len(moved) > 100
+        execute_batch(conn, b"BEGIN; " + session.after(b"") + b"; COMMIT")
+        assert all_settings(conn) == before
+
+
+def all_settings(conn: psycopg.Connection) -> dict[str, str]:
+    """Name and value of every setting."""
+    return dict(conn.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall())
+
+
+def another_value(conn: psycopg.Connection) -> list[tuple[str, str]]:
+    """For every setting that can be SET, a value that it does not have."""
+    return [
+        (name, value)
+        for name, value in conn.execute(
+            """
+            SELECT name, CASE vartype
+                           WHEN 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END
+                           WHEN 'enum' THEN (SELECT v FROM unnest(enumvals) v WHERE v <> setting LIMIT 1)
+                           WHEN 'string' THEN CASE name WHEN 'TimeZone' THEN 'Asia/Tokyo' WHEN 'DateStyle' THEN 'German'
+                                                        WHEN 'client_encoding' THEN 'UTF8' ELSE setting || 'x' END
+                           ELSE CASE WHEN setting::numeric + 1000 <= max_val::numeric
+                                     THEN (setting::numeric + 1000)::text ELSE min_val END
+                         END
+              FROM pg_settings WHERE context IN ('user', 'superuser')
+               AND name NOT IN ('role', 'session_authorization', 'log_min_messages', 'log_statement')
+             ORDER BY name = 'exit_on_error'
+            """
+        ).fetchall()
+        if value is not None
+    ]
