@@ -103,7 +103,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - wha
         _traced(conn, settings) as tracer,
     ):
         head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
-        writer = Writer(conn, held=still_held_sql(conn))
+        writer = Writer(conn, held=still_held_sql())
         writer.prepare()
         run = Run(
             conn,

@@ -202,3 +202,27 @@ def test_who_is_in_the_way_is_seen_through_a_session_pool(
         with pytest.raises(MigrationFailedError) as caught:
             migrate(conn, migrations.files(), settings, report=lambda _: None)
         assert f"pid {reader.info.backend_pid}, role symphony_owner" in dict(caught.value.facts)["in the way"]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_pool_that_runs_out_of_backends_stops_nothing(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any], size: int
+) -> None:
+    """Whoever looks on gets no backend: the build goes on without, and no look waits until the pool gives up (20 s)."""
+    migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
+    empty_database.apply(migrations.files())
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);")
+    writer = empty_database.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (1)")
+    with pooled(empty_database.dsn, "session", size=size) as dsn:
+        call = background(lambda: _migrate(dsn, migrations.files()))
+        deadline = time.monotonic() + 20
+        while not empty_database.value("SELECT pid FROM pg_stat_progress_create_index"):
+            assert call.running or call.join() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.5)
+        writer.commit()
+        started = time.monotonic()
+        call.join()
+        assert time.monotonic() - started < 8
