@@ -195,6 +195,18 @@ def test_the_servers_log_holds_no_row(cards: ScratchDatabase, migrations: Migrat
     }
 
 
+def test_the_servers_log_as_it_was_written(cards: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """The file itself: the failure is in it, the row is not."""
+    migrations.write("0002_b.sql", "CREATE UNIQUE INDEX card_seen_in_log ON public.card (pan);")
+    with pytest.raises(MigrationFailedError):
+        cards.apply(migrations.files(), SETTINGS)
+    data = Path(cards.value("SELECT current_setting('data_directory')"))
+    log = (data.parent / "log").read_text(encoding="utf-8")
+    assert 'could not create unique index "card_seen_in_log"' in log
+    assert f"({PAN})" not in log
+    assert "DETAIL" not in log
+
+
 def run_migrate(
     database: ScratchDatabase, migrations: MigrationFolder, *options: str, terminal: bool, ci: str = ""
 ) -> tuple[int, str, str]:
