@@ -12,6 +12,7 @@ from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.ledger import read_ledger
 from scripts.run.commands import COMMANDS
 from scripts.run.plan_trace import plan_traced
+from scripts.server.provision import OWNER
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ def test_the_migrating_role_is_made_on_the_copy(
     role = f"painter {database.name}"
     with database.connect_admin() as conn:
         conn.execute(f'CREATE ROLE "{role}" NOLOGIN'.encode())
-        conn.execute(f'GRANT "{role}" TO CURRENT_USER'.encode())
+        conn.execute(f'GRANT "{role}" TO {OWNER}; GRANT CREATE ON SCHEMA public TO "{role}"'.encode())
+        for table in ("schema_migrations", "schema_migrations_history", "schema_migrations_journal", "big"):
+            conn.execute(f'ALTER TABLE public.{table} OWNER TO "{role}"'.encode())
     settings = replace(existing(database, migrations.folder), migrate_role=role)
     assert plan_traced(settings, heard.voice(json=True)) == ExitCode.PASSED
     assert traced(json.loads(heard.text), "0002_more.sql")
