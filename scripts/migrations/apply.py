@@ -100,7 +100,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - wha
     applied = _nothing_yet(plan, ledger)
     with (
         open_session(conn, settings, report=report) as session,
-        _traced(conn, settings) as tracer,
+        _traced(conn, plan, settings) as tracer,
     ):
         head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
         writer = Writer(conn, held=still_held_sql())
@@ -144,13 +144,13 @@ def _journal(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, J
 
 
 @contextmanager
-def _traced(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Tracer | None]:
+def _traced(conn: psycopg.Connection[Any], plan: Plan, settings: Settings) -> Iterator[Tracer | None]:
     if not settings.migrate_trace:
         yield None
         return
     from scripts.migrations.trace.tracer import Tracer
 
-    tracer = Tracer(conn)
+    tracer = Tracer(conn, plan.pending)
     try:
         yield tracer
     finally:

@@ -202,7 +202,7 @@ def _run(
             run.conn,
             _BEGIN + woven.text + b"\n;\n" + run.session.after(file.data),
             watch=watching,
-            meanwhile=lambda: _prepare(file),
+            meanwhile=lambda: _prepare(run, file),
             into=into,
         )
     except BatchError as exc:
@@ -230,9 +230,11 @@ def _run(
     return trace, notes
 
 
-def _prepare(file: MigrationFile) -> None:
+def _prepare(run: Run, file: MigrationFile) -> None:
     """What the record needs of the file, made while the server runs it."""
     _ = file.statements_digest
+    if run.tracer is not None:
+        run.tracer.ahead()
 
 
 def _counts(woven: Woven, answers: list[PGresult]) -> list[int | None]:

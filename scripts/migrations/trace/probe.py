@@ -62,6 +62,8 @@ _NAMES = f"""SELECT (SELECT {_RELATIONS} OPERATOR(pg_catalog.>) {{newest}}),
 # The plan is made once for all files: by the index, because a catalog of ten thousand tables must not be read for each.
 _BY_INDEX = "SET LOCAL plan_cache_mode TO force_generic_plan;SET LOCAL enable_seqscan TO off;"
 HAS_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger)"
+# Digits of the highest oid there can be.
+OID_WIDTH = 10
 # Results of `Questions.names`; the last one is the answer.
 NAMES_RESULTS = 3
 
@@ -73,10 +75,10 @@ class Questions:
     name: str = ""
 
     def probe(self, newest: int) -> str:
-        """What this transaction has locked. newest: the highest oid asked for."""
+        """What this transaction has locked; as long for every `newest`, the highest oid asked for."""
         if self.name:
-            return f'EXECUTE "{self.name} probe"({newest})'
-        return _PROBE.format(newest=f"{newest}::pg_catalog.oid")
+            return f'EXECUTE "{self.name} probe"({newest:0{OID_WIDTH}d})'
+        return _PROBE.format(newest=f"{newest:0{OID_WIDTH}d}::pg_catalog.oid")
 
     def glance(self) -> str:
         """The time alone."""

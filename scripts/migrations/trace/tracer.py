@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors.base import ProjectError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.trace.effects import PROGRAMS
 from scripts.migrations.trace.known import Known, read_relations, value
@@ -20,7 +22,7 @@ from scripts.migrations.trace.model import FileTrace
 from scripts.migrations.trace.phases import Onlooker, PhaseWatch
 from scripts.migrations.trace.probe import FLUSH, HAS_EVENT_TRIGGERS, UNPREPARED, Questions
 from scripts.migrations.trace.reading import Reading
-from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
+from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,11 +42,12 @@ _NEW_FILES = frozenset({"ReindexStmt", "VacuumStmt", "ClusterStmt", "DropStmt", 
 class Tracer:
     """Traces one file after the other on one connection: weave, begin, read, committed."""
 
-    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+    def __init__(self, conn: psycopg.Connection[Any], files: Sequence[MigrationFile] = ()) -> None:
         """Read the relations that exist, prepare the questions, and listen.
 
         Args:
             conn: in autocommit, outside a transaction.
+            files: those that will run, in order, so that `ahead` knows which comes next.
 
         Raises:
             psycopg.Error: the connection is lost.
@@ -54,6 +57,8 @@ class Tracer:
         self._listener = Listener()
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
+        self._next = {file.name: following for file, following in pairwise(files)}
+        self._draft: Draft | None = None
         self._ahead = 0
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
@@ -80,8 +85,25 @@ class Tracer:
         """
         if not probes or forgets_prepared(file.statements):
             self.forget_prepared()
-        questions = self._questions if probes else None
-        return weave(file, questions, newest=self._known.newest, event_triggers=self._event_triggers)
+        draft, self._draft = self._draft, None
+        if not probes:
+            return weave(file, None)
+        if draft is None or (draft.file, draft.questions, draft.event_triggers) != self._wanted(file):
+            draft = Draft(*self._wanted(file)[:2], event_triggers=self._event_triggers)
+        return draft.woven(self._known.newest)
+
+    def ahead(self) -> None:
+        """Prepare the text of the next file, while the server is busy with the one that was begun last."""
+        following = None if self._file is None else self._next.get(self._file.name)
+        if following is None:
+            return
+        with suppress(ProjectError):  # what is wrong with a file is said when its turn comes
+            if following.no_tx:
+                return
+            self._draft = Draft(*self._wanted(following)[:2], event_triggers=self._event_triggers)
+
+    def _wanted(self, file: MigrationFile) -> tuple[MigrationFile, Questions, bool]:
+        return file, self._questions, self._event_triggers
 
     def begin(self, file: MigrationFile, *, ahead: int = 0) -> list[PGresult]:
         """A file is about to be sent, for the first time or again.

@@ -67,34 +67,50 @@ def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0, 
     """Put a question behind every statement that may take a lock on a relation.
 
     Args:
-        file: an ordinary one, parsed.
+        file: an ordinary one.
         questions: how they are put; None gives the file's own bytes.
         newest: the highest oid of a relation before the file; newer ones are not asked for.
         event_triggers: whether the database has any.
     """
     if questions is None:
         return Woven(file.data, file.statement_count, range(file.statement_count))
-    statements = file.statements
-    return _Loom(file.text, statements, questions, newest).woven(Quiet(statements, event_triggers=event_triggers))
+    return Draft(file, questions, event_triggers=event_triggers).woven(newest)
 
 
-class _Loom:
-    """Puts the pieces together, and notes where each of them came from."""
+class Draft:
+    """A woven text, but for the highest oid: it can be made while the server is still busy with the file before."""
 
-    def __init__(self, text: str, statements: Sequence[Statement], questions: Questions, newest: int) -> None:
-        self._text, self._statements, self._newest = text, statements, newest
-        self._ask = questions
+    def __init__(self, file: MigrationFile, questions: Questions, *, event_triggers: bool) -> None:
+        self.file, self.questions, self.event_triggers = file, questions, event_triggers
+        self._text, self._statements = file.text, file.statements
         self._pieces: list[str] = []
         self._length = self._results = 0
         self._sent: list[int] = []
         self._file: list[int] = []
+        self._answers: list[int] = []
+        # By statement: its question's result, and its piece when it holds the oid.
+        self._probes: dict[int, int] = {}
+        self._open: list[int] = []
+        self._put_together(Quiet(self._statements, event_triggers=event_triggers))
 
-    def woven(self, quiet: Quiet) -> Woven:
-        """Every statement, and the questions."""
-        statements, ask = self._statements, self._ask
+    def woven(self, newest: int) -> Woven:
+        """The text for a database whose newest relation has this oid."""
+        for piece in self._open:
+            self._pieces[piece] = "\n;" + self.questions.probe(newest)
+        names = "\n;" + self.questions.names(newest)
+        text = "".join((*self._pieces[:-1], names, self._pieces[-1])).encode()
+        return Woven(
+            text,
+            self._results + NAMES_RESULTS,
+            self._answers,
+            self._probes,
+            [*self._sent[:-1], self._sent[-1], self._sent[-1] + len(names)],
+            [*self._file[:-1], self._file[-1], self._file[-1]],
+        )
+
+    def _put_together(self, quiet: Quiet) -> None:
+        statements, ask = self._statements, self.questions
         first, last = _first_question(statements), len(statements) - 1
-        answers: list[int] = []
-        probes: dict[int, int] = {}
         awake, toggles = False, not any(_quiets(statement) for statement in statements)
         done = 0
         for statement in statements:
@@ -108,20 +124,18 @@ class _Loom:
                 awake = wanted
             self._piece(self._text[done:end], done)
             done = end
-            answers.append(self._results)
+            self._answers.append(self._results)
             self._results += 1
             if _quiets(statement):
                 self._insert("\n;" + AWAKE, at=end)
             if index == last or (index >= first and not quiet.is_setting(statement)):
-                probes[index] = self._results
-                glances = is_quiet and index != last
-                question = ask.glance() if glances else ask.probe(self._newest)
-                self._insert("\n;" + question, at=end)
-        self._insert("\n;" + ask.names(self._newest), at=done)
-        self._results += NAMES_RESULTS - 1
+                self._probes[index] = self._results
+                if is_quiet and index != last:
+                    self._insert("\n;" + ask.glance(), at=end)
+                else:
+                    self._open.append(len(self._pieces))
+                    self._insert("\n;" + ask.probe(0), at=end)
         self._piece(self._text[done:], done)
-        text = "".join(self._pieces).encode()
-        return Woven(text, self._results, answers, probes, self._sent, self._file)
 
     def _insert(self, text: str, *, at: int) -> None:
         self._piece(text, at)
