@@ -100,7 +100,7 @@ WITH RECURSIVE held AS (
                 WHEN shared THEN pg_catalog.pg_advisory_unlock_shared(first, second)
                 ELSE pg_catalog.pg_advisory_unlock(first, second) END
       FROM held WHERE freed)
-SELECT count(*) FROM held;""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).encode()
+SELECT count(*) FROM held; SET client_min_messages = notice""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).encode()
 # 0.3 ms; so it is asked only after a file that can have taken one.
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
@@ -139,13 +139,14 @@ class Session:
         said = data.lower()
         self._may_hold_locks = self._may_hold_locks or _LOCKS_HINT in said
         self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
-        unlock = _UNLOCK if self._may_hold_locks else b""
-        return unlock + (b"DEALLOCATE ALL; " if self.forgets_prepared else b"") + self.ordinary
+        # Locks last: under the file's search_path an operator could be somebody's.
+        forget = b"DEALLOCATE ALL; " if self.forgets_prepared else b""
+        return forget + self.ordinary + (b"; " + _UNLOCK if self._may_hold_locks else b"")
 
     @property
     def leave(self) -> bytes:
         """What a session is left with: nothing of ours but the role, which is set behind it."""
-        return _CLEAR + (_UNLOCK if self._may_hold_locks else b"") + b"DEALLOCATE ALL; RESET ALL; "
+        return _CLEAR + (_UNLOCK + b"; " if self._may_hold_locks else b"") + b"DEALLOCATE ALL; RESET ALL; "
 
 
 @contextmanager

@@ -207,6 +207,25 @@ def test_the_runners_lock_is_never_let_go_of(empty_database: ScratchDatabase) ->
         assert conn.execute("SHOW client_min_messages").fetchone() == ("notice",)
 
 
+def test_the_way_back_asks_no_operator_of_the_files(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """A file that puts its own `=` before the server's does not decide which locks are let go of."""
+    migrations.write(
+        "0001_evil.sql",
+        "CREATE SCHEMA evil;\n"
+        "CREATE FUNCTION evil.no(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT 1/0 = 1';\n"
+        "CREATE FUNCTION evil.no(bigint, bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT 1/0 = 1';\n"
+        "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.no);\n"
+        "CREATE OPERATOR evil.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = evil.no);\n"
+        "SELECT pg_advisory_lock(9);\nSET search_path = evil, pg_catalog;",
+    )
+    migrations.write("0002_probe.sql", PROBE.format("SELECT count(*) FROM pg_locks WHERE objid = 9"))
+    for trace in (False, True):
+        empty_database.apply(migrations.files()[: 2 if trace else 1], Settings(migrate_trace=trace))
+    assert empty_database.value("SELECT value FROM public.seen") == "0"
+
+
 def test_the_drivers_own_prepared_statements_survive_as_far_as_the_caller_sees(
     empty_database: ScratchDatabase,
 ) -> None:
