@@ -14,6 +14,7 @@ from scripts.migrations.batch import BatchError, execute_batch
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGresult
 
 APPLICATION = "parity-runner observer"
 ANSWER_S = 1.0
@@ -46,6 +47,16 @@ def connect_beside(conn: psycopg.Connection[Any], *, application: str = APPLICAT
 def ask(conn: psycopg.Connection[Any], query: bytes, *, within_s: float = ANSWER_S) -> str:
     """The first value of the last answer, as text; empty for NULL, for no row and for what has no answer.
 
+    Args and errors: as of `ask_in_time`.
+    """
+    result = ask_in_time(conn, query, within_s=within_s)
+    value = result.get_value(0, 0) if result.ntuples else None
+    return "" if value is None else value.decode(errors="replace")
+
+
+def ask_in_time(conn: psycopg.Connection[Any], query: bytes, *, within_s: float = ANSWER_S) -> PGresult:
+    """The last answer to a query.
+
     Args:
         conn: with nothing under way.
         query: one or more statements.
@@ -64,8 +75,7 @@ def ask(conn: psycopg.Connection[Any], query: bytes, *, within_s: float = ANSWER
         conn.close()
         msg = "no answer in time"
         raise psycopg.OperationalError(msg) from None
-    value = results[-1].get_value(0, 0) if results[-1].ntuples else None
-    return "" if value is None else value.decode(errors="replace")
+    return results[-1]
 
 
 class _LateError(Exception):

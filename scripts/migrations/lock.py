@@ -40,6 +40,7 @@ SELECT CASE WHEN pg_catalog.pg_backend_pid() = %s THEN pg_catalog.pg_try_advisor
 # Nothing but our own text is put together below.
 _IS_RUNNER_LOCK = """l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
    AND (l.classid::bigint << 32 | l.objid::bigint) = """
+_HERE = "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 _HOLDER = f"""
 SELECT pg_catalog.format('pid %%s, application %%s, role %%s, since %%s', a.pid,
               coalesce(nullif(a.application_name, ''), '(none)'), coalesce(a.usename::text, '(unknown)'),
@@ -49,7 +50,7 @@ SELECT pg_catalog.format('pid %%s, application %%s, role %%s, since %%s', a.pid,
        CASE WHEN a.state = 'active' THEN a.query END
   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
  WHERE {_IS_RUNNER_LOCK} %s
-   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"""  # noqa: S608 - see above
+   AND {_HERE}"""  # noqa: S608 - see above
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ def still_held_sql() -> str:
         f"EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY}"
         " AND l.pid = pg_catalog.pg_backend_pid())"
     )
+
+
+def holder_pid_sql() -> str:
+    """SQL that selects the pid of the backend that holds the runner lock of this database; no row when nobody does."""
+    return f"SELECT l.pid FROM pg_catalog.pg_locks l WHERE {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY} AND {_HERE}"  # noqa: S608 - our own text
 
 
 def _acquire(conn: psycopg.Connection[Any], settings: Settings, report: Report) -> int:

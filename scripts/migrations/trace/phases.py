@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.beside import ask, ask_in_time, connect_beside
+from scripts.migrations.lock import holder_pid_sql
 from scripts.migrations.trace.documented import expected_effect, expected_locks
 from scripts.migrations.trace.model import LockTaken, Notice, PhaseSeen, StatementTrace, strength
 from scripts.migrations.trace.probe import PREDICATE_LOCK
@@ -28,7 +30,6 @@ _APPLICATION = "parity trace"
 # How long a statement has run, and how often it is looked at until then; at most twice a second after that.
 _PACE = ((1.0, 0.005), (10.0, 0.05), (60.0, 0.25))
 _SLOWEST_S = 0.5
-_CONNECT_S = 2
 _SAMPLE = """
 SELECT coalesce((SELECT p.phase FROM pg_catalog.pg_stat_progress_create_index p WHERE p.pid = $1),
                 (SELECT p.phase FROM pg_catalog.pg_stat_progress_cluster p WHERE p.pid = $1),
@@ -53,21 +54,18 @@ class Onlooker:
 
     def __init__(self, conn: psycopg.Connection[Any]) -> None:
         self._watched = conn
-        self._pid = conn.info.backend_pid
+        self._pid = conn.info.backend_pid  # as far as the driver knows
         self._conn: psycopg.Connection[Any] | None = None
         self._blind = False
 
     def look(self) -> tuple[str, str] | None:
         """The phase, and the locks as one text; None when it cannot be seen."""
         import psycopg
-        from psycopg.pq import ExecStatus
 
         if self._blind:
             return None
         try:
-            result = self._session().pgconn.exec_prepared(b"look", [str(self._pid).encode()])
-            if result.status != ExecStatus.TUPLES_OK:
-                raise psycopg.OperationalError
+            result = ask_in_time(self._session(), f'EXECUTE "parity look" ({self._pid})'.encode())
         except psycopg.Error:
             # No connection is left, or the role may not have a second one: the statement goes on unseen.
             self._blind = True
@@ -83,21 +81,11 @@ class Onlooker:
             self._conn = None
 
     def _session(self) -> psycopg.Connection[Any]:
-        import psycopg
-        from psycopg.pq import ExecStatus
-
         if self._conn is None:
-            info = self._watched.info
-            self._conn = psycopg.connect(
-                info.dsn,
-                password=info.password or None,
-                autocommit=True,
-                application_name=_APPLICATION,
-                connect_timeout=_CONNECT_S,
-            )
-            prepared = self._conn.pgconn.prepare(b"look", _SAMPLE.encode(), [23])
-            if prepared.status != ExecStatus.COMMAND_OK:
-                raise psycopg.OperationalError
+            self._conn = connect_beside(self._watched, application=_APPLICATION)
+            # A pooler gives the driver a number of its own; who holds the runner lock is the session that we look at.
+            self._pid = int(ask(self._conn, holder_pid_sql().encode()) or self._watched.info.backend_pid)
+            ask(self._conn, f'PREPARE "parity look" (integer) AS {_SAMPLE}'.encode())
         return self._conn
 
 

@@ -211,18 +211,29 @@ def test_a_pool_that_runs_out_of_backends_stops_nothing(
     """Whoever looks on gets no backend: the build goes on without, and no look waits until the pool gives up (20 s)."""
     migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
     empty_database.apply(migrations.files())
-    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);")
-    writer = empty_database.connect(autocommit=False)
-    writer.execute("INSERT INTO public.t VALUES (1)")
+    migrations.write("0002_c.sql", "ALTER TABLE public.t ADD b int;")
+    migrations.write("0003_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);")
+    reader, writer = empty_database.connect(autocommit=False), empty_database.connect(autocommit=False)
+    reader.execute("SELECT * FROM public.t")
     with pooled(empty_database.dsn, "session", size=size) as dsn:
         call = background(lambda: _migrate(dsn, migrations.files()))
-        deadline = time.monotonic() + 20
-        while not empty_database.value("SELECT pid FROM pg_stat_progress_create_index"):
-            assert call.running or call.join() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # The first to look on gets the second backend; whoever looks at the build finds none with a size of two.
+        _wait_until(empty_database, "SELECT count(*) FROM pg_locks WHERE NOT granted", call)
+        time.sleep(0.3)
+        writer.execute("SET lock_timeout = 0; SELECT pg_advisory_xact_lock(1)")
+        reader.rollback()
+        writer.execute("INSERT INTO public.t (a) VALUES (1)")
+        _wait_until(empty_database, "SELECT pid FROM pg_stat_progress_create_index", call)
         time.sleep(0.5)
         writer.commit()
         started = time.monotonic()
         call.join()
         assert time.monotonic() - started < 8
+
+
+def _wait_until(database: ScratchDatabase, query: str, call: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not database.value(query):
+        assert call.running or call.join() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -180,7 +180,7 @@ def test_no_connection_of_ours_holds_a_snapshot_while_a_build_runs(
     ours = (
         "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8,"
         " count(*) FILTER (WHERE state LIKE 'idle in transaction%'), count(*)"
-        " FROM pg_stat_activity WHERE application_name LIKE 'parity-runner%'"
+        " FROM pg_stat_activity WHERE application_name LIKE 'parity%'"
     )
     admin = tables.connect_admin()
     looks = 0
