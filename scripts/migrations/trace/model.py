@@ -75,14 +75,17 @@ class LockTaken:
     source: Source = "measured"
 
     def as_json(self) -> dict[str, Json]:
-        """For the ledger and for evidence."""
-        return {
+        """For the ledger and for evidence; an empty `on`, and `measured`, are left out."""
+        document: dict[str, Json] = {
             "relation": self.relation,
             "relkind": self.relkind,
             "mode": mode_words(self.mode),
-            "on": self.on,
-            "source": self.source,
         }
+        if self.on:
+            document["on"] = self.on
+        if self.source != "measured":
+            document["source"] = self.source
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +165,16 @@ class StatementTrace:
         return max((lock.mode for lock in self.locks), key=strength, default="")
 
     def as_json(self) -> dict[str, Json]:
-        """For the ledger and for evidence; parts that are empty are left out."""
+        """For the ledger and for evidence; parts that are empty, and `measured`, are left out."""
         document: dict[str, Json] = {
             "index": self.index,
             "line": self.line,
             "kind": self.kind,
             "duration_us": self.duration_us,
             "effect": self.effect,
-            "source": self.source,
         }
+        if self.source != "measured":
+            document["source"] = self.source
         if self.locks:
             document["locks"] = [lock.as_json() for lock in self.locks]
             document["strongest"] = mode_words(self.strongest)

@@ -104,8 +104,8 @@ def test_json_of_a_file() -> None:
         "kind": "SET",
         "duration_us": None,
         "effect": "catalog",
-        "source": "measured",
     }
+    assert LockTaken("app.t", "r", "ShareLock").as_json() == {"relation": "app.t", "relkind": "r", "mode": "SHARE"}
 
 
 @pytest.mark.parametrize(
