@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.migrations.beside import ask, connect_beside
-from scripts.migrations.blockers import blockers_query, read_wait
+from scripts.migrations.waits import blockers_query, read_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
