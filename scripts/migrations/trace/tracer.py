@@ -52,6 +52,8 @@ class Tracer:
         Raises:
             psycopg.Error: the connection is lost.
         """
+        import psycopg
+
         self._conn = conn
         self._known = Known()
         self._listener = Listener()
@@ -63,8 +65,15 @@ class Tracer:
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
         self._onlooker = Onlooker(conn)
-        execute_batch(conn, f"{self._prepared.preparation()};{FLUSH}".encode())
-        self.refresh()
+        # Where the server lets nobody ask, files are sent as they are.
+        self._blind = False
+        try:
+            self._ask(f"{self._prepared.preparation()};{FLUSH}")
+            self.refresh()
+        except psycopg.Error:
+            if conn.closed or conn.broken:
+                raise
+            self._blind = True
         conn.add_notice_handler(self._listener)
 
     def close(self) -> None:
@@ -86,7 +95,7 @@ class Tracer:
         if not probes or forgets_prepared(file.statements):
             self.forget_prepared()
         draft, self._draft = self._draft, None
-        if not probes:
+        if not probes or self._blind:
             return weave(file, None)
         if draft is None or (draft.file, draft.questions, draft.event_triggers) != self._wanted(file):
             draft = Draft(*self._wanted(file)[:2], event_triggers=self._event_triggers)
@@ -95,7 +104,7 @@ class Tracer:
     def ahead(self) -> None:
         """Prepare the text of the next file, while the server is busy with the one that was begun last."""
         following = None if self._file is None else self._next.get(self._file.name)
-        if following is None:
+        if following is None or self._blind:
             return
         with suppress(ProjectError):  # what is wrong with a file is said when its turn comes
             if following.no_tx:
@@ -143,9 +152,9 @@ class Tracer:
         """The transaction of the file that was read last is committed: what it made exists from now on."""
         if self._read is not None:
             self._known.update(self._read.found, asked=self._read.changing)
-        elif not self._stale:  # a no_tx file that changed nothing we know, but may have made an index
+        elif not (self._stale or self._blind):  # a no_tx file that changed nothing we know, but may have made an index
             self._known.update(read_relations(self._ask(UNPREPARED.names(self._known.newest))))
-        if self._stale:
+        if self._stale and not self._blind:
             self.refresh()
         self._file = self._read = None
 
@@ -181,7 +190,10 @@ class Tracer:
 
     def _ask(self, question: str) -> PGresult:
         """The answer to one of the tracer's own messages."""
-        return execute_batch(self._conn, question.encode())[-1]
+        try:
+            return execute_batch(self._conn, question.encode())[-1]
+        except BatchError as exc:
+            raise exc.error from None
 
 
 def _renames_all(file: MigrationFile) -> bool:

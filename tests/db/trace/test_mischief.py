@@ -160,3 +160,40 @@ def test_event_trigger_at_work(zoo: Zoo) -> None:
             conn.execute("DROP EVENT TRIGGER sneak")
 
     assert strongest(trace.statements[0]) == {"app.hot": "SHARE"}
+
+
+def test_server_that_lets_nobody_ask(zoo: Zoo) -> None:
+    """Where even the preparation is refused, files are sent as they are, and their records are not complete."""
+    import psycopg
+
+    from scripts.migrations.trace.tracer import Tracer
+
+    with psycopg.connect(zoo.admin_dsn, autocommit=True) as conn:
+        conn.execute("REVOKE EXECUTE ON FUNCTION pg_stat_force_next_flush() FROM PUBLIC")
+        try:
+            tracer = Tracer(zoo.conn)
+            file = MigrationFile.of_text("0001_test.sql", "DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
+            woven = tracer.weave(file)
+            into = tracer.begin(file)
+            trace = tracer.read(execute_batch(zoo.conn, woven.text, into=into), woven)
+            tracer.committed()
+            tracer.close()
+        finally:
+            conn.execute("GRANT EXECUTE ON FUNCTION pg_stat_force_next_flush() TO PUBLIC")
+
+    assert woven.text == file.data
+    assert (trace.complete, [notice.message for notice in trace.unplaced]) == (False, ["hello"])
+
+
+def test_lost_connection_is_the_drivers_error(zoo: Zoo) -> None:
+    """When the server goes away between files the caller meets the error it knows."""
+    import psycopg
+
+    from scripts.migrations.trace.tracer import Tracer
+
+    with psycopg.connect(zoo.admin_dsn, autocommit=True) as conn, psycopg.connect(zoo.admin_dsn) as other:
+        tracer = Tracer(conn)
+        other.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
+        with pytest.raises(psycopg.OperationalError):
+            tracer.refresh()
+        tracer.close()
