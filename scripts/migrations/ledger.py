@@ -9,7 +9,7 @@ Promises: both are read in one query, and never handed on unless they fit each o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.history import LedgerShapeError
@@ -256,9 +256,10 @@ class Writer:
         ).encode()
 
     def _quoted(self, values: Sequence[object]) -> bytes:
-        from psycopg import sql
+        from psycopg.pq import Escaping
 
-        return b", ".join(sql.Literal(value).as_bytes(self._conn) for value in values)
+        quote = Escaping(self._conn.pgconn).escape_literal
+        return b", ".join(quote(str(value).encode()) for value in values)
 
 
 def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
@@ -285,13 +286,13 @@ def _read_without_history(conn: psycopg.Connection[Any]) -> Ledger:
 
 
 def _effective(rows: dict[str, Row], records: Sequence[Record]) -> tuple[LedgerRow, ...]:
-    found = {row.version: LedgerRow(row.version, row.checksum, row.applied_at) for row in rows.values()}
-    for record in records:
-        if record.kind != "abandoned" and record.version in found:
-            found[record.version] = replace(
-                found[record.version], checksum=record.checksum, statements_digest=record.statements_digest
-            )
-    return tuple(found.values())
+    last = {record.version: record for record in records if record.kind != "abandoned"}
+    return tuple(
+        LedgerRow(row.version, row.checksum, row.applied_at)
+        if (record := last.get(row.version)) is None
+        else LedgerRow(row.version, record.checksum, row.applied_at, record.statements_digest)
+        for row in rows.values()
+    )
 
 
 def _shape_error(conn: psycopg.Connection[Any]) -> LedgerShapeError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scripts.digest import canonical_json
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
@@ -51,7 +50,8 @@ class Run:
         """A file's trace and the settings it ran with, as text for the history; empty when nothing was traced."""
         if trace is None:
             return ""
-        return canonical_json({"baseline": dict(self.session.baseline), **trace.as_json()}).decode()
+        document = {"baseline": dict(self.session.baseline), **trace.as_json()}
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def rows_changed(result: PGresult) -> int | None:
@@ -96,11 +96,12 @@ class AppliedFile:
 class Applied:
     """What one run did.
 
-    before: how many files the ledger recorded when it began. total: files in the folder.
+    files: in order; the engine adds to it while the run goes on. total: files in the folder.
+    before: how many files the ledger recorded when it began.
     head: where the ledger's history ends now; None when there is no history.
     """
 
-    files: tuple[AppliedFile, ...]
+    files: Sequence[AppliedFile]
     before: int
     total: int
     head: Head | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ def made(entries: list[Entry]) -> tuple[list[Row], list[Record]]:
             "",
             fits_row=entry.kind in ("applied", "adopted"),
         )
-        record = replace(record, hash=record_hash(record))
+        record = record._replace(hash=record_hash(record))
         previous = record.hash
         records.append(record)
         if entry.kind in ("applied", "adopted"):
@@ -69,10 +69,10 @@ def test_any_change_of_any_field_is_found(data: st.DataObject) -> None:
     index = data.draw(st.integers(0, 4))
     changed: Any
     if data.draw(st.booleans()):
-        name = data.draw(st.sampled_from([field.name for field in fields(Record)]))
+        name = data.draw(st.sampled_from(list(Record._fields)))
         old = getattr(records[index], name)
         changed = not old if isinstance(old, bool) else old + 7 if isinstance(old, int) else old + "x"
-        records[index] = replace(records[index], **{name: changed})
+        records[index] = records[index]._replace(**{name: changed})
     else:
         name = data.draw(st.sampled_from(["version", "checksum"]))
         rows[index] = replace(rows[index], **{name: getattr(rows[index], name) + "x"})
@@ -93,7 +93,7 @@ def test_anything_removed_or_doubled_is_found(data: st.DataObject) -> None:
     if what == "strange row":
         rows.append(Row("9999_x.sql", "0" * 64, None))
     if what == "strange record":
-        records.append(replace(records[index], seq=6))
+        records.append(records[index]._replace(seq=6))
     if what == "both" and index == 4:
         # The one thing that a chain cannot tell; the head in the evidence of an earlier run can.
         assert audit(rows, records).seq == 4
@@ -159,7 +159,7 @@ def test_a_record_of_another_kind_needs_no_row() -> None:
             (f"{HISTORY}: record 2 is missing from the ledger's history\n  expected  record 2\n  found     record 3\n"),
         ),
         (
-            lambda _, records: records.__setitem__(1, replace(records[1], previous_hash=GENESIS)),
+            lambda _, records: records.__setitem__(1, records[1]._replace(previous_hash=GENESIS)),
             (
                 f"{HISTORY}: record 2 of 0002_f.sql does not follow record 1\n"
                 "  expected  the hash of record 1\n"
@@ -167,7 +167,7 @@ def test_a_record_of_another_kind_needs_no_row() -> None:
             ),
         ),
         (
-            lambda _, records: records.__setitem__(1, replace(records[1], reason="because")),
+            lambda _, records: records.__setitem__(1, records[1]._replace(reason="because")),
             (
                 f"{HISTORY}: record 2 of 0002_f.sql was changed after it was "
                 "written\n"
@@ -192,7 +192,7 @@ def test_a_record_of_another_kind_needs_no_row() -> None:
             ),
         ),
         (
-            lambda _, records: records.__setitem__(1, replace(records[1], fits_row=False)),
+            lambda _, records: records.__setitem__(1, records[1]._replace(fits_row=False)),
             (
                 "error[ledger chain]: public.schema_migrations: the time of 0002_f.sql was changed in the ledger\n"
                 f"  record 2  {WHEN}\n"
