@@ -8,7 +8,7 @@ from hypothesis import given
 
 from scripts.migrations.files import MigrationFile
 from scripts.migrations.trace.probe import Questions
-from scripts.migrations.trace.weave import Woven, forgets_prepared, weave
+from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 from scripts.parser.statements import parse_statements
 
 ASK = Questions("asked")
@@ -57,12 +57,12 @@ def test_every_answer_finds_its_statement(parts: list[tuple[str, str, str]], eve
     assert woven.statement_of(woven.results) is None
 
 
-@given(FILES)
-def test_every_place_finds_its_way_back(parts: list[tuple[str, str, str]]) -> None:
+@given(FILES, st.sampled_from([16384, 2**32 - 1]))
+def test_every_place_finds_its_way_back(parts: list[tuple[str, str, str]], newest: int) -> None:
     """Each character of a statement, as it was sent, leads to the same character of the file."""
     file = file_of(parts)
 
-    woven = weave(file, ASK)
+    woven = weave(file, ASK, newest=newest)
 
     text = woven.text.decode()
     for statement in parse_statements(text, where="woven"):
@@ -90,6 +90,16 @@ def test_nothing_of_the_file_is_lost(parts: list[tuple[str, str, str]]) -> None:
             kept += text[start:end]
 
     assert kept == file.text
+
+
+@given(FILES, st.lists(st.integers(min_value=16383, max_value=2**32 - 1), min_size=1, max_size=3))
+def test_a_draft_serves_any_database(parts: list[tuple[str, str, str]], newest: list[int]) -> None:
+    """Woven ahead of time, a file is sent as if it were woven now, whatever was made in between."""
+    file = file_of(parts)
+    draft = Draft(file, ASK, event_triggers=False)
+
+    for oid in newest:
+        assert draft.woven(oid) == weave(file, ASK, newest=oid)
 
 
 @given(FILES)
