@@ -295,23 +295,42 @@ def test_a_report_that_fails_harms_nothing(table: ScratchDatabase, background: C
     assert told
 
 
-def test_the_observer_gives_up_before_the_server_ends_the_statement(
-    table: ScratchDatabase, background: Callable[..., Any]
-) -> None:
-    """Its own question waits for a lock that the watched session holds: it lets go, the statement is not the victim."""
-    admin, app = table.connect_admin(), table.connect(autocommit=False)
+def test_a_look_that_meets_a_lock_itself_is_taken_back(table: ScratchDatabase, background: Callable[..., Any]) -> None:
+    """The question waits for what the watched session holds: it leaves the server's queue, not only our patience."""
+    admin, app, witness = table.connect_admin(), table.connect(autocommit=False), table.connect_admin()
     app.execute("SELECT * FROM public.t")
+    queue = "SELECT count(*) FROM pg_lock_status() l WHERE NOT l.granted AND l.relation = 1259"
+
+    def queued() -> int:
+        row = witness.execute(queue, prepare=True).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    assert queued() == 0  # and the witness needs no catalog for it any more
     told: list[str] = []
     with Observer(admin) as observer, observer.watching("0001_x.sql", told.append) as watch:
         text = b"BEGIN; LOCK TABLE pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE; ALTER TABLE public.t ADD c int; COMMIT"
+        # Connected before: a new session would need the catalog as well.
+        assert observer.blockers() == ()
         call = background(lambda: execute_batch(admin, text, watch=watch))
         deadline = time.monotonic() + 10
-        while not told and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while not queued() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert queued() == 1
+        # The next looks ask again; each is taken back within a third of a second.
+        most = 0.0
+        for _ in range(3):
+            began = time.monotonic()
+            while queued() and time.monotonic() < deadline:
+                time.sleep(0.005)
+            most = max(most, time.monotonic() - began)
+            while not queued() and time.monotonic() < began + 1:
+                time.sleep(0.005)
+        assert most < 0.7
         app.rollback()
         call.join()
     assert len(told) == 1
-    assert "cannot be seen from a second connection" in told[0]
+    assert "cannot be seen from a second connection (SQLSTATE 55P03)" in told[0]
 
 
 def test_the_table_of_conflicts_is_the_servers(table: ScratchDatabase) -> None:
