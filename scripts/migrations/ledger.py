@@ -172,7 +172,7 @@ def require_ledger(conn: psycopg.Connection[Any], ledger: Ledger) -> None:
     """Make what is missing of the ledger. The caller holds the runner lock.
 
     Args:
-        conn: with a transaction open.
+        conn: with a transaction open, unless nothing is there: then it is made in one.
         ledger: as it was read.
 
     Raises:

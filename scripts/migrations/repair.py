@@ -56,6 +56,9 @@ def bring_up(
     """
     if ledger.head is not None:
         return ledger.head
+    if not ledger.is_there:
+        require_ledger(conn, ledger)  # one message, and so one transaction
+        return Head()
     entries = [
         Entry(
             "adopted",
