@@ -129,6 +129,7 @@ class DatabaseGates:
         from scripts.migrations.ledger import read_ledger
         from scripts.migrations.role import acting_as
         from scripts.run.drift import expected_catalog, require_golden
+        from scripts.run.original import Recorded, runs_as_superuser
 
         catalog = self._read_catalog()
         if self._settings.fresh_db:
@@ -136,8 +137,8 @@ class DatabaseGates:
         else:
             ledger = any(item.title == "table public.schema_migrations" for item in catalog.objects)
             with acting_as(self._conn, self._settings.migrate_role):
-                rows = read_ledger(self._conn).rows
-            wanted = expected_catalog(self._settings, self._files, rows, ledger=ledger, report=self._say)
+                recorded = Recorded(read_ledger(self._conn).rows, ledger, runs_as_superuser(self._conn))
+            wanted = expected_catalog(self._settings, self._files, recorded, report=self._say)
             expected, origin = wanted.catalog, wanted.origin
         told, notes = leave_out_newer_ledger(expected, catalog)
         checks = verify_baseline(catalog, told)

@@ -22,14 +22,13 @@ from scripts.migrations.plan import plan_migrations
 from scripts.run.original import open_read_only, read_original
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from scripts.catalog.drift import Drift
     from scripts.catalog.read import Catalog
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.ledger import LedgerRow
-    from scripts.run.original import Original
+    from scripts.run.original import Original, Recorded
     from scripts.run.voice import Voice
     from scripts.settings import Settings
 
@@ -64,9 +63,8 @@ def drift(settings: Settings, voice: Voice) -> int:
 def expected_catalog(
     settings: Settings,
     files: Sequence[MigrationFile],
-    recorded: Iterable[LedgerRow],
+    recorded: Recorded,
     *,
-    ledger: bool,
     report: Callable[[str], None],
 ) -> Expected:
     """What a database with this history ought to be.
@@ -77,8 +75,7 @@ def expected_catalog(
     Args:
         settings: the folder, and which server a copy is made on.
         files: the whole folder.
-        recorded: the ledger's rows.
-        ledger: whether the database has a ledger, even an empty one.
+        recorded: what the database records, and how its files run.
         report: told of the copy's server.
 
     Raises:
@@ -88,13 +85,15 @@ def expected_catalog(
     """
     from scripts.run.rehearsal import open_rehearsal
 
-    plan = plan_migrations(files, recorded)
+    plan = plan_migrations(files, recorded.rows)
     count = f"{len(plan.applied)} of {len(files)} files recorded"
     golden = None if plan.pending else read_golden(settings.migrations_dir)
     if golden is not None:
         return Expected(golden, f"{golden_name(settings.migrations_dir)}, {count}")
     # Its list of sums has been held against the whole folder already; the copy takes the recorded files as they are.
-    with open_rehearsal(settings, plan.applied, ledger=ledger, report=report) as copy:
+    with open_rehearsal(
+        settings, plan.applied, ledger=recorded.has_ledger, superuser=recorded.superuser, report=report
+    ) as copy:
         catalog = read_catalog(copy.conn)
     return Expected(catalog, f"a throw-away copy, {count}", copy.version)
 
@@ -120,7 +119,7 @@ def _of_existing(settings: Settings, files: Sequence[MigrationFile], voice: Voic
         open_read_only(server.dsn, settings) as conn,
     ):
         original = read_original(conn, server.dsn)
-    expected = expected_catalog(settings, files, original.rows, ledger=original.has_ledger, report=voice.say)
+    expected = expected_catalog(settings, files, original.recorded, report=voice.say)
     found = find_drift(
         expected.catalog,
         original.catalog,
@@ -152,7 +151,7 @@ def _of_fresh(settings: Settings, files: Sequence[MigrationFile], voice: Voice) 
 
 
 def _notes(original: Original, expected: Expected) -> tuple[str, ...]:
-    notes = [] if original.has_ledger else ["the database has no ledger: no file is recorded in it"]
+    notes = [] if original.recorded.has_ledger else ["the database has no ledger: no file is recorded in it"]
     if expected.version.partition(".")[0] not in ("", original.version.partition(".")[0]):
         notes.append(f"the copy is on PostgreSQL {expected.version}: another version may word a definition differently")
     return tuple(notes)

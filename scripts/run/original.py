@@ -30,13 +30,21 @@ READS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a copy must repeat: the ledger's rows, whether there is a ledger at all, whether a superuser runs files."""
+
+    rows: tuple[LedgerRow, ...] = ()
+    has_ledger: bool = False
+    superuser: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Original:
     """One moment of a database. address: without a password; version: of its server, such as 18.6."""
 
     address: str
     version: str
-    rows: tuple[LedgerRow, ...]
-    has_ledger: bool
+    recorded: Recorded
     catalog: Catalog
 
 
@@ -65,6 +73,11 @@ def open_read_only(dsn: str, settings: Settings) -> Iterator[psycopg.Connection[
             raise ReadingError.locked(address_of(dsn), waited_ms=settings.lock_timeout_ms) from None
 
 
+def runs_as_superuser(conn: psycopg.Connection[Any]) -> bool:
+    """Whether the role that the session is now is a superuser; the server reports it of its own accord."""
+    return conn.info.parameter_status("is_superuser") == "on"
+
+
 def read_original(conn: psycopg.Connection[Any], dsn: str) -> Original:
     """Ledger and catalog, of one moment.
 
@@ -83,5 +96,5 @@ def read_original(conn: psycopg.Connection[Any], dsn: str) -> Original:
         if rows == read_ledger(conn).rows:
             has_ledger = any(item.title == "table public.schema_migrations" for item in catalog.objects)
             version = f"{number // 10000}.{number % 10000}"
-            return Original(address_of(dsn), version, rows, has_ledger, catalog)
+            return Original(address_of(dsn), version, Recorded(rows, has_ledger, runs_as_superuser(conn)), catalog)
     raise ReadingError.migrating(address_of(dsn), times=READS_MAX)

@@ -7,7 +7,7 @@ Promises: nothing is run in the database itself, whatever the files hold.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scripts.catalog.sizes import read_sizes
@@ -20,7 +20,7 @@ from scripts.migrations.model import Applied
 from scripts.migrations.plan import plan_migrations
 from scripts.migrations.runnable import require_runnable
 from scripts.report.trace import Foreseen, render_trace, trace_json
-from scripts.run.original import open_read_only, read_original
+from scripts.run.original import Recorded, open_read_only, read_original
 from scripts.run.rehearsal import open_rehearsal
 
 if TYPE_CHECKING:
@@ -40,14 +40,17 @@ def plan_traced(settings: Settings, voice: Voice) -> int:
         0; a file that fails on the copy is a MigrationError, as it would be in the database.
     """
     files = read_files(settings.migrations_dir)
-    plan, ledger, sizes = _looked_at(settings, files, voice)
+    seen = _looked_at(settings, files, voice)
+    plan, sizes = seen.plan, seen.sizes
     for file in plan.pending:
         require_runnable(file)
     if not plan.pending:
         # No server is started to say so.
         _tell(Foreseen(Applied((), before=len(plan.applied), total=len(files)), "", len(plan.applied), sizes), voice)
         return int(ExitCode.PASSED)
-    with open_rehearsal(settings, plan.applied, ledger=ledger, report=voice.say) as copy:
+    with open_rehearsal(
+        settings, plan.applied, ledger=seen.recorded.has_ledger, superuser=seen.recorded.superuser, report=voice.say
+    ) as copy:
         traced = replace(copy.settings, migrate_trace=True)
         applied = migrate(copy.conn, files, traced, report=lambda line: voice.say(f"copy     {line}"))
         name = f"a throw-away copy on PostgreSQL {copy.version}"
@@ -60,19 +63,26 @@ def _tell(foreseen: Foreseen, voice: Voice) -> None:
     voice.value(trace_json(foreseen))
 
 
-def _looked_at(
-    settings: Settings, files: Sequence[MigrationFile], voice: Voice
-) -> tuple[Plan, bool, tuple[TableSize, ...]]:
-    """The plan for the database at hand, whether it has a ledger, and its sizes; for a fresh one, of nothing."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is to be known of the database: the plan for it, what it records, the sizes of its tables."""
+
+    plan: Plan
+    recorded: Recorded
+    sizes: tuple[TableSize, ...] = ()
+
+
+def _looked_at(settings: Settings, files: Sequence[MigrationFile], voice: Voice) -> _Seen:
+    """Look at the database, reading only; a fresh one holds nothing."""
     from scripts.server.open import open_server
 
     if settings.fresh_db:
         voice.say("a fresh database: FRESH_DB=0 with DATABASE_URL asks an existing one")
-        return plan_migrations(files, ()), False, ()
+        return _Seen(plan_migrations(files, ()), Recorded())
     with (
         open_server(settings, run_id=new_run_id(utc_now()), report=voice.say) as server,
         open_read_only(server.dsn, settings) as conn,
     ):
         original = read_original(conn, server.dsn)
         sizes = read_sizes(conn)
-    return plan_migrations(files, original.rows), original.has_ledger, sizes
+    return _Seen(plan_migrations(files, original.recorded.rows), original.recorded, sizes)

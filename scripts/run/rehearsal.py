@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """The copy: the owner's connection in autocommit, what was applied, and the server's version, such as 18.6."""
+    """The copy: a connection in autocommit as who the files run as, what was applied, the server's version (18.6)."""
 
     conn: psycopg.Connection[Any]
     applied: Applied
@@ -41,7 +41,12 @@ class Rehearsal:
 
 @contextmanager
 def open_rehearsal(
-    settings: Settings, recorded: Sequence[MigrationFile], *, ledger: bool, report: Callable[[str], None]
+    settings: Settings,
+    recorded: Sequence[MigrationFile],
+    *,
+    ledger: bool,
+    superuser: bool,
+    report: Callable[[str], None],
 ) -> Iterator[Rehearsal]:
     """Make the copy.
 
@@ -49,6 +54,7 @@ def open_rehearsal(
         settings: SERVER says which kind of server; DATABASE_URL is not used.
         recorded: the files that the ledger of the original records, in order.
         ledger: whether the original has a ledger, even an empty one.
+        superuser: whether the files run as one there: they may hold what nobody else may run.
         report: told which server the copy is on.
 
     Raises:
@@ -58,7 +64,7 @@ def open_rehearsal(
     own = rehearsal_settings(settings)
     with (
         open_server(own, run_id=new_run_id(utc_now()), report=lambda line: report(f"copy     {line}")) as server,
-        connect(server.dsn) as conn,
+        connect(server.admin_dsn if superuser and server.admin_dsn is not None else server.dsn) as conn,
     ):
         if own.migrate_role is not None and server.admin_dsn is not None:
             with connect(server.admin_dsn) as admin:

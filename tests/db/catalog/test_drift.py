@@ -375,8 +375,8 @@ def test_ledger_and_catalog_are_of_one_moment(
     with database.connect() as conn:
         if seen is not None:
             found = read_original(conn, database.dsn)
-            assert len(found.rows) == seen
-            assert found.has_ledger
+            assert len(found.recorded.rows) == seen
+            assert found.recorded.has_ledger
             return
         with pytest.raises(ReadingError) as caught:
             read_original(conn, database.dsn)
@@ -403,9 +403,9 @@ def test_a_tampered_file_is_not_compared(
     migrations.write("0001_a.sql", "CREATE TABLE public.t (id bigint);\n")
     settings = existing(empty_database, migrations.folder)
     with empty_database.connect() as conn:
-        rows = read_original(conn, empty_database.dsn).rows
+        recorded = read_original(conn, empty_database.dsn).recorded
     with pytest.raises(TamperedError):
-        expected_catalog(settings, migrations.files(), rows, ledger=True, report=lambda _: None)
+        expected_catalog(settings, migrations.files(), recorded, report=lambda _: None)
 
 
 def test_the_migrating_role_is_no_matter(
@@ -428,3 +428,25 @@ def test_the_migrating_role_is_no_matter(
     heard.out.clear()
     assert drift(settings, heard.voice()) == ExitCode.FAILED
     assert "~ table public.t" in heard.text.splitlines()
+
+
+def test_files_of_a_superuser_run_as_one_on_the_copy(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, existing: Existing, heard: Heard
+) -> None:
+    """An event trigger is for superusers alone: the copy is made as the database was."""
+    from dataclasses import replace
+
+    migrations.write(
+        "0001_a.sql",
+        "CREATE FUNCTION public.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';\n"
+        "CREATE EVENT TRIGGER planted ON sql_drop EXECUTE FUNCTION public.f();\n",
+    )
+    admin = replace(empty_database, dsn=empty_database.admin_dsn)
+    admin.apply(migrations.files())
+    settings = existing(admin, migrations.folder)
+    assert drift(settings, heard.voice()) == ExitCode.PASSED, heard.text
+    with admin.connect() as conn:
+        conn.execute("ALTER EVENT TRIGGER planted DISABLE")
+    heard.out.clear()
+    assert drift(settings, heard.voice()) == ExitCode.FAILED
+    assert "~ event trigger planted" in heard.text.splitlines()
