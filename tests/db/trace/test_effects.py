@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from make_zoo import Zoo
+from make_zoo import Zoo
 
 HOT = ("app.hot",)
 
@@ -198,3 +194,20 @@ def test_foreign_key_checked_by_index(zoo: Zoo) -> None:
     )
 
     assert (trace.effect, trace.scanned) == ("scan", ("app.child", "app.hot"))
+
+
+def test_without_counters_the_messages_remain(zoo: Zoo) -> None:
+    """A server that counts no scans still tells of them."""
+    import psycopg
+
+    from scripts.migrations.trace.tracer import Tracer
+
+    with psycopg.connect(zoo.admin_dsn, autocommit=True) as conn:
+        conn.execute("SET track_counts = off")
+        tracer = Tracer(conn)
+        scan = Zoo(conn, tracer, zoo.admin_dsn).last("ALTER TABLE app.hot ALTER n SET NOT NULL")
+        rewrite = Zoo(conn, tracer, zoo.admin_dsn).last("ALTER TABLE app.hot ALTER sure TYPE bigint")
+        tracer.close()
+
+    assert (scan.effect, scan.scanned) == ("scan", HOT)
+    assert (rewrite.effect, rewrite.rewritten) == ("rewrite", HOT)
