@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PROPERTY = "killed"
 # In the order in which they are printed.
 WORDS = {
-    "points": "exchanges x before, sent, after",
+    "points": "points before, in and after an exchange",
     "moments": "random moments",
     "twice": "of them killed again in the next run",
     "waiting": "with the next run waiting",

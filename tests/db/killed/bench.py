@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 class Undisturbed:
     """What a run that nobody disturbs does: how many exchanges, how long, and what it leaves.
 
+    unsent: the exchanges whose message is sent only while the answer is asked for; the other ones are under way before.
     first_applied: after how many exchanges its first file is recorded.
     """
 
     exchanges: int
+    unsent: tuple[int, ...]
     first_applied: int
     seconds: float
     state: State = field(repr=False)
@@ -71,7 +73,9 @@ class Bench:
         first = next(item["exchange"] for item in run.events if item.get("text", "").startswith("applied "))
         problems = problems_of(state, state, self.files[folder])
         assert not problems, "\n".join(("an undisturbed run is not as it should be:", *problems))
-        self._undisturbed[folder] = Undisturbed(done["exchanges"], first, ended["seconds"], state)
+        self._undisturbed[folder] = Undisturbed(
+            done["exchanges"], tuple(done["unsent"]), first, ended["seconds"], state
+        )
 
     def undisturbed(self, folder: str) -> Undisturbed:
         """What was measured."""

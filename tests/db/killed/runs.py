@@ -62,10 +62,10 @@ class Run:
     @property
     def applied(self) -> list[str]:
         """What a run that ended well says it applied."""
-        done = self.first("done")
-        assert done is not None, f"the run did not end well: {self.story}"
-        applied: list[str] = done["applied"]
-        return applied
+        applied = self.first("applied")
+        assert applied is not None, f"the run did not end well:\n{self.story}"
+        files: list[str] = applied["files"]
+        return files
 
     @property
     def story(self) -> str:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 MOMENTS = 200
 SHARES = 8
 # Of the moments; the other ones fall into the project's own files.
-EVERY_KIND_SHARE = 0.5
+EVERY_KIND_SHARE = 0.6
 # Of the killed runs, whose next run is killed as well; or whose next run has been waiting for it.
-TWICE_SHARE = 0.35
+TWICE_SHARE = 0.5
 WAITING_SHARE = 0.25
 # Of the runs that do not trace; and of those whose server ends a statement soon after its client is gone.
 UNTRACED_SHARE = 0.3
@@ -45,7 +45,7 @@ def test_killed_at_random_moments(bench: Bench, tally: Callable[[str, int], None
                 bench.require_recovered(folder, database, f"{what}, with the next run waiting", killed, waiting)
                 continue
             if drawn.random() < TWICE_SHARE:
-                second = attempt.run(0.6).wait()
+                second = attempt.run(0.4).wait()
                 what += f", and again in the next run:\n{second.story}"
                 assert second.killed or second.first("done"), f"{what}\nafter the killed run:\n{killed.story}"
                 counts["twice"] += second.killed

@@ -127,7 +127,7 @@ def test_the_line_is_printed_green_and_red() -> None:
         Report("teardown", [(PROPERTY, ["points", 30])], passed=True),
         Report("call", [(PROPERTY, ["points", 12]), (PROPERTY, ["mid", 1]), ("other", 1)], passed=True),
     ]
-    assert summarised(green) == "killed: 42 exchanges x before, sent, after, 1 mid-build; every recovery green"
+    assert summarised(green) == "killed: 42 points before, in and after an exchange, 1 mid-build; every recovery green"
     red = Report("call", [], passed=False)
     assert summarised([*green, red]).endswith("; 1 test red")
     assert summarised([red]) == "killed: nothing; 1 test red"

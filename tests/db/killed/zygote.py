@@ -5,8 +5,9 @@ not inherit a test runner's threads and pipes; psycopg and the parsed files are 
 Orders and events are one JSON object a line. An order: {"do": "run", "id", "folder", "dsn", "settings", "kill"},
 {"do": "kill", "id"}, or {"do": "warm", "id", "folder", "dsn"}: migrate in this process, so that no child has to load
 what the engine loads late. `kill` is null, {"at": n, "when": "before" | "sent" | "after"} for the n-th exchange with
-the server (from 1, on the engine's own connection), or {"after_s": seconds}. Events: began, told, done, error, crash,
-dying from a child; ended {"signal" or 0, "seconds"} from here. An event is one write, never mixed with another's.
+the server (from 1, on the engine's own connection), or {"after_s": seconds}. Events: began, told, applied, done, error,
+crash, dying from a child; ended {"signal" or 0, "seconds"} from here. An event is one write, never mixed with others.
+`unsent` of done: the exchanges of which nothing had been sent when the answer was asked for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import psycopg  # noqa: E402 - the path comes first
+from psycopg.pq import TransactionStatus  # noqa: E402
 
 import scripts.migrations  # noqa: E402
 from scripts.errors.base import ProjectError  # noqa: E402
@@ -66,6 +68,7 @@ class Exchanges:
         self.at = kill.get("at", 0) if kill else 0
         self.when = kill.get("when", "") if kill else ""
         self.count = 0
+        self.unsent: list[int] = []
 
     def install(self) -> None:
         """Every exchange of every connection passes through `Connection.wait`."""
@@ -76,6 +79,8 @@ class Exchanges:
             if conn is not exchanges.conn:
                 return original(conn, gen, *args, **kwargs)
             exchanges.count += 1
+            if conn.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                exchanges.unsent.append(exchanges.count)
             if exchanges.count != exchanges.at:
                 return original(conn, gen, *args, **kwargs)
             if exchanges.when == "before":
@@ -129,7 +134,8 @@ def run_child(order: dict[str, Any], files: Any) -> None:
         except ProjectError as error:
             say(number, "error", kind=type(error).__name__, exit_code=int(error.exit_code), text=str(error))
         else:
-            say(number, "done", applied=[file.name for file in applied.files], exchanges=exchanges.count)
+            say(number, "applied", files=[file.name for file in applied.files])
+            say(number, "done", exchanges=exchanges.count, unsent=exchanges.unsent)
     except psycopg.OperationalError as exc:
         # Before the engine was called: the connection itself was refused.
         kind = "crash" if "conn" in locals() else "unconnected"
