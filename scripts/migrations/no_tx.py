@@ -21,6 +21,7 @@ from scripts.migrations.indexes import all_proved, look, qualified, quoted, unpr
 from scripts.migrations.journal import JournalEntry, done_sql, started_sql
 from scripts.migrations.model import AppliedFile
 from scripts.migrations.repeat import repeat
+from scripts.migrations.runnable import statement_words
 from scripts.migrations.trace.model import FileTrace, StatementTrace
 from scripts.migrations.transactional import (
     ENDED_WAITING,
@@ -173,7 +174,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
                 before = done_sql(conn, file.name, statement.index) + b";\n"
             statement = None
             _require_indexes(work)
-            trace = None if run.tracer is None else FileTrace(tuple(work.traces))
+            trace = None if run.tracer is None else FileTrace(_every_statement(work))
             # One message is one transaction: the last statement is done, the file is applied, and it is recorded.
             done = b"" if before.startswith(run.session.building) else before
             finish = finish_sql(run, entry_of(run, file, trace))
@@ -280,6 +281,17 @@ def _require_indexes(work: Work) -> None:
     for number, found in unproved_indexes(work.conn, list(declared)):
         (_, name), statement = list(declared.items())[number]
         raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
+
+
+def _every_statement(work: Work) -> tuple[StatementTrace, ...]:
+    """What was traced, and a word on each statement that was never sent."""
+    sent = {trace.index for trace in work.traces}
+    unsent = (
+        StatementTrace(statement.index, statement.line, statement_words(statement), None, effect="none")
+        for statement in work.file.statements
+        if statement.index not in sent
+    )
+    return tuple(sorted([*work.traces, *unsent], key=lambda trace: trace.index))
 
 
 class _RunnersOwnError(Exception):

@@ -34,6 +34,7 @@ _EFFECTS: Final = {
     "scan": "scans",
     "data": "changes rows",
     "catalog": "catalog only",
+    "none": "was found done, and not sent",
 }
 _SOURCES: Final = {"measured": "", "sampled": "sampled", "documented": "documented, not seen"}
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB")
@@ -157,8 +158,8 @@ def _phase(phase: PhaseSeen) -> str:
 
 def _held(lock: HeldLock, trace: FileTrace, sizes: Mapping[str, TableSize]) -> str:
     line = next((item.line for item in trace.statements if item.index == lock.taken_by), 0)
-    later = f"{lock.statements} more statement{'' if lock.statements == 1 else 's'}"
-    long = f"ACCESS EXCLUSIVE for {lock.exclusive_held_us / 1000:.1f} ms: from line {line} on, while {later} ran"
+    later = f", while {lock.statements} more statement{'' if lock.statements == 1 else 's'} ran" if lock.statements else ""
+    long = f"ACCESS EXCLUSIVE for {lock.exclusive_held_us / 1000:.1f} ms: from line {line} on{later}"
     told = [f"{'held':<8}", escape(lock.relation), long, render_size(sizes.get(lock.relation))]
     return _GAP.join(part for part in told if part)
 

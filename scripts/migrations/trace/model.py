@@ -43,8 +43,9 @@ _WORDS = dict(
 _STRENGTH = {mode: strength for strength, mode in enumerate(LOCK_MODES)}
 
 # What a statement did to relations that existed before its file began, the costliest alone: wrote a table anew;
-# emptied it; built an index; read it from end to end; changed or read rows as rows; touched the catalog only.
-Effect: TypeAlias = Literal["rewrite", "truncate", "index", "scan", "data", "catalog"]
+# emptied it; built an index; read it from end to end; changed or read rows as rows; touched the catalog only; or was
+# never sent, because its work was found done.
+Effect: TypeAlias = Literal["rewrite", "truncate", "index", "scan", "data", "catalog", "none"]
 # measured: the session's own locks, asked for in its own transaction. sampled: seen from a second session, now and
 # then. documented: not seen at all; what PostgreSQL's manual and source say the statement takes.
 Source: TypeAlias = Literal["measured", "sampled", "documented"]

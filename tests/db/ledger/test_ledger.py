@@ -353,3 +353,17 @@ def test_a_file_that_drops_prepared_statements(three: ScratchDatabase, migration
     migrations.write("0006_d.sql", "CREATE TABLE public.t6 (a int);")
     three.apply(migrations.files())
     assert [r.version for r in ledger_of(three).records][3:] == ["0004_d.sql", "0005_d.sql", "0006_d.sql"]
+
+
+def test_a_statement_found_done_is_in_the_trace_as_that(three: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """An adopted index was never sent: its line in the trace says so, and has no time."""
+    change(three, "CREATE INDEX i1 ON public.t1 (a)")
+    migrations.write(
+        "0004_i.sql",
+        "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY i1 ON public.t1 (a);\n"
+        "CREATE INDEX CONCURRENTLY i2 ON public.t2 (a);",
+    )
+    (done,) = three.apply(migrations.files()).files
+    assert done.trace is not None
+    told = [(trace.index, trace.kind, trace.effect, trace.duration_us is None) for trace in done.trace.statements]
+    assert told == [(0, "CREATE INDEX", "none", True), (1, "CREATE INDEX", "index", False)]
