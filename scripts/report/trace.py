@@ -158,7 +158,8 @@ def _phase(phase: PhaseSeen) -> str:
 
 def _held(lock: HeldLock, trace: FileTrace, sizes: Mapping[str, TableSize]) -> str:
     line = next((item.line for item in trace.statements if item.index == lock.taken_by), 0)
-    later = f", while {lock.statements} more statement{'' if lock.statements == 1 else 's'} ran" if lock.statements else ""
+    more = f"{lock.statements} more statement{'' if lock.statements == 1 else 's'}"
+    later = f", while {more} ran" if lock.statements else ""
     long = f"ACCESS EXCLUSIVE for {lock.exclusive_held_us / 1000:.1f} ms: from line {line} on{later}"
     told = [f"{'held':<8}", escape(lock.relation), long, render_size(sizes.get(lock.relation))]
     return _GAP.join(part for part in told if part)
