@@ -1,6 +1,7 @@
 """What every test shares: the fixtures' index, reproducible property tests, and golden files.
 
-Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), `fix_database` (databases on it).
+Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), `fix_database` (databases on it);
+`fix_killed` prints what was killed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
-pytest_plugins = [name for name in ("fix_server", "fix_database") if (HERE / f"{name}.py").exists()]
+pytest_plugins = [name for name in ("fix_server", "fix_database", "fix_killed") if (HERE / f"{name}.py").exists()]
 
 # The same examples in every run: a red run is red again when it is repeated. No deadline: the machines are shared.
 settings.register_profile(

@@ -245,10 +245,12 @@ class InvalidIndexError(MigrationError):
     @classmethod
     def left(cls, indexes: Sequence[str]) -> InvalidIndexError:
         """Invalid indexes in the database at the end. `indexes`: as `schema.index on schema.table`."""
+        toast = "; one in pg_toast as a superuser, without building it again"
         return cls(
             "one index is not valid" if len(indexes) == 1 else f"{len(indexes)} indexes are not valid",
             facts=[("found", "\n".join(indexes))],
-            help="each costs every write and serves no read: DROP INDEX CONCURRENTLY, then build it again",
+            help="each costs every write and serves no read: DROP INDEX CONCURRENTLY, then build it again"
+            + (toast if any(index.startswith("pg_toast.") for index in indexes) else ""),
         )
 
 

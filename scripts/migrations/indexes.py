@@ -67,16 +67,19 @@ SELECT pg_catalog.format('%I.%I on %I.%I', n.nspname, c.relname, tn.nspname, t.r
   JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
  WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
    AND c.relkind = 'i'  -- a partitioned index made ON ONLY is meant to be invalid until its parts are attached
-   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast_)?temp_'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
  ORDER BY 1"""
 _LEFTOVERS = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$'
-   AND n.nspname !~ '^pg_' AND i.indrelid = coalesce(
+   AND n.nspname !~ '^pg_(toast_)?temp_'
+   -- REINDEX TABLE rebuilds the index of the table's TOAST data as well
+   AND coalesce((SELECT o.oid FROM pg_catalog.pg_class o WHERE o.reltoastrelid = i.indrelid), i.indrelid) = coalesce(
        (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
-       pg_catalog.to_regclass(%(name)s), i.indrelid)
+       pg_catalog.to_regclass(%(name)s),
+       (SELECT o.oid FROM pg_catalog.pg_class o WHERE o.reltoastrelid = i.indrelid), i.indrelid)
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.relid = i.indrelid)"""
 _ANY_INVALID = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"""

@@ -221,6 +221,8 @@ def _is_done(work: Work, statement: Statement) -> bool:
     entry = work.journal.get(statement.index)
     if entry is None or not entry.done:
         return False
+    if statement.kind == "VariableSetStmt":
+        return False  # it was done to a session that is gone
     if statement.kind == "IndexStmt" and not _is_dropped_later(work, statement):
         # The journal is no proof: an index may have been dropped, or damaged, since.
         build_index(work, statement)

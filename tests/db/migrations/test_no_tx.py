@@ -277,6 +277,32 @@ def test_leftovers_of_an_interrupted_reindex_are_dropped(
     assert state(with_table, "keep_ccnew") is None
 
 
+def test_leftovers_in_toast_are_told_to_whoever_may_drop_them(
+    with_table: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """REINDEX TABLE rebuilds TOAST's index, too; its rest is a superuser's to drop, and no run is green until it is."""
+    writer = with_table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
+    with with_table.connect() as conn:
+        conn.execute("SET lock_timeout = 50")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            conn.execute("REINDEX TABLE CONCURRENTLY public.t")
+    writer.commit()
+    left = with_table.value("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")
+    assert left.startswith("pg_toast.pg_toast_")
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nREINDEX TABLE CONCURRENTLY public.t;")
+    with pytest.raises(InvalidIndexError) as caught:
+        with_table.apply(migrations.files())
+    assert left in str(caught.value)
+    assert "one in pg_toast as a superuser, without building it again" in str(caught.value)
+    assert with_table.recorded() == ["0001_t.sql", "0002_i.sql"]
+    with pytest.raises(InvalidIndexError):
+        with_table.apply(migrations.files())
+    with with_table.connect_admin() as conn:
+        conn.execute(f"DROP INDEX CONCURRENTLY {left}".encode())
+    assert with_table.apply(migrations.files()).files == ()
+
+
 def test_an_enum_value_and_a_partition(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
     """ADD VALUE and DETACH CONCURRENTLY whose work is already done are recognised by the catalog."""
     migrations.write(
