@@ -19,6 +19,8 @@ from scripts.migrations.indexes import (
     drop_concurrently,
     duplicates_query,
     find_index,
+    is_free,
+    look,
     wanted_shape,
 )
 
@@ -38,15 +40,18 @@ def build_index(work: Work, statement: Statement) -> None:
         psycopg.Error: the server refused the build.
     """
     node = statement.node
-    seen = work.look(statement)
+    if is_free(work.conn, node):
+        _build(work, statement)
+        return
+    seen = look(work.conn, node)
     if seen is None:
-        _build(work, statement, None)  # the server says best what is missing
+        _build(work, statement)  # the server says best what is missing
         return
     table, taken = seen
     found = _settled(work, statement, table) if taken else None
     name = f"{table.schema}.{node.idxname}"
     if found is None:
-        _build(work, statement, table)
+        _build(work, statement)
         return
     shape, wanted = wanted_shape(work.conn, node, table, lock_timeout_ms=work.settings.lock_timeout_ms)
     if not found.is_index:
@@ -62,7 +67,7 @@ def build_index(work: Work, statement: Statement) -> None:
         return
     work.note(f"{name} was left invalid by an interrupted build: dropped and built again")
     drop_concurrently(work, table.schema, node.idxname)
-    _build(work, statement, table)
+    _build(work, statement)
 
 
 def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
@@ -87,14 +92,16 @@ def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
         time.sleep(_POLL_S)
 
 
-def _build(work: Work, statement: Statement, table: Table | None) -> None:
+def _build(work: Work, statement: Statement) -> None:
     from psycopg import errors
 
     try:
         work.send_traced(statement, _without_if_not_exists(statement))
     except errors.UniqueViolation as exc:
-        found = None if table is None else find_index(work.conn, table.schema, statement.node.idxname)
-        if table is None or found is None or not found.is_index or found.valid:
+        seen = look(work.conn, statement.node)
+        table = Table("", "") if seen is None else seen[0]
+        found = find_index(work.conn, table.schema, statement.node.idxname)
+        if found is None or not found.is_index or found.valid:
             raise
         error = _duplicates(work, statement, table, found)
         # From None: the driver's error quotes a row, and a cause is printed with its effect.

@@ -31,15 +31,11 @@ SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::te
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
   LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
  WHERE c.relname = %s AND n.nspname = %s"""
-# The look before a file's builds: cheap, because most often there is nothing of those names.
 _LOOK = """
 SELECT n.nspname::text, c.relname::text,
-       pg_catalog.to_regclass(pg_catalog.format('%%I.%%I', n.nspname, wanted.index)) IS NOT NULL
-  FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
-       AS wanted (relation, index, number)
-  LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(wanted.relation)
-  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- ORDER BY wanted.number"""
+       EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = %s AND x.relnamespace = c.relnamespace)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = pg_catalog.to_regclass(%s)"""
 # Asked after every file; what is not proved so is looked at more closely.
 _PROVED = """
 SELECT pg_catalog.count(*) FROM pg_catalog.pg_index i
@@ -142,17 +138,22 @@ def qualified(relation: Any) -> str:
     return ".".join(quoted(part) for part in (relation.schemaname, relation.relname) if part)
 
 
-def look(conn: psycopg.Connection[Any], nodes: Sequence[Any]) -> list[tuple[Table, bool] | None]:
-    """For each CREATE INDEX: the table it means in this session, and whether its schema has anything of its name.
+def is_free(conn: psycopg.Connection[Any], node: Any) -> bool:
+    """Whether surely nothing has the name of a CREATE INDEX; False when that takes a closer look."""
+    schema = node.relation.schemaname
+    if not schema:
+        return False
+    row = _one(conn, "SELECT pg_catalog.to_regclass(%s) IS NULL", (f"{quoted(schema)}.{quoted(node.idxname)}",))
+    return row is not None and bool(row[0])
 
-    None where there is no such table.
+
+def look(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, bool] | None:
+    """The table that a CREATE INDEX means in this session, and whether its schema has anything of the index's name.
+
+    None when there is no such table.
     """
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        values = ([qualified(node.relation) for node in nodes], [node.idxname for node in nodes])
-        rows = cursor.execute(_LOOK.encode(), values, prepare=False).fetchall()
-    return [None if schema is None else (Table(schema, name), taken) for schema, name, taken in rows]
+    row = _one(conn, _LOOK, (node.idxname, qualified(node.relation)))
+    return None if row is None else (Table(row[0], row[1]), row[2])
 
 
 def all_proved(conn: psycopg.Connection[Any], names: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from scripts.errors.migration import InvalidIndexError, RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.indexes import all_proved, look, qualified, quoted, unproved_indexes
+from scripts.migrations.indexes import all_proved, qualified, quoted, unproved_indexes
 from scripts.migrations.journal import JournalEntry, done_sql, started_sql
 from scripts.migrations.model import AppliedFile
 from scripts.migrations.repeat import repeat
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.indexes import Table
     from scripts.migrations.model import Applied, Run
     from scripts.migrations.observer import Watching
     from scripts.parser.statements import Statement
@@ -52,7 +51,7 @@ class Work:
     """One no_tx file under way.
 
     journal: what an earlier run noted of its statements. notes: what was found instead of done.
-    watching: the one who looks on while a statement runs. tables: of each CREATE INDEX that was looked up.
+    watching: the one who looks on while a statement runs.
     """
 
     run: Run
@@ -62,8 +61,6 @@ class Work:
     notes: list[str] = field(default_factory=list)
     traces: list[StatementTrace] = field(default_factory=list)
     attempts: int = 1
-    tables: dict[int, Table] = field(default_factory=dict)
-    _looks: dict[int, tuple[Table, bool] | None] = field(default_factory=dict)
 
     @property
     def conn(self) -> psycopg.Connection[Any]:
@@ -92,27 +89,6 @@ class Work:
     def any_begun(self, statement: Statement) -> bool:
         """Whether an earlier run has sent a statement at this place, maybe in other words."""
         return statement.index in self.journal
-
-    def look(self, statement: Statement) -> tuple[Table, bool] | None:
-        """The table of a CREATE INDEX, and whether its schema has anything of the index's name.
-
-        The first look is one for all the file's builds; nothing of the file has run by then.
-        """
-        found = (
-            self._looks.pop(statement.index) if statement.index in self._looks else look(self.conn, [statement.node])[0]
-        )
-        if found is not None:
-            self.tables[statement.index] = found[0]
-        return found
-
-    def look_ahead(self) -> None:
-        """Look once for all builds, where no statement of the file can change what another one will find."""
-        builds = [statement for statement in self.file.statements if statement.kind == "IndexStmt"]
-        names = {statement.node.idxname for statement in builds}
-        if not self.journal and len(names) == len(builds) == len(self.file.statements):
-            self._looks = dict(
-                zip((build.index for build in builds), look(self.conn, [b.node for b in builds]), strict=True)
-            )
 
     def send(self, text: str) -> None:
         """Run one statement of the runner's own, watched; its errors are the driver's."""
@@ -164,7 +140,6 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
             if work.journal:
                 _exchange(conn, before)
                 before = b""
-            work.look_ahead()
             for statement in file.statements:
                 if _is_done(work, statement):
                     continue
@@ -274,11 +249,9 @@ def _require_indexes(work: Work) -> None:
             declared = {key: value for key, value in declared.items() if key[1] != name}
     if not declared:
         return
-    tables = work.tables
-    names = [
-        f"{quoted(tables[s.index].schema)}.{quoted(s.node.idxname)}" for s in declared.values() if s.index in tables
-    ]
-    if len(names) == len(declared) and all_proved(work.conn, names):
+    named = [s.node for s in declared.values() if s.node.relation.schemaname]
+    names = [f"{quoted(node.relation.schemaname)}.{quoted(node.idxname)}" for node in named]
+    if len(named) == len(declared) and all_proved(work.conn, names):
         return
     for number, found in unproved_indexes(work.conn, list(declared)):
         (_, name), statement = list(declared.items())[number]
