@@ -109,6 +109,16 @@ class LedgerChainError(HistoryError):
         )
 
     @classmethod
+    def not_kept(cls, version: str) -> LedgerChainError:
+        """A rule or a trigger on the ledger: what was written is not what is there."""
+        return cls(
+            f"the row of {version} was not kept as it was written",
+            where="public.schema_migrations",
+            facts=[("expected", "a table without rules and triggers"), ("found", "a row that is changed, or none")],
+            help="nothing of this file is recorded; find out who put a rule or a trigger on the ledger, and drop it",
+        )
+
+    @classmethod
     def changed_trace(cls, seq: int, version: str) -> LedgerChainError:
         """The stored trace is not the one whose digest the record holds."""
         return cls(
@@ -210,11 +220,15 @@ class HalfAppliedError(HistoryError):
     kind = "half applied"
 
     @classmethod
-    def edited(cls, *, where: str, done: int, found: str) -> HalfAppliedError:
-        """Statement number `done`, from 1, ran in other words, or the file has it no more."""
+    def edited(cls, *, where: str, statement: int, done: bool, found: str) -> HalfAppliedError:
+        """Statement number `statement`, from 1, ran or was cut short in other words, or the file has it no more."""
         return cls(
-            f"the file was changed after its statement {done} had run",
+            f"the file was changed after its statement {statement} had {'run' if done else 'been begun'}",
             where=where,
-            facts=[("journal", f"statement {done} is done, in other words"), ("on disk", found)],
-            help="restore the statements that are done and run again, or give the run up with `invoke ledger.abandon`",
+            facts=[
+                ("journal", f"statement {statement} {'is done' if done else 'was cut short'}, in other words"),
+                ("on disk", found),
+            ],
+            help="restore that statement and run again; or give the run up with `invoke ledger.abandon`, and see by "
+            "hand to what it left",
         )

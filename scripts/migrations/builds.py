@@ -25,7 +25,7 @@ from scripts.migrations.indexes import (
 )
 
 if TYPE_CHECKING:
-    from scripts.migrations.no_tx import Work
+    from scripts.migrations.work import Work
     from scripts.parser.statements import Statement
 
 _POLL_S = 0.1
@@ -53,21 +53,40 @@ def build_index(work: Work, statement: Statement) -> None:
     if found is None:
         _build(work, statement)
         return
-    shape, wanted = wanted_shape(work.conn, node, table, lock_timeout_ms=work.settings.lock_timeout_ms)
+    if found.is_index and not found.valid and found.table == table and work.was_begun(statement):
+        _rebuild(work, statement, table)  # the rest of our own words: there is nothing to compare
+        return
+    shape, wanted = _wanted(work, statement, table)
     if not found.is_index:
         kind = RELKINDS.get(found.relkind, "a relation of another kind")
         raise IndexConflictError.other_relation(name, where=work.where(statement), wanted=wanted, found=kind)
-    if found.table != table or (found.shape != shape and (found.valid or not work.any_begun(statement))):
-        # An unfinished index of another definition is ours only when the journal says that we began one here.
+    if found.table != table or found.shape != shape:
         raise IndexConflictError.other_definition(
             name, where=work.where(statement), wanted=wanted, found=found.definition
         )
     if found.valid and found.ready:
         work.note(f"{name} is already there, valid and of this definition: adopted")
         return
-    work.note(f"{name} was left invalid by an interrupted build: dropped and built again")
-    drop_concurrently(work, table.schema, node.idxname)
+    _rebuild(work, statement, table)
+
+
+def _rebuild(work: Work, statement: Statement, table: Table) -> None:
+    index = statement.node.idxname
+    work.note(f"{table.schema}.{index} was left invalid by an interrupted build: dropped and built again")
+    drop_concurrently(work, table.schema, index)
     _build(work, statement)
+
+
+def _wanted(work: Work, statement: Statement, table: Table) -> tuple[str, str]:
+    """What the statement would build; its own text when no twin can show it (an index on the whole row)."""
+    import psycopg
+
+    try:
+        return wanted_shape(work.conn, statement.node, table, lock_timeout_ms=work.settings.lock_timeout_ms)
+    except psycopg.Error:
+        if work.conn.closed or work.conn.broken:
+            raise
+        return "", f"{statement.text} (it cannot be compared: no twin of it can be built)"
 
 
 def _settled(work: Work, statement: Statement, table: Table) -> Found | None:

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.no_tx import Work
+    from scripts.migrations.work import Work
 
 _FIND = """
 SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, tn.nspname::text,
        i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
-       (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index p
-         WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid() LIMIT 1)
+       (SELECT l.pid FROM pg_catalog.pg_locks l
+         WHERE NOT i.indisvalid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
+           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+           AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid() ORDER BY l.pid LIMIT 1),
+       (SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k
+         WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x') LIMIT 1)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
@@ -64,19 +68,27 @@ SELECT pg_catalog.format('%I.%I on %I.%I', n.nspname, c.relname, tn.nspname, t.r
  WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
    AND c.relkind = 'i'  -- a partitioned index made ON ONLY is meant to be invalid until its parts are attached
    AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast_)?temp_'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
+                      AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())
  ORDER BY 1"""
 _LEFTOVERS = """
-SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_index i
+WITH named AS (
+    SELECT coalesce(
+        (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
+        pg_catalog.to_regclass(%(name)s)) AS oid)
+SELECT n.nspname::text, c.relname::text FROM named, pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  -- REINDEX TABLE rebuilds the index of the table's TOAST data as well
+  LEFT JOIN pg_catalog.pg_class o ON o.reltoastrelid = i.indrelid
  WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$'
    AND n.nspname !~ '^pg_(toast_)?temp_'
-   -- REINDEX TABLE rebuilds the index of the table's TOAST data as well
-   AND coalesce((SELECT o.oid FROM pg_catalog.pg_class o WHERE o.reltoastrelid = i.indrelid), i.indrelid) = coalesce(
-       (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
-       pg_catalog.to_regclass(%(name)s),
-       (SELECT o.oid FROM pg_catalog.pg_class o WHERE o.reltoastrelid = i.indrelid), i.indrelid)
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.relid = i.indrelid)"""
+   AND (named.oid IS NULL OR coalesce(o.oid, i.indrelid) = named.oid
+        -- and, of a partitioned table, those of its partitions
+        OR coalesce(o.oid, i.indrelid) IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(named.oid) t))
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
+                      AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())"""
 _ANY_INVALID = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"""
 RELKINDS = {
@@ -109,7 +121,8 @@ class Found:
     """What has the name of an index.
 
     relkind: i or I for an index. `table` and `definition` are empty for anything else.
-    builder: pid of another session that is building it; None when nobody is.
+    builder: pid of another session that holds the lock of whoever builds an index concurrently; None when nobody does.
+        The server's progress view hides the builds of other roles, the lock table nothing.
     shape: the definition from USING on, with UNIQUE before it: what remains when the names are left out.
     """
 
@@ -186,7 +199,7 @@ def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found |
     row = _one(conn, _FIND, (name, schema))
     if row is None:
         return None
-    oid, relkind, valid, ready, index_schema, table, table_schema, unique, definition, builder = row
+    oid, relkind, valid, ready, index_schema, table, table_schema, unique, definition, builder, constraint = row
     if definition is None:
         return Found(
             oid, relkind, valid=False, ready=False, table=Table(index_schema, ""), definition="", shape="", builder=None
@@ -197,6 +210,9 @@ def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found |
     prefix = f" ON {_as_server_quotes(conn, place)} USING "
     if prefix in definition:
         shape = ("UNIQUE " if unique else "") + definition.partition(prefix)[2]
+    if constraint is not None:
+        # The index of a constraint is another thing: dropped with it, perhaps deferrable, perhaps an exclusion.
+        definition, shape = f"{definition} -- of a constraint: {constraint}", f"{shape} {constraint}"
     return Found(oid, relkind, valid, ready, place, definition, shape, builder)
 
 

@@ -87,14 +87,29 @@ def started_sql(conn: psycopg.Connection[Any], version: str, statement: int, dig
     )
 
 
-def done_sql(conn: psycopg.Connection[Any], version: str, statement: int) -> bytes:
-    """SQL that notes that a statement has ended."""
+def done_sql(conn: psycopg.Connection[Any], version: str, statement: int, digest: str) -> bytes:
+    """SQL that notes that a statement has ended, or that its work was found done."""
     from psycopg import sql
 
     return (
         sql.SQL(
-            "UPDATE public.schema_migrations_journal SET state = 'done', done_at = pg_catalog.clock_timestamp()"
-            " WHERE version = {} AND statement = {}"
+            "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at, done_at)"
+            " VALUES ({}, {}, {}, 'done', pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
+            " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'done',"
+            " done_at = excluded.done_at"
+        )
+        .format(sql.Literal(version), sql.Literal(statement), sql.Literal(digest))
+        .as_bytes(conn)
+    )
+
+
+def forget_sql(conn: psycopg.Connection[Any], version: str, statement: int) -> bytes:
+    """SQL that takes back that a statement was begun: the server refused it, and it has left nothing."""
+    from psycopg import sql
+
+    return (
+        sql.SQL(
+            "DELETE FROM public.schema_migrations_journal WHERE version = {} AND statement = {} AND state = 'started'"
         )
         .format(sql.Literal(version), sql.Literal(statement))
         .as_bytes(conn)

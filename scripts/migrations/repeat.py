@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import EnumConflictError
 from scripts.migrations.builds import build_index
-from scripts.migrations.indexes import drop_concurrently, qualified, quoted, reindex_leftovers
+from scripts.migrations.indexes import drop_concurrently, find_index, look, qualified, quoted, reindex_leftovers
 from scripts.parser.statements import option_flag
 
 if TYPE_CHECKING:
-    from scripts.migrations.no_tx import Work
+    from scripts.migrations.work import Work
     from scripts.parser.statements import Statement
 
 _LABELS = """
@@ -45,10 +45,41 @@ def repeat(work: Work, statement: Statement) -> None:
         work.send_traced(statement)
 
 
+def is_still_done(work: Work, statement: Statement) -> bool:
+    """Whether the catalog still shows what a statement did; True for what leaves nothing to be seen."""
+    node, kind = statement.node, statement.kind
+    if kind == "DropStmt":
+        return not _exists(work, _dropped(node))
+    if kind == "AlterEnumStmt":
+        return node.new_val in _labels(work, _enum(node))
+    if kind == "AlterTableStmt":
+        return _is_pending(work, *_parted(node)) is None
+    return True
+
+
+def clean_up(work: Work, statement: Statement) -> bool:
+    """Take away what a refused statement has left; whether nothing is left."""
+    node, kind = statement.node, statement.kind
+    if kind == "IndexStmt":
+        seen = look(work.conn, node)
+        found = find_index(work.conn, seen[0].schema, node.idxname) if seen is not None and seen[1] else None
+        if seen is None or found is None or found.valid or found.table != seen[0]:
+            return True
+        if found.builder is not None:
+            return False
+        drop_concurrently(work, seen[0].schema, node.idxname)
+        return True
+    if kind == "ReindexStmt":
+        _drop_leftovers(work, statement)
+        return True
+    if kind == "AlterTableStmt":
+        return not _is_pending(work, *_parted(node))
+    return kind != "DropStmt" or not _exists(work, _dropped(node)) or _is_valid(work, _dropped(node))
+
+
 def _drop_index(work: Work, statement: Statement) -> None:
     """Gone after it was begun: an earlier run dropped it. Gone without: the server says so, IF EXISTS or not."""
-    parts = [part.string.sval for part in statement.node.objects[0].list.items]
-    name = ".".join(quoted(part) for part in parts)
+    name = _dropped(statement.node)
     if work.was_begun(statement) and _scalar(work, "SELECT pg_catalog.to_regclass(%s)::oid", (name,)) is None:
         work.note(f"{name} is already gone: dropped by an earlier run")
         return
@@ -57,7 +88,7 @@ def _drop_index(work: Work, statement: Statement) -> None:
 
 def _alter_enum(work: Work, statement: Statement) -> None:
     node = statement.node
-    name = ".".join(quoted(part.string.sval) for part in node.type_name)
+    name = _enum(node)
     labels = _labels(work, name)
     if node.new_val not in labels:
         work.send_traced(statement)
@@ -103,14 +134,8 @@ def _labels(work: Work, name: str) -> list[str]:
 
 def _detach(work: Work, statement: Statement) -> None:
     """DETACH PARTITION CONCURRENTLY has two transactions; between them the partition is pending."""
-    parent = qualified(statement.node.relation)
-    partition = qualified(getattr(statement.node.cmds[0].alter_table_cmd, "def").partition_cmd.name)
-    pending = _scalar(
-        work,
-        "SELECT inhdetachpending FROM pg_catalog.pg_inherits"
-        " WHERE inhrelid = pg_catalog.to_regclass(%s) AND inhparent = pg_catalog.to_regclass(%s)",
-        (partition, parent),
-    )
+    partition, parent = _parted(statement.node)
+    pending = _is_pending(work, partition, parent)
     begun = work.was_begun(statement)
     if pending and begun:
         work.note(f"{partition} was being detached: finalized")
@@ -127,7 +152,7 @@ def _drop_leftovers(work: Work, statement: Statement) -> None:
 
     node = statement.node
     named = node.HasField("relation")
-    if not named and not work.any_begun(statement):
+    if not named and not work.was_begun(statement):
         return
     name = qualified(node.relation) if named else ""
     for schema, index in reindex_leftovers(work.conn, name):
@@ -138,6 +163,35 @@ def _drop_leftovers(work: Work, statement: Statement) -> None:
             work.note(f"{schema}.{index} was left by an interrupted REINDEX CONCURRENTLY: a superuser must drop it")
         else:
             work.note(f"dropped {schema}.{index}, left by an interrupted REINDEX CONCURRENTLY")
+
+
+def _dropped(node: Any) -> str:
+    return ".".join(quoted(part.string.sval) for part in node.objects[0].list.items)
+
+
+def _enum(node: Any) -> str:
+    return ".".join(quoted(part.string.sval) for part in node.type_name)
+
+
+def _parted(node: Any) -> tuple[str, str]:
+    """Partition and parent of a DETACH."""
+    return qualified(getattr(node.cmds[0].alter_table_cmd, "def").partition_cmd.name), qualified(node.relation)
+
+
+def _is_pending(work: Work, partition: str, parent: str) -> bool | None:
+    """Whether the partition waits to be detached; None when it is no partition of the parent."""
+    found = _scalar(
+        work,
+        "SELECT inhdetachpending FROM pg_catalog.pg_inherits"
+        " WHERE inhrelid = pg_catalog.to_regclass(%s) AND inhparent = pg_catalog.to_regclass(%s)",
+        (partition, parent),
+    )
+    return None if found is None else bool(found)
+
+
+def _is_valid(work: Work, name: str) -> bool:
+    query = "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass(%s)"
+    return bool(_scalar(work, query, (name,)))
 
 
 def _exists(work: Work, name: str) -> bool:

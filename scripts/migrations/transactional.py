@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.chain import Entry, Head
@@ -167,6 +168,16 @@ def lock_was_lost(exc: psycopg.Error) -> bool:
     )
 
 
+def row_was_not_kept(exc: psycopg.Error) -> bool:
+    """Whether the server refused the record because the ledger row is not as it was written (ledger._RECORD)."""
+    diag = exc.diag
+    return exc.sqlstate == _NOT_NULL and (diag.schema_name, diag.table_name, diag.column_name) == (
+        "public",
+        "schema_migrations_history",
+        "hash",
+    )
+
+
 def may_pass(exc: psycopg.Error) -> bool:
     """Whether the same transaction may succeed at the next try."""
     if exc.sqlstate in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
@@ -219,6 +230,8 @@ def _run(
     except BatchError as exc:
         if lock_was_lost(exc.error):
             raise RunnerLockLostError.by(file.name) from None
+        if row_was_not_kept(exc.error):
+            raise LedgerChainError.not_kept(file.name) from None
         raise exc.error from None
     finished(run, results[-2])  # the last one is COMMIT's
     for note in notes:

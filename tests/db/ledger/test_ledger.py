@@ -253,9 +253,9 @@ def journal(database: ScratchDatabase) -> list[tuple[Any, ...]]:
 
 
 def test_the_journal_says_how_far_a_file_came(three: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """Done, begun, and after the repair of the second statement: all done, and kept."""
+    """Done; what was refused has left nothing, not even an entry; after its repair all are done, and kept."""
     half_done(three, migrations)
-    assert journal(three) == [("0004_i.sql", 0, "done", True), ("0004_i.sql", 1, "started", False)]
+    assert journal(three) == [("0004_i.sql", 0, "done", True)]
     migrations.write("0004_i.sql", (migrations.folder / "0004_i.sql").read_text().replace("(b)", "(a)"))
     three.apply(migrations.files())
     assert journal(three) == [("0004_i.sql", 0, "done", True), ("0004_i.sql", 1, "done", True)]
@@ -282,7 +282,8 @@ def test_a_file_edited_after_a_part_of_it_ran(
         f"error[half applied]: {where}: the file was changed after its statement 1 had run\n"
         "  journal  statement 1 is done, in other words\n"
         f"  on disk  {found}\n"
-        "  help: restore the statements that are done and run again, or give the run up with `invoke ledger.abandon`"
+        "  help: restore that statement and run again; or give the run up with `invoke ledger.abandon`, and see by "
+        "hand to what it left"
     )
     migrations.write("0004_i.sql", text.replace("(a)", "/* the column */ (a)").replace("(b)", "(a)"))
     three.apply(migrations.files())
@@ -367,3 +368,106 @@ def test_a_statement_found_done_is_in_the_trace_as_that(three: ScratchDatabase, 
     assert done.trace is not None
     told = [(trace.index, trace.kind, trace.effect, trace.duration_us is None) for trace in done.trace.statements]
     assert told == [(0, "CREATE INDEX", "none", True), (1, "CREATE INDEX", "index", False)]
+
+
+def cut_short(database: ScratchDatabase, migrations: MigrationFolder, text: str) -> None:
+    """0004 is begun and runs out of time, because a writer is open."""
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text}")
+    writer = database.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t1 VALUES (1)")
+    with pytest.raises(MigrationFailedError) as caught:
+        database.apply(migrations.files(), Settings(index_timeout_ms=300))
+    assert caught.value.sqlstate == "57014"
+    writer.rollback()
+
+
+def test_a_file_edited_after_a_statement_was_cut_short(three: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """What it left is not known from other words: refused; with its own words it is completed."""
+    text = "CREATE INDEX CONCURRENTLY i1 ON public.t1 (a);"
+    cut_short(three, migrations, text)
+    assert journal(three) == [("0004_i.sql", 0, "started", False)]
+    migrations.write("0004_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY i2 ON public.t1 (a);")
+    with pytest.raises(HalfAppliedError) as caught:
+        three.apply(migrations.files())
+    assert str(caught.value).startswith(
+        "error[half applied]: 0004_i.sql:2:1: the file was changed after its statement 1 had been begun\n"
+        "  journal  statement 1 was cut short, in other words\n"
+    )
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text}")
+    assert three.apply(migrations.files()).files[0].notes == (
+        "public.i1 was left invalid by an interrupted build: dropped and built again",
+    )
+
+
+def test_a_refused_build_leaves_no_index_behind(three: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """A build that fails in the middle (a division by zero in a row): its rest is dropped, and it may be corrected."""
+    change(three, "INSERT INTO public.t1 VALUES (0)")
+    migrations.write("0004_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY i1 ON public.t1 ((1 / a));")
+    with pytest.raises(MigrationFailedError):
+        three.apply(migrations.files())
+    assert three.value("SELECT to_regclass('public.i1')") is None
+    assert journal(three) == []
+    migrations.write("0004_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY i1 ON public.t1 ((a / 1));")
+    three.apply(migrations.files())
+
+
+def test_a_drop_that_is_undone_is_done_again(three: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """The journal says done, the catalog says no: the catalog is believed (a forged journal, or somebody's hand)."""
+    change(three, "CREATE INDEX old ON public.t1 (a); CREATE TYPE public.mood AS ENUM ('ok')")
+    text = "DROP INDEX CONCURRENTLY public.old;\nALTER TYPE public.mood ADD VALUE 'bad';\nVACUUM public.nix;"
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text}")
+    with pytest.raises(MigrationFailedError):
+        three.apply(migrations.files())
+    change(three, "CREATE INDEX old ON public.t1 (a)")
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text.replace('nix', 't1')}")
+    assert three.apply(migrations.files()).files[0].notes == (
+        "statement 1 was done by an earlier run, but is not any more: sent again",
+        "statement 2 was done by an earlier run",
+    )
+    assert three.value("SELECT to_regclass('public.old')") is None
+
+
+def test_a_drop_in_another_schema_is_another_index(three: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """s.i1 is dropped, public.i1 is to be there: proved at the end, although an earlier run had built it."""
+    change(three, "CREATE SCHEMA s; CREATE TABLE s.x (a int); CREATE INDEX i1 ON s.x (a)")
+    text = (
+        "CREATE INDEX CONCURRENTLY i1 ON public.t1 (a);\nDROP INDEX CONCURRENTLY s.i1;\n"
+        "CREATE INDEX CONCURRENTLY i3 ON public.t3 (nix);"
+    )
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text}")
+    with pytest.raises(MigrationFailedError):
+        three.apply(migrations.files())
+    change(three, "DROP INDEX public.i1")
+    migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text.replace('nix', 'a')}")
+    three.apply(migrations.files())
+    assert three.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i1'::regclass") is True
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE RULE r AS ON INSERT TO public.schema_migrations DO INSTEAD NOTHING",
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.checksum := 'ab'; RETURN NEW; END$$; "
+            "CREATE TRIGGER f BEFORE INSERT ON public.schema_migrations FOR EACH ROW EXECUTE FUNCTION f()"
+        ),
+    ],
+)
+@pytest.mark.parametrize("marker", ["", "-- symphony:no_tx\n"])
+def test_a_row_that_is_not_kept_is_told_before_commit(
+    three: ScratchDatabase, migrations: MigrationFolder, planted: str, marker: str
+) -> None:
+    """A rule or a trigger on the ledger cannot make a file that ran look as if it had not."""
+    change(three, planted)
+    statement = "VACUUM public.t1;" if marker else "CREATE TABLE public.t4 (a int);"
+    migrations.write("0004_x.sql", marker + statement)
+    with pytest.raises(LedgerChainError) as caught:
+        three.apply(migrations.files())
+    assert str(caught.value) == (
+        "error[ledger chain]: public.schema_migrations: the row of 0004_x.sql was not kept as it was written\n"
+        "  expected  a table without rules and triggers\n"
+        "  found     a row that is changed, or none\n"
+        "  help: nothing of this file is recorded; find out who put a rule or a trigger on the ledger, and drop it"
+    )
+    assert three.value("SELECT to_regclass('public.t4')") is None
+    assert three.recorded() == ["0001_t.sql", "0002_t.sql", "0003_t.sql"]

@@ -303,6 +303,104 @@ def test_leftovers_in_toast_are_told_to_whoever_may_drop_them(
     assert with_table.apply(migrations.files()).files == ()
 
 
+def test_leftovers_below_a_partitioned_table_are_dropped(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """REINDEX TABLE CONCURRENTLY of the parent rebuilds the partitions' indexes, and leaves its rest there."""
+    migrations.write(
+        "0001_p.sql",
+        "CREATE TABLE public.p (a int) PARTITION BY LIST (a);\nCREATE INDEX p_a ON public.p (a);\n"
+        "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES IN (1);",
+    )
+    empty_database.apply(migrations.files())
+    writer = empty_database.connect(autocommit=False)
+    writer.execute("INSERT INTO public.p1 VALUES (1)")
+    with empty_database.connect() as conn:
+        conn.execute("SET lock_timeout = 50")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            conn.execute("REINDEX TABLE CONCURRENTLY public.p")
+    writer.commit()
+    migrations.write("0002_r.sql", "-- symphony:no_tx\nREINDEX TABLE CONCURRENTLY public.p;")
+    told = run(empty_database, migrations)
+    assert told[0].startswith("0002_r.sql: dropped public.p1_a_idx_ccnew")
+    assert empty_database.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+
+
+def test_a_build_of_a_role_we_may_not_look_into_is_waited_for(
+    with_table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+) -> None:
+    """The progress view hides a superuser's build from the owner; the lock table does not: waited for, and adopted."""
+    writer = with_table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
+    admin = with_table.connect_admin()
+    build = "CREATE UNIQUE INDEX CONCURRENTLY t_a ON public.t (a) WHERE a IS NOT NULL"
+    theirs = background(lambda: admin.execute(build))
+    while not with_table.value("SELECT pid FROM pg_stat_progress_create_index"):
+        time.sleep(0.01)
+    told: list[str] = []
+    ours = background(lambda: migrate(with_table.connect(), migrations.files(), Settings(), report=told.append))
+    while not any(f"public.t_a is being built by pid {admin.info.backend_pid}" in line for line in told):
+        time.sleep(0.01)
+    writer.commit()
+    theirs.join()
+    ours.join()
+    assert any("adopted" in line for line in told)
+    assert state(with_table) == "valid"
+
+
+def test_a_build_by_somebody_else_is_no_invalid_index(
+    with_table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+) -> None:
+    """The sweep at the end does not call for the drop of an index that a role we may not look into is building."""
+    with_table.apply(migrations.files())
+    writer = with_table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
+    admin = with_table.connect_admin()
+    theirs = background(lambda: admin.execute("CREATE INDEX CONCURRENTLY theirs ON public.t (id)"))
+    while not with_table.value("SELECT pid FROM pg_stat_progress_create_index"):
+        time.sleep(0.01)
+    assert with_table.apply(migrations.files()).files == ()
+    writer.commit()
+    theirs.join()
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    ["UNIQUE (a) DEFERRABLE", "UNIQUE (a)", "EXCLUDE USING btree (a WITH =)"],
+)
+def test_the_index_of_a_constraint_is_not_adopted(
+    with_table: ScratchDatabase, migrations: MigrationFolder, constraint: str
+) -> None:
+    """Deferrable, exclusion, or simply dropped with its constraint: another thing, even where the text is the same."""
+    with with_table.connect() as conn:
+        conn.execute(f"ALTER TABLE public.t ADD CONSTRAINT t_a {constraint}".encode())
+    unique = "UNIQUE" if "UNIQUE" in constraint else ""
+    migrations.write("0002_i.sql", f"-- symphony:no_tx\nCREATE {unique} INDEX CONCURRENTLY t_a ON public.t (a);")
+    with pytest.raises(IndexConflictError, match="of a constraint"):
+        with_table.apply(migrations.files())
+
+
+def test_an_index_on_the_whole_row(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """No twin shows its definition: the rest of our own build is rebuilt, somebody else's is refused."""
+    with with_table.connect() as conn:
+        conn.execute("CREATE FUNCTION public.f(public.t) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'")
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY w ON public.t (public.f(t));")
+    writer = with_table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
+    with pytest.raises(MigrationFailedError):
+        with_table.apply(migrations.files(), Settings(index_timeout_ms=300))
+    writer.commit()
+    assert state(with_table, "w") == "invalid"
+    told = run(with_table, migrations)
+    assert "dropped and built again" in told[0]
+    assert state(with_table, "w") == "valid"
+    with with_table.connect() as conn:
+        conn.execute("CREATE INDEX w2 ON public.t (public.f(t))")
+    migrations.write("0003_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY w2 ON public.t (public.f(t));")
+    with pytest.raises(IndexConflictError, match="it cannot be compared"):
+        with_table.apply(migrations.files())
+
+
 def test_an_enum_value_and_a_partition(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
     """ADD VALUE and DETACH CONCURRENTLY whose work is already done are recognised by the catalog."""
     migrations.write(

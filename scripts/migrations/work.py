@@ -1,0 +1,139 @@
+"""One no_tx file under way: what is sent, what is noted of it, and what was found instead of done.
+
+Owns: `Work`, and the order of journal and statement.
+Promises: `started` is in the journal before anything of a statement is sent, and never for a statement of which nothing
+    is sent; so an entry says that what is found under the statement's name may be ours, and no entry that it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.journal import JournalEntry, done_sql, forget_sql, started_sql
+from scripts.parser.statements import Positions
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.pq.abc import PGresult
+
+    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.model import Run
+    from scripts.migrations.observer import Watching
+    from scripts.migrations.trace.model import StatementTrace
+    from scripts.parser.statements import Statement
+    from scripts.settings import Settings
+
+
+class RunnersOwnError(Exception):
+    """The server refused what the runner said of itself: no statement of the file is to blame."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__()
+        self.error = error
+
+
+@dataclass
+class Work:
+    """One no_tx file under way.
+
+    journal: what an earlier run noted of its statements, and what this one has. notes: what was found instead of done.
+    watching: the one who looks on while a statement runs. statement: the one at hand.
+    unsaid: SQL of the runner's own that goes with its next message.
+    """
+
+    run: Run
+    file: MigrationFile
+    journal: dict[int, JournalEntry]
+    watching: Watching
+    unsaid: bytes
+    statement: Statement | None = None
+    notes: list[str] = field(default_factory=list)
+    traces: list[StatementTrace] = field(default_factory=list)
+    attempts: int = 1
+
+    @property
+    def conn(self) -> psycopg.Connection[Any]:
+        """The connection that runs the statements."""
+        return self.run.conn
+
+    @property
+    def settings(self) -> Settings:
+        """The budgets."""
+        return self.run.settings
+
+    def note(self, text: str) -> None:
+        """Keep and tell."""
+        self.notes.append(text)
+        self.run.report(f"{self.file.name}: {text}")
+
+    def where(self, statement: Statement) -> str:
+        """file:line:column."""
+        return Positions(self.file.text).label(self.file.name, statement.offset)
+
+    def was_begun(self, statement: Statement) -> bool:
+        """Whether an earlier run, or an earlier try of this one, has sent this very statement."""
+        entry = self.journal.get(statement.index)
+        return entry is not None and entry.digest == statement.digest
+
+    def send(self, text: str) -> None:
+        """Run one statement of the runner's own, on behalf of the one at hand; its errors are the driver's."""
+        self._begin()
+        try:
+            execute_batch(self.conn, text.encode(), watch=self.watching)
+        except BatchError as exc:
+            raise exc.error from None
+
+    def send_traced(self, statement: Statement, text: str | None = None) -> None:
+        """Run a statement of the file, watched and, if so wished, traced.
+
+        Args:
+            statement: of the file.
+            text: what is sent, when it is not the statement's own text.
+        """
+        sent = statement.text if text is None else text
+        if self.run.tracer is None:
+            self.send(sent)
+            return
+        self._begin()
+        with self.run.tracer.phase_watch(statement, beside=self.watching) as watch:
+            try:
+                execute_batch(self.conn, sent.encode(), watch=watch)
+            except BatchError as exc:
+                raise exc.error from None
+        self.traces.append(watch.trace())
+
+    def done(self, statement: Statement) -> None:
+        """Note that a statement is done; it is said with the next message."""
+        self.journal[statement.index] = JournalEntry(statement.digest, done=True)
+        self.unsaid += done_sql(self.conn, self.file.name, statement.index, statement.digest) + b";\n"
+
+    def forget(self, statement: Statement) -> None:
+        """Take back that a statement was begun: the server refused it, and nothing of it is left."""
+        if self.journal.pop(statement.index, None) is not None:
+            self.unsaid += forget_sql(self.conn, self.file.name, statement.index) + b";\n"
+
+    def say(self, text: bytes = b"") -> list[PGresult]:
+        """Send what is unsaid, and a text of the runner's own behind it; one message, and so one transaction.
+
+        Raises:
+            RunnersOwnError: the server refused it.
+        """
+        if not self.unsaid and not text:
+            return []
+        try:
+            results = execute_batch(self.conn, self.unsaid + text)
+        except BatchError as exc:
+            raise RunnersOwnError(exc.error) from None
+        self.unsaid = b""
+        return results
+
+    def _begin(self) -> None:
+        statement = self.statement
+        if statement is None or self.was_begun(statement):
+            # Nothing new to note; but the session may not be what a build needs yet.
+            self.say()
+            return
+        self.say(started_sql(self.conn, self.file.name, statement.index, statement.digest))
+        self.journal[statement.index] = JournalEntry(statement.digest, done=False)
