@@ -313,13 +313,14 @@ def test_leftovers_below_a_partitioned_table_are_dropped(
         "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES IN (1);",
     )
     empty_database.apply(migrations.files())
-    writer = empty_database.connect(autocommit=False)
-    writer.execute("INSERT INTO public.p1 VALUES (1)")
+    reader = empty_database.connect()
+    reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM public.p")
     with empty_database.connect() as conn:
         conn.execute("SET lock_timeout = 50")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             conn.execute("REINDEX TABLE CONCURRENTLY public.p")
-    writer.commit()
+    reader.execute("COMMIT")
+    assert state(empty_database, "p1_a_idx_ccnew") == "invalid"
     migrations.write("0002_r.sql", "-- symphony:no_tx\nREINDEX TABLE CONCURRENTLY public.p;")
     told = run(empty_database, migrations)
     assert told[0].startswith("0002_r.sql: dropped public.p1_a_idx_ccnew")
