@@ -80,3 +80,13 @@ class SessionSettingError(ProjectError):
             facts=[("expected", "origin"), ("found", found), ("role", session_user)],
             help=f"as a superuser: ALTER ROLE {session_user} RESET session_replication_role; see ALTER DATABASE too",
         )
+
+    @classmethod
+    def search_path(cls, *, found: str) -> SessionSettingError:
+        """A schema before pg_catalog decides what the runner's own `=` does, with the runner's rights."""
+        return cls(
+            "another schema comes before pg_catalog: what it holds would stand in for the server's own operators",
+            where="search_path",
+            facts=[("expected", "pg_catalog not named, or named first"), ("found", found)],
+            help="take pg_catalog out of the search_path of the login and the database (ALTER ROLE, ALTER DATABASE)",
+        )

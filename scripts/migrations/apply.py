@@ -27,6 +27,7 @@ from scripts.migrations.role import acting_as
 from scripts.migrations.runnable import require_all_runnable
 from scripts.migrations.session import open_session
 from scripts.migrations.transactional import apply_transactional
+from scripts.server.readiness import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,7 @@ def migrate(
         HistoryError: files and ledger disagree, the ledger was changed by hand, or a pending file may not run; nothing
             was applied.
         MigrationError: a file failed, or an index is not valid; `.applied` says what was recorded before.
+        SessionSettingError: the login's search_path or triggers would make the files, or the runner, do something else.
     """
     if not conn.autocommit:
         msg = "migrate() takes a connection in autocommit: an open transaction would hold the ledger back"
@@ -71,6 +73,7 @@ def migrate(
 
     try:
         with (
+            _settled(conn),
             runner_lock(conn, settings, report=report) as backend_pid,
             Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
             acting_as(conn, settings.migrate_role),
@@ -131,6 +134,17 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - wha
             file.release()
             report(f"applied {file.name}   {done.duration_ms} ms")
         return replace(applied, files=tuple(files), head=run.head)
+
+
+@contextmanager
+def _settled(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """Settings to rely on, for a connection from anywhere; those that it came with at the end."""
+    came_with = settle(conn)
+    try:
+        yield
+    finally:
+        if not conn.closed and conn.info.transaction_status.name == "IDLE":
+            settle(conn, came_with)
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:

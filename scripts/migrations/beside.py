@@ -39,6 +39,7 @@ def connect_beside(conn: psycopg.Connection[Any], *, application: str = APPLICAT
         password=info.password or None,
         autocommit=True,
         application_name=application,
+        client_encoding="UTF8",
         connect_timeout=_CONNECT_S,
         **place,
     )

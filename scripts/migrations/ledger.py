@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.history import LedgerShapeError
@@ -22,7 +23,6 @@ from scripts.settings import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     import psycopg
 
@@ -47,15 +47,16 @@ SHAPES = {
         "started_at timestamp with time zone not null, done_at timestamp with time zone; key (version, statement)"
     ),
 }
-# The time as it is hashed: never as a session's settings would write it.
-_READ = """
-SELECT m.version, m.checksum, CASE WHEN pg_catalog.isfinite(m.applied_at) THEN m.applied_at END,
-       h.seq, h.kind, h.version, h.checksum, h.replaces, h.statements_digest, coalesce(pg_catalog.to_char(
-       h.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), ''), h.recorded_by, h.reason, h.trace_digest,
+# Times as they are hashed: never as a session's settings would write them; NULL for infinity. A row's time is written
+# out only where it is not its record's.
+_TIME = "pg_catalog.to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+_READ = f"""
+SELECT m.version, m.checksum, CASE WHEN h.recorded_at = m.applied_at THEN '=' ELSE {_TIME.format("m.applied_at")} END,
+       h.seq, h.kind, h.version, h.checksum, h.replaces, h.statements_digest,
+       coalesce({_TIME.format("h.recorded_at")}, ''), h.recorded_by, h.reason, h.trace_digest,
        h.previous_hash, h.hash, h.recorded_at = m.applied_at
-  FROM public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version"""
-_READ_OLD = """
-SELECT version, checksum, CASE WHEN pg_catalog.isfinite(applied_at) THEN applied_at END FROM public.schema_migrations"""
+  FROM public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version"""  # noqa: S608 - our own text
+_READ_OLD = f"SELECT version, checksum, {_TIME.format('applied_at')} FROM public.schema_migrations"  # noqa: S608 - ours
 _PRESENT = """
 SELECT pg_catalog.to_regclass('public.schema_migrations') IS NOT NULL,
        pg_catalog.to_regclass('public.schema_migrations_history') IS NOT NULL"""
@@ -66,18 +67,20 @@ WITH traced AS (
            pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(trace, 'UTF8')), 'hex') END AS fits,
            trace <> '' AS kept
       FROM public.schema_migrations_history)
-SELECT count(*) FILTER (WHERE kept), min(seq) FILTER (WHERE NOT fits),
-       (array_agg(version ORDER BY seq) FILTER (WHERE NOT fits))[1] FROM traced"""
+SELECT pg_catalog.count(*) FILTER (WHERE kept), pg_catalog.min(seq) FILTER (WHERE NOT fits),
+       (pg_catalog.array_agg(version ORDER BY seq) FILTER (WHERE NOT fits))[1] FROM traced"""
 _SHAPE = """
-SELECT (SELECT string_agg(format('%%s %%s%%s', attname, format_type(atttypid, atttypmod),
-                                 CASE WHEN attnotnull THEN ' not null' ELSE '' END), ', ' ORDER BY attnum)
+SELECT (SELECT pg_catalog.string_agg(
+                   pg_catalog.format('%%s %%s%%s', attname::text, pg_catalog.format_type(atttypid, atttypmod),
+                                     CASE WHEN attnotnull THEN ' not null' ELSE '' END), ', ' ORDER BY attnum)
           FROM pg_catalog.pg_attribute WHERE attrelid = ledger AND attnum > 0 AND NOT attisdropped)
-       || coalesce((SELECT format('; key (%%s)', string_agg(a.attname, ', ' ORDER BY k.n))
+       || coalesce((SELECT pg_catalog.format('; key (%%s)', pg_catalog.string_agg(a.attname::text, ', ' ORDER BY k.n))
                       FROM pg_catalog.pg_index i,
-                           unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
+                           pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = ledger AND a.attnum = k.attnum
-                     WHERE i.indrelid = ledger AND i.indisprimary HAVING count(*) > 0), '')
-  FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, n), to_regclass(wanted.name) AS ledger ORDER BY wanted.n"""
+                     WHERE i.indrelid = ledger AND i.indisprimary HAVING pg_catalog.count(*) > 0), '')
+  FROM pg_catalog.unnest(%s::text[]) WITH ORDINALITY AS wanted (name, n),
+       pg_catalog.to_regclass(wanted.name) AS ledger ORDER BY wanted.n"""
 
 
 # Parameters, not values: they are prepared, or sent as parameters (`append`).
@@ -153,7 +156,11 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
         raise _shape_error(conn) from exc
     except errors.InsufficientPrivilege as exc:
         raise LedgerAccessError.not_read(role=current_role(conn)) from exc
-    rows = {line[0]: Row(*line[:3]) for line in found if line[0] is not None}
+    rows = {
+        line[0]: Row(line[0], line[1], _moment(line[9] if line[2] == "=" else line[2]))
+        for line in found
+        if line[0] is not None
+    }
     records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
     head = audit(tuple(rows.values()), records)
     return Ledger(_effective(rows, records), records, head)
@@ -284,7 +291,7 @@ def _read_without_history(conn: psycopg.Connection[Any]) -> Ledger:
         if history:
             raise LedgerChainError.no_ledger_table()
         return Ledger(is_there=False)
-    rows = {line[0]: Row(*line) for line in _fetch(conn, _READ_OLD)}
+    rows = {version: Row(version, checksum, _moment(at)) for version, checksum, at in _fetch(conn, _READ_OLD)}
     return Ledger(_effective(rows, ()))
 
 
@@ -310,6 +317,14 @@ def _fetch(conn: psycopg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
 
     with conn.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(query.encode(), prepare=False).fetchall()
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time of _TIME; None for what is none, or lies beyond the years that Python knows."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _fields_of(line: tuple[Any, ...]) -> tuple[Any, ...]:

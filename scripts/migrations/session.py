@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.lock import RUNNER_LOCK_KEY
 from scripts.migrations.role import WHO, Login, become, hidden_by, login_of, one_row, set_role
+from scripts.server.readiness import require_own_catalog, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +57,11 @@ _FIXED = (
     ("transaction_timeout", "0"),
 )
 _FOUND = ", ".join(
-    ["pg_catalog.pg_conf_load_time()::text", *(f"pg_catalog.current_setting('{name}')" for name, _ in _FIXED)]
+    [
+        "pg_catalog.pg_conf_load_time()::text",
+        "pg_catalog.current_setting('search_path')",
+        *(f"pg_catalog.current_setting('{name}')" for name, _ in _FIXED),
+    ]
 ).encode()
 # Set where the login may: only a superuser can have changed it.
 _REPLICATION = b"SET session_replication_role = origin; "
@@ -100,7 +105,9 @@ WITH RECURSIVE held AS (
                 WHEN shared THEN pg_catalog.pg_advisory_unlock_shared(first, second)
                 ELSE pg_catalog.pg_advisory_unlock(first, second) END
       FROM held WHERE freed)
-SELECT count(*) FROM held; SET client_min_messages = notice""".replace("RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)).encode()
+SELECT pg_catalog.count(*) FROM held; SET client_min_messages = notice""".replace(
+    "RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)
+).encode()
 # 0.3 ms; so it is asked only after a file that can have taken one.
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
@@ -153,7 +160,7 @@ class Session:
 def open_session(
     conn: psycopg.Connection[Any], settings: Settings, *, report: Report | None = None
 ) -> Iterator[Session]:
-    """Bring the connection to the baseline, and leave it with the role it came with.
+    """Bring the connection to the baseline, and leave it with the role, and the settings of `settle`, it came with.
 
     Args:
         conn: in autocommit; it is the engine's alone until the end. Its prepared statements are dropped.
@@ -162,9 +169,12 @@ def open_session(
 
     Raises:
         MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
-        SessionSettingError: the login switches triggers off, and may not switch them on.
+        SessionSettingError: the login switches triggers off, and may not switch them on; or its search_path, or the
+            connection's, puts a schema before pg_catalog.
     """
-    session_user, role, loaded_at, *found = one_row(conn, b"RESET ALL; " + WHO + b", " + _FOUND)
+    came_with = settle(conn)
+    session_user, role, loaded_at, path, found = _reset(conn)
+    require_own_catalog(path)
     login = login_of(conn, session_user, role, settings.migrate_role)
     sets = "".join(
         f"SET {name} = '{value}'; " for (name, value), now in zip(_FIXED, found, strict=True) if now != value
@@ -189,8 +199,29 @@ def open_session(
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
             back = become(conn, login.session_user, login.came_as)
             (loaded_since,) = one_row(conn, session.leave + back + b"; " + _LOADED)
+            settle(conn, came_with)
             if loaded_since != loaded_at and report is not None:
                 report(_RELOADED)
+
+
+def _reset(conn: psycopg.Connection[Any]) -> tuple[str, str, str, str, list[str]]:
+    """What the login makes of a session: its user, its role, when the configuration was read, search_path, _FIXED."""
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        # In SQL_ASCII the driver would hand on bytes.
+        cursor.execute(
+            b"RESET ALL; SELECT pg_catalog.current_setting('client_encoding'); SET client_encoding = 'UTF8'; "
+            + WHO
+            + b", "
+            + _FOUND,
+            prepare=False,
+        )
+        cursor.set_result(1)
+        (encoding,) = cursor.fetchone() or ("",)
+        cursor.set_result(-1)
+        session_user, role, loaded_at, path, _, *found = cursor.fetchone() or ()
+    return session_user, role, loaded_at, path, [encoding, *found]
 
 
 def _enter(conn: psycopg.Connection[Any], session: Session, login: Login) -> Mapping[str, str]:

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 FIRST_USER_OID = 16384
 # One row. The epoch is the second in which initdb ran; a copy of a cluster keeps it.
 _FACTS: LiteralString = """
-SELECT current_setting('server_version')                                   AS server_version,
-       current_setting('server_version_num')                               AS server_version_num,
-       to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS postmaster_started_at,
-       current_setting('data_checksums')                                   AS data_checksums,
-       current_setting('server_encoding')                                  AS encoding,
-       d.datlocprovider::text                                              AS locale_provider,
-       d.datcollate                                                        AS collate,
-       d.datctype                                                          AS ctype,
-       coalesce(d.datlocale, '')                                           AS locale,
-       coalesce(d.datcollversion, '')                                      AS collation_version,
+SELECT pg_catalog.current_setting('server_version')     AS server_version,
+       pg_catalog.current_setting('server_version_num') AS server_version_num,
+       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                                                        AS postmaster_started_at,
+       pg_catalog.current_setting('data_checksums')     AS data_checksums,
+       pg_catalog.current_setting('server_encoding')    AS encoding,
+       d.datlocprovider::text                           AS locale_provider,
+       d.datcollate                                     AS collate,
+       d.datctype                                       AS ctype,
+       coalesce(d.datlocale, '')                        AS locale,
+       coalesce(d.datcollversion, '')                   AS collation_version,
        (SELECT rolsuper::text FROM pg_catalog.pg_roles AS r WHERE r.oid = d.datdba) AS owner_is_superuser
 FROM pg_catalog.pg_database AS d
-WHERE d.datname = current_database()
+WHERE d.datname = pg_catalog.current_database()
 """
 _IDENTITY: LiteralString = """
 SELECT system_identifier::text                       AS system_identifier,
@@ -33,14 +34,15 @@ SELECT system_identifier::text                       AS system_identifier,
        (SELECT next_oid::text FROM pg_catalog.pg_control_checkpoint()) AS next_oid
 FROM pg_catalog.pg_control_system()
 """
-_RELATIONS: LiteralString = "SELECT count(*)::text FROM pg_catalog.pg_class WHERE oid >= %s"
-# Where a value came from tells a deviation; values that name a path, a key or a command stay out.
+_RELATIONS: LiteralString = "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_class WHERE oid >= %s"
+# As the login has them: the connection itself was settled. Where a value came from tells a deviation; values that name
+# a path, a key or a command stay out.
 _SETTINGS: LiteralString = """
-SELECT lower(name) AS name, setting FROM pg_catalog.pg_settings
-WHERE source NOT IN ('default', 'override', 'client', 'session')
+SELECT pg_catalog.lower(name) AS name, reset_val AS setting FROM pg_catalog.pg_settings
+WHERE (source NOT IN ('default', 'override', 'client', 'session') OR source = 'session' AND reset_val <> boot_val)
   AND NOT (name ~ '(_file|_directory|_directories|_command|conninfo|_path|cluster_name|slot_names?)$' OR name ~ '^ssl')
   AND vartype <> 'string' OR name IN ('TimeZone', 'DateStyle', 'default_text_search_config', 'lc_messages')
-ORDER BY lower(name)
+ORDER BY pg_catalog.lower(name)
 """
 
 

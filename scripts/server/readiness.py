@@ -1,13 +1,14 @@
 """Connecting: one place that turns the driver's failures into errors with a cause, and that waits for a server.
 
-Owns: how a connection is shown (never its password), the polling interval, the version a server must have.
+Owns: how a connection is shown (never its password), the polling interval, the version a server must have, and the
+settings that every connection of ours has, whatever the server, the database or the login say (`settle`).
 """
 
 from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from scripts.errors.server import (
     MAJOR_MIN,
@@ -17,9 +18,10 @@ from scripts.errors.server import (
     UnreachableError,
     WrongPasswordError,
 )
+from scripts.errors.session import SessionSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from psycopg import Connection, OperationalError
 
@@ -32,6 +34,35 @@ _REFUSED_LOGIN = re.compile(
     r'authentication failed|no pg_hba\.conf entry|no password supplied|role "[^"]*" does not exist'
 )
 _PORTS = re.compile(r"[0-9,]*")
+# At the value PostgreSQL ships with: what decides how a value is written, and how long one may take.
+EVEN: Final = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "lock_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+}
+# Of these, what the options of a DSN ask for is a caution that somebody wants.
+_CAUTIONS = frozenset({"default_transaction_read_only", "lock_timeout"})
+# No operator, and every function qualified: the search_path that is asked for is not known to be harmless yet.
+_ASK: Final = (
+    "SELECT pg_catalog.current_setting('search_path'), "
+    + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)
+).encode()
+# They would end the session, or our first question, before anything can be SET; so they come with the first packet.
+_FIRST: Final = "-c idle_session_timeout=0 -c statement_timeout=0 -c transaction_timeout=0"
+# A pool that knows no options, or a server that knows no such setting.
+_NO_OPTIONS = re.compile(r"unsupported startup parameter|unrecognized configuration parameter")
+_PATH_ITEM = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
 _NO_DATABASE = re.compile(r'database "([^"]*)" does not exist')
 
 
@@ -72,22 +103,96 @@ def with_database(dsn: str, database: str) -> str:
 
 
 def connect(dsn: str) -> Connection:
-    """A connection in autocommit mode.
+    """A connection in autocommit mode, settled: nothing hangs on what the login brings.
+
+    A default_transaction_read_only or lock_timeout among the options of the DSN stays.
 
     Raises:
         UnreachableError: nothing answers.
         WrongPasswordError: the login is refused.
         DatabaseMissingError: the server has no such database.
+        SessionSettingError: the login's search_path has pg_catalog behind another schema.
     """
     import psycopg
 
-    parts = parse_dsn(dsn)
-    timeout = parts.get("connect_timeout", str(CONNECT_TIMEOUT_S))
+    options = parse_dsn(dsn).get("options", "")
     try:
-        return psycopg.connect(dsn, autocommit=True, connect_timeout=timeout, application_name=APPLICATION)
+        conn = _open(dsn)
+        try:
+            settle(conn, {name: EVEN[name] for name in EVEN if name not in _CAUTIONS or name not in options})
+        except BaseException:
+            conn.close()
+            raise
     except psycopg.OperationalError as exc:
         # `from None`: the driver's error carries the connection's parameters.
         raise error_of(exc, dsn) from None
+    return conn
+
+
+def settle(conn: Connection[Any], wanted: Mapping[str, str] = EVEN) -> dict[str, str]:
+    """Give a session settings that the runner's own questions may rely on; one exchange when it has them already.
+
+    Args:
+        conn: in autocommit, outside a transaction.
+        wanted: names and values; what an earlier call returned puts them back.
+
+    Returns:
+        What they were before; a setting that the server does not know is left out.
+
+    Raises:
+        SessionSettingError: an operator of the runner could be somebody else's.
+    """
+    with conn.cursor() as cursor:
+        cursor.execute(_ASK, prepare=False)
+        result = cursor.pgresult
+        # Not through the driver's types: they hang on client_encoding.
+        cells = [result.get_value(0, column) for column in range(result.nfields)] if result is not None else []
+    path, *values = [None if cell is None else cell.decode(errors="replace") for cell in cells]
+    require_own_catalog(path or "")
+    found = {name: value for name, value in zip(EVEN, values, strict=True) if value is not None}
+    sets = [f"SET {name} = '{value}'" for name, value in wanted.items() if found.get(name, value) != value]
+    if sets:
+        conn.execute("; ".join(sets).encode(), prepare=False)
+    return found
+
+
+def require_own_catalog(search_path: str) -> None:
+    """Refuse a search_path that looks for operators and functions elsewhere before it does in pg_catalog.
+
+    Args:
+        search_path: as the server shows it.
+
+    Raises:
+        SessionSettingError: it names pg_catalog, and another schema (pg_temp too) before it.
+    """
+    names = [
+        item[1].replace('""', '"') if item[2] is None else item[2].lower() for item in _PATH_ITEM.finditer(search_path)
+    ]
+    if "pg_catalog" in names[1:] and names[0] != "pg_catalog":
+        raise SessionSettingError.search_path(found=search_path)
+
+
+def _open(dsn: str) -> Connection:
+    """A connection as the login makes it, but for what cannot wait."""
+    import psycopg
+    from psycopg.pq import Conninfo
+
+    parts = parse_dsn(dsn)
+    given: dict[str, Any] = {
+        "autocommit": True,
+        "connect_timeout": parts.get("connect_timeout", str(CONNECT_TIMEOUT_S)),
+        "application_name": APPLICATION,
+        "client_encoding": "UTF8",
+    }
+    # libpq takes PGOPTIONS only where no options are given.
+    inherited = next((item.val for item in Conninfo.get_defaults() if item.keyword == b"options"), None) or b""
+    options = parts.get("options", inherited.decode(errors="replace"))
+    try:
+        return psycopg.connect(dsn, options=f"{options} {_FIRST}".strip(), **given)
+    except psycopg.OperationalError as exc:
+        if not _NO_OPTIONS.search(str(exc)):
+            raise
+    return psycopg.connect(dsn, **given)
 
 
 def error_of(exc: OperationalError, dsn: str) -> ServerError:
