@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import RunnerLockLostError
@@ -113,8 +114,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     f"rolled back, trying again in {pause:.1f} s"
                 )
             except BaseException:
-                if not conn.closed:
-                    conn.rollback()
+                _give_up(conn)
                 raise
             else:
                 return AppliedFile(
@@ -196,6 +196,17 @@ def pause_s(attempt: int) -> float:
     """Exponential, with jitter: between half and all of 0.1 s · 2^(attempt-1), at most 5 s."""
     longest: float = min(_PAUSE_FIRST_S * 2 ** min(attempt - 1, 10), _PAUSE_LONGEST_S)
     return longest * (0.5 + secrets.randbelow(501) / 1000)
+
+
+def _give_up(conn: psycopg.Connection[Any]) -> None:
+    """Leave the transaction after an interrupt, whatever the connection was doing; the interrupt itself goes on."""
+    import psycopg
+
+    with suppress(psycopg.Error):
+        if conn.info.transaction_status.name in ("ACTIVE", "UNKNOWN"):
+            conn.close()  # answers are still to come: the server rolls back when it sees us gone
+        elif not conn.closed:
+            conn.rollback()
 
 
 def _woven(run: Run, file: MigrationFile, *, probes: bool) -> Woven:
