@@ -1,6 +1,7 @@
 """Row data that an error may carry for one reader: a person at a terminal who asked for it.
 
-Owns: the wrapper that keeps it out of every text, and the refusal to show it anywhere else.
+Owns: the wrapper that keeps it out of every text, the refusal to show it anywhere else, and the escaping of control
+characters in all that a server says.
 Promises: not in str, repr, a traceback's locals, a copy, or a pickle.
 """
 
@@ -10,8 +11,25 @@ import re
 
 from scripts.errors.base import ExitCode, ProjectError
 
-# Escape sequences in a row must not reach the terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# C0, DEL and C1 move a cursor or end a line; the rest turns the order of what is read, or ends a line elsewhere.
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    r"""The text with control characters written out, such as \x1b or \u202e: no cursor moves, no line is forged.
+
+    Args:
+        text: what a server, and perhaps a row, said.
+        keep: control characters that stay as they are.
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _written(ord(found[0])), text)
+
+
+def _written(code: int) -> str:
+    return f"\\x{code:02x}" if code <= _LATIN else f"\\u{code:04x}"
+
+
+_LATIN = 0xFF
 
 
 class RowData:
@@ -28,7 +46,7 @@ class RowData:
         width = max((len(label) for label, _ in self._parts), default=0)
         lines: list[str] = []
         for label, text in self._parts:
-            first, *rest = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).split("\n")
+            first, *rest = escaped(text, keep="\t\n").split("\n")
             lines.append(f"  {label:<{width}}  {first}")
             lines.extend(f"  {'':<{width}}  {line}" for line in rest)
         return "\n".join(lines)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import ConnectionLostError, MigrationError, MigrationFailedError
-from scripts.errors.row_data import RowData
-from scripts.migrations.inner import Frame, Internal, frames_of, inner_places, stands_in
+from scripts.errors.row_data import RowData, escaped
+from scripts.migrations.inner import Frame, Internal, frames_of, inner_places
 from scripts.migrations.runnable import statement_words
-from scripts.migrations.shown import WITHHELD, author_texts, shown_raised
+from scripts.migrations.shown import WITHHELD, Author, author, shown_raised
 from scripts.migrations.shown import shown_message as _shown_message
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     import psycopg
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # What a second run of a no_tx statement meets when the first one did its work and was not recorded.
 _ALREADY = frozenset({"42P04", "42P07", "42710"})
 _RAISING = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
+# What the runner's own statements name.
+_LEDGER = "schema_migrations schema_migrations_history schema_migrations_journal public"
 _NO_MESSAGE = "the server gave no message"
 
 
@@ -58,13 +60,13 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     diag = exc.diag
     frames = frames_of(diag.context or "")
     internal = _internal(diag)
-    texts = author_texts(file.text, _source_elsewhere(conn, frames))
+    wrote = author(file.text, _source_elsewhere(conn, frames))
     sqlstate = diag.sqlstate or "none"
     facts = [*_place_facts(exc, file, statement, place), ("SQLSTATE", sqlstate)]
     inside = inner_places(frames, internal, file, statement)
     if inside:
         facts.append(("inside", inside))
-    facts += _object_facts(diag, texts)
+    facts += _object_facts(diag, wrote)
     if diag.message_detail:
         facts.append(("detail", WITHHELD))
     if attempts > 1:
@@ -72,9 +74,8 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     if blockers:
         facts.append(("in the way", blockers))
     facts.append(("recorded", f"{applied.recorded} of {applied.total}; {_left_behind(file, statement)}"))
-    dynamic = internal is not None and not stands_in(internal, file)
     error = MigrationFailedError(
-        _message(diag, texts, dynamic=dynamic),
+        _message(diag, wrote),
         where=_where(exc, file, statement, place),
         facts=facts,
         help=_help(diag, file),
@@ -104,7 +105,7 @@ def between_files(exc: psycopg.Error, conn: psycopg.Connection[Any]) -> Migratio
     if conn.closed or conn.broken:
         return ConnectionLostError.between_files(sqlstate=sqlstate)
     return MigrationFailedError(
-        _message(exc.diag, frozenset(), dynamic=False),
+        _message(exc.diag, author(_LEDGER)),
         where="the runner's own statements",
         facts=[("SQLSTATE", sqlstate or "none")],
         help="check the role's rights and settings on this database, and run again",
@@ -112,15 +113,15 @@ def between_files(exc: psycopg.Error, conn: psycopg.Connection[Any]) -> Migratio
     )
 
 
-def shown_message(message: str, sqlstate: str, text: str) -> str:
+def shown_message(message: str, sqlstate: str, text: str) -> str:  # noqa: ARG001 - every SQLSTATE has one rule
     """The server's message without values that are not in the migration.
 
     Args:
         message: the primary message.
-        sqlstate: five characters; only class 22, data exceptions, quotes values.
+        sqlstate: five characters.
         text: the file.
     """
-    return _shown_message(message, sqlstate, author_texts(text) if sqlstate.startswith("22") else ())
+    return _shown_message(message, author(text))
 
 
 def is_raised(diag: Any) -> bool:
@@ -132,11 +133,19 @@ def is_raised(diag: Any) -> bool:
     return not name or (name.startswith("pl") and not name.startswith("pl_"))
 
 
-def _message(diag: Any, texts: Collection[str], *, dynamic: bool) -> str:
+def _message(diag: Any, wrote: Author) -> str:
     message = diag.message_primary or _NO_MESSAGE
     if is_raised(diag) and diag.message_primary:
-        return shown_raised(message, {*texts, "assertion failed"})
-    return _shown_message(message, diag.sqlstate or "", texts, dynamic=dynamic)
+        return shown_raised(message, {*wrote.texts, "assertion failed"})
+    return _shown_message(message, wrote, object_names(diag))
+
+
+def object_names(diag: Any) -> frozenset[str]:
+    """Names of the catalog's objects that the server gave apart from its message; none when a program gave them."""
+    if is_raised(diag):
+        return frozenset()
+    fields = (diag.schema_name, diag.table_name, diag.column_name, diag.datatype_name, diag.constraint_name)
+    return frozenset(filter(None, fields))
 
 
 def _internal(diag: Any) -> Internal | None:
@@ -144,7 +153,7 @@ def _internal(diag: Any) -> Internal | None:
     return Internal(diag.internal_query or "", int(position) - 1) if position.isdigit() else None
 
 
-def _object_facts(diag: Any, texts: Collection[str]) -> list[tuple[str, str]]:
+def _object_facts(diag: Any, wrote: Author) -> list[tuple[str, str]]:
     """Names of objects, and the hint; those that a RAISE made up pass the same sieve as its message."""
     table = f"{diag.schema_name}.{diag.table_name}" if diag.schema_name and diag.table_name else diag.table_name
     named = [
@@ -152,10 +161,13 @@ def _object_facts(diag: Any, texts: Collection[str]) -> list[tuple[str, str]]:
         ("table", table),
         ("column", diag.column_name),
         ("type", diag.datatype_name),
-        ("hint", diag.message_hint),
     ]
-    raised = is_raised(diag)
-    return [(label, shown_raised(value, texts) if raised else value) for label, value in named if value]
+    if is_raised(diag):
+        facts = [(label, shown_raised(value, wrote.texts)) for label, value in named if value]
+        return facts + [("hint", shown_raised(hint, wrote.texts)) for hint in [diag.message_hint] if hint]
+    facts = [(label, escaped(value)) for label, value in named if value]
+    names = object_names(diag)
+    return facts + [("hint", _shown_message(hint, wrote, names)) for hint in [diag.message_hint] if hint]
 
 
 def row_data_of(exc: psycopg.Error) -> RowData:

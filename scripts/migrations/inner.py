@@ -1,7 +1,8 @@
 """Where inside a statement the server stumbled: DO blocks, functions, and functions that they call.
 
 Owns: the reading of the server's CONTEXT, and the way from a line of a body to a line of the file.
-Promises: of CONTEXT only function names and line numbers are kept; it quotes statements, which may hold values.
+Promises: of CONTEXT only function names and line numbers are kept; it quotes statements, which may hold values, and a
+value may hold a line that looks like a function's: where CONTEXT quotes, a name is shown when the file holds it.
 Limits: CONTEXT is read in the server's own English; under another lc_messages the inner places are left out.
 """
 
@@ -11,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scripts.errors.row_data import escaped
+from scripts.migrations.shown import author, known
 from scripts.parser.literals import Source, literal_source
 from scripts.parser.statements import Positions, body_statements, parse_raw, scan_tokens
 
@@ -36,12 +39,14 @@ class Frame:
 
     name: with argument types for PL/pgSQL, without for SQL; empty for a DO block.
     number: the line of the body, or, for SQL, of the statement in it; from 1.
+    sure: CONTEXT quoted nothing, so that the line is the server's.
     """
 
     name: str
     number: int
     language: str
     doing: str = ""
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +60,15 @@ class Internal:
 def frames_of(context: str) -> tuple[Frame, ...]:
     """The chain, innermost first."""
     frames: list[Frame] = []
+    sure = all(_FRAME.fullmatch(line) for line in context.split("\n"))
     for match in _FRAME.finditer(context):
         if match["sql"]:
-            frames.append(Frame(match["sql"], int(match["number"]), "sql"))
+            frames.append(Frame(match["sql"], int(match["number"]), "sql", sure=sure))
         elif match["made"]:
-            frames.append(Frame(match["made"], int(match["near"]), "plpgsql"))
+            frames.append(Frame(match["made"], int(match["near"]), "plpgsql", sure=sure))
         else:
             name = "" if match["name"] == _INLINE else match["name"]
-            frames.append(Frame(name, int(match["line"]), "plpgsql", match["doing"]))
+            frames.append(Frame(name, int(match["line"]), "plpgsql", match["doing"], sure))
     return tuple(frames)
 
 
@@ -91,11 +97,6 @@ def inner_places(
     if len(frames) > _FRAMES_MAX:
         lines.append(f"… and {len(frames) - _FRAMES_MAX} more")
     return "\n".join(lines)
-
-
-def stands_in(internal: Internal, file: MigrationFile) -> bool:
-    """Whether an inner statement is the author's own text, rather than made at run time."""
-    return _find(internal.query, file.text, 0) is not None
 
 
 def _owner(frame: Frame, file: MigrationFile, statement: Statement | None) -> Statement | None:
@@ -185,10 +186,13 @@ def _find(query: str, text: str, start: int) -> tuple[int, int] | None:
 
 def _frame_text(frame: Frame, file: MigrationFile, positions: Positions, offset: int | None, *, exact: bool) -> str:
     unit = "statement" if frame.language == "sql" else "line"
+    name = escaped(frame.name)
+    if name and not frame.sure and not known(frame.name.replace('"', ""), author(file.text)):
+        name = "(name withheld)"
     if offset is None:
-        return f"function {frame.name}, {unit} {frame.number}" if frame.name else f"DO block, line {frame.number}"
+        return f"function {name}, {unit} {frame.number}" if name else f"DO block, line {frame.number}"
     line, column = positions.line_column(offset)
     place = f"{file.name}:{line}:{column}" if exact else f"{file.name}:{line}"
-    if not frame.name:
+    if not name:
         return f"{place} (line {frame.number} of the DO block)"
-    return f"{place} (function {frame.name}, {unit} {frame.number})"
+    return f"{place} (function {name}, {unit} {frame.number})"

@@ -2,23 +2,61 @@
 
 Owns: the search for the author's words in the file, and in the functions that it calls.
 Promises: of a message made by RAISE only string constants of the source are shown, with … for what was put between
-them; of a message that quotes a value (class 22, or a statement made at run time), the value only when it is such a
-constant.
+them; of any other message, whatever its SQLSTATE and severity, what it quotes, or puts unquoted where a value may
+stand, only when the author wrote it or it names an object of the catalog. Control characters are written out.
+Limits: an unquoted value is known by the place where PostgreSQL 18 puts one in its English messages.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from scripts.errors.row_data import escaped
 from scripts.parser.statements import ParseError, parse_raw, scan_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 WITHHELD = "(withheld: `invoke migrate --show-row-data` prints it on a terminal)"
-_VALUE = '"(value withheld)"'
-_QUOTED = re.compile(r'"([^"]*)"')
+_BARE = "(value withheld)"
+_VALUE = f'"{_BARE}"'
+# Every translation of the server has marks of its own.
+_MARKS = '"\u00ab\u00bb\u201e\u201c\u201d\u2039\u203a\u201a\u2018\u2019'
+_MARK = re.compile(f"[{_MARKS}]")
+_QUOTED = re.compile(f"[{_MARKS}]([^{_MARKS}]*)[{_MARKS}]")
+# Not the apostrophe of a word.
+_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
+# Where the server puts a value without quotes; each group is one.
+_UNQUOTED = (
+    re.compile(
+        r"(?:function|procedure|routine|aggregate|operator|column|large object) (.+) (?:does|is) not .*", re.DOTALL
+    ),
+    re.compile(r"more than one (?:operator|function) named (.+)", re.DOTALL),
+    re.compile(r"(.+) is outside the valid range for parameter .*", re.DOTALL),
+    re.compile(r"(?:byte |bit )?index (.+) out of valid range.*", re.DOTALL),
+    re.compile(r"setval: value (.+) is out of bounds .*", re.DOTALL),
+    re.compile(r".* with OID (\d+) .*", re.DOTALL),
+)
+# What may follow a colon and is the server's own.
+_OWN_TAIL = re.compile(
+    r"(?:setval: value|row is too big: size \d|invalid regular expression: [a-z() ,]+$"
+    r"|.*: (?:" + "|".join(sorted({re.escape(os.strerror(code)) for code in errno.errorcode})) + ")$)",
+    re.DOTALL,
+)
+_TYPE_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        "bigint bit boolean bytea character varying cidr date double precision inet int4range integer interval json"
+        " jsonb name numeric oid real record smallint text time timestamp timestamptz unknown uuid with without zone"
+        " anyelement anyarray regclass tsquery tsvector xml = < > <= >= <> || + - * / ~ @>",
+    )
+)
+_BYTES_BARE = "(bytes withheld)"
 _BYTES = re.compile(r"(?:0x[0-9a-f]{2} ?)+")
 # Placeholders of RAISE and of format(); the same text may be either.
 _RAISE_HOLE = re.compile(r"%%|%")
@@ -33,24 +71,109 @@ def author_texts(*sources: str) -> frozenset[str]:
     return frozenset(text for source in sources for text in _constants(source, 0))
 
 
-def shown_message(message: str, sqlstate: str, texts: Collection[str], *, dynamic: bool = False) -> str:
-    """One of the server's own messages, without values that the author did not write.
+@dataclass(frozen=True, slots=True)
+class Author:
+    """What the author wrote.
+
+    sources: SQL texts, in the forms in which the server may repeat their words. texts: their string constants.
+    """
+
+    sources: tuple[str, ...]
+    texts: frozenset[str]
+
+    def wrote(self, part: str) -> bool:
+        """Whether it stands in a source, and not as a piece of a longer word, or is a string constant."""
+        if not part:
+            return False
+        if part in self.texts:
+            return True
+        # A short value is a piece of many a word; a piece is not what the author wrote.
+        before = r"(?<!\w)" if _is_word(part[0]) else ""
+        behind = r"(?!\w)" if _is_word(part[-1]) else ""
+        pattern = re.compile(before + re.escape(part) + behind)
+        return any(pattern.search(source) for source in self.sources)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+@lru_cache(maxsize=4)
+def author(*sources: str) -> Author:
+    """What the author of SQL texts wrote; names also as the server folds them, and without their quotes."""
+    forms: list[str] = []
+    for source in filter(None, sources):
+        for form in (source, source.lower(), source.replace('"', "")):
+            if form not in forms:
+                forms.append(form)
+    return Author(tuple(forms), author_texts(*sources))
+
+
+def shown_message(message: str, wrote: Author, names: Collection[str] = ()) -> str:
+    """One of the server's own messages or hints, without values that the author did not write.
 
     Args:
-        message: the primary message.
-        sqlstate: five characters; class 22, data exceptions, quotes values.
-        texts: the author's.
-        dynamic: the statement was made at run time, so that what it quotes may come from a row.
+        message: the primary message, or the hint.
+        wrote: the author's words.
+        names: of the catalog's objects, as the server's own fields give them.
     """
-    if not dynamic and not sqlstate.startswith("22"):
+    # First the unquoted: such a value may hold quotes.
+    message = _without_unquoted(_BYTES.sub(_BYTES_BARE, message), wrote)
+    for marks, quoted in ((_MARK, _QUOTED), (_SINGLE, _SINGLE_QUOTED)):
+        message = _without_quoted(message, marks, quoted, wrote, names)
+    return escaped(message)
+
+
+_SINGLE_QUOTED = re.compile(r"(?<!\w)'([^']*)'(?!\w)")
+
+
+def _without_quoted(
+    message: str, marks: re.Pattern[str], quoted: re.Pattern[str], wrote: Author, names: Collection[str]
+) -> str:
+    found = [match.start() for match in marks.finditer(message)]
+    if not found:
         return message
-    message = _BYTES.sub("(bytes withheld)", message)
-    quoted = _QUOTED.findall(message)
-    if message.count('"') == 2 * len(quoted) and all(value in texts for value in quoted):
+    if len(found) == 1:
+        return message[: found[0]] + _VALUE
+    first, last = found[0], found[-1]
+    parts = quoted.findall(message)
+    # French marks stand off from what they hold.
+    fits = (part in names or part == _BARE or wrote.wrote(part) or wrote.wrote(part.strip()) for part in parts)
+    if len(found) == 2 * len(parts) and all(fits):
+        return message
+    if wrote.wrote(message[first + 1 : last]):
         return message
     # A value may itself hold quotes, so everything between the first and the last of them goes.
-    first, last = message.find('"'), message.rfind('"')
-    return message if first < 0 else message[:first] + _VALUE + message[last + 1 :]
+    return message[:first] + _VALUE + message[last + 1 :]
+
+
+def _without_unquoted(message: str, wrote: Author) -> str:
+    for pattern in _UNQUOTED:
+        match = pattern.fullmatch(message)
+        if match is not None and not _is_quoted(match[1]) and not known(match[1], wrote):
+            message = message[: match.start(1)] + _BARE + message[match.end(1) :]
+    start = 0
+    if len(_MARK.findall(message.partition(": ")[0])) % 2:
+        # The colon is within quotes; another may follow behind them.
+        start = max(match.end() for match in _MARK.finditer(message))
+    colon = message.find(": ", start)
+    tail = message[colon + 2 :]
+    if colon < 0 or _OWN_TAIL.match(message) or _is_quoted(tail) or known(tail, wrote):
+        return message
+    return f"{message[:colon]}: {_BARE}"
+
+
+def _is_quoted(part: str) -> bool:
+    """Whether the other rule sees all of it, from its first character to its last."""
+    return len(part) > 1 and bool(_MARK.match(part[0])) and bool(_MARK.match(part[-1]))
+
+
+def known(part: str, wrote: Author) -> bool:
+    """Whether an unquoted part is the author's, word by word, or a type of the server."""
+    if wrote.wrote(part):
+        return True
+    words = re.split(r"[\s(),]+|\[\]", _QUOTED.sub("", part).replace(_BARE, "").replace(_BYTES_BARE, ""))
+    return all(word in _TYPE_WORDS or wrote.wrote(word) for word in words if word)
 
 
 def shown_raised(message: str, texts: Collection[str]) -> str:
@@ -60,6 +183,10 @@ def shown_raised(message: str, texts: Collection[str]) -> str:
         message: whole, with values.
         texts: the author's.
     """
+    return escaped(_raised(message, texts))
+
+
+def _raised(message: str, texts: Collection[str]) -> str:
     if message in texts:
         return message
     best = ""

@@ -14,11 +14,13 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.migrations.failure import shown_message
+from scripts.errors.row_data import escaped
+from scripts.migrations.failure import object_names
+from scripts.migrations.shown import author, shown_message
 from scripts.migrations.trace.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from psycopg.errors import Diagnostic
     from psycopg.pq.abc import PGresult
@@ -120,7 +122,8 @@ class Listener:
                 _take(self._now(), function, message)
         else:
             sqlstate = diag.sqlstate or ""
-            shown = shown_notice(message, sqlstate, self._text, raised=is_raised(diag.source_file))
+            names = object_names(diag)
+            shown = shown_notice(message, sqlstate, self._text, raised=is_raised(diag.source_file), names=names)
             self._now().notices.append(Notice(severity, sqlstate, shown))
 
     def _now(self) -> Told:
@@ -134,7 +137,14 @@ def is_raised(source_file: str | None) -> bool:
     return name.startswith("pl") and not name.startswith("plan")
 
 
-def shown_notice(message: str, sqlstate: str, text: str, *, raised: bool) -> str:
+def shown_notice(
+    message: str,
+    sqlstate: str,  # noqa: ARG001 - every SQLSTATE has one rule
+    text: str,
+    *,
+    raised: bool,
+    names: Collection[str] = (),
+) -> str:
     """The message, or as much of it as may be shown; empty when that is nothing.
 
     Args:
@@ -142,11 +152,12 @@ def shown_notice(message: str, sqlstate: str, text: str, *, raised: bool) -> str
         sqlstate: five characters.
         text: of the file.
         raised: whether a program made it up.
+        names: of the catalog's objects, as the server's own fields give them.
     """
     if not raised:
-        return shown_message(message, sqlstate, text)
+        return shown_message(message, author(text), names)
     quoted = message.replace("'", "''")
-    return message if f"'{quoted}'" in text else ""
+    return escaped(message) if f"'{quoted}'" in text else ""
 
 
 def _take(told: Told, function: str, message: str) -> None:
