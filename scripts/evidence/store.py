@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets as random
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -99,7 +100,10 @@ def open_run(  # noqa: PLR0913 - the start of a run is where everything comes to
             _point_latest(top, head.run_id)
             run.write_expected()
             top.flush()
-        except BaseException:
+        except BaseException as exc:
+            # A signal between two files: what is written says ABORTED, as it would a moment later.
+            with suppress(EvidenceError):
+                run.abort(_reason_of(exc))
             run.release()
             raise
     finally:
