@@ -101,9 +101,10 @@ def open_run(  # noqa: PLR0913 - the start of a run is where everything comes to
             run.write_expected()
             top.flush()
         except BaseException as exc:
-            # A signal between two files: what is written says ABORTED, as it would a moment later.
-            with suppress(EvidenceError):
-                run.abort(_reason_of(exc))
+            if not isinstance(exc, Exception):
+                # A signal between two files: what can be written says ABORTED, as it would a moment later.
+                with suppress(EvidenceError, KeyError):
+                    run.abort(_reason_of(exc))
             run.release()
             raise
     finally:

@@ -50,16 +50,11 @@ def prove(settings: Settings, gates: Sequence[Gate], voice: Voice, *, command: s
         ProjectError: the run could not go on (no server, history wrong, migration failed); its evidence is closed.
         EvidenceError: the evidence could not be kept.
     """
-    run = open_run(
-        settings.evidence_dir,
-        settings.run_id,
-        [gate.expected for gate in gates],
-        source=read_source(ROOT),
-        tools=read_tools(ROOT),
-        command=command,
-    )
     trouble: ProjectError | None = None
-    with run:
+    source, tools, inventory = read_source(ROOT), read_tools(ROOT), [gate.expected for gate in gates]
+    with open_run(
+        settings.evidence_dir, settings.run_id, inventory, source=source, tools=tools, command=command
+    ) as run:
         attempt = _Attempt(run, settings, voice, gates)
         try:
             attempt.run_gates(apply=apply)
