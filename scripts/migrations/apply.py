@@ -27,7 +27,7 @@ from scripts.migrations.role import acting_as
 from scripts.migrations.runnable import require_all_runnable
 from scripts.migrations.session import open_session
 from scripts.migrations.transactional import apply_transactional
-from scripts.server.readiness import settle
+from scripts.server.readiness import EVEN, put, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -144,7 +144,7 @@ def _settled(conn: psycopg.Connection[Any]) -> Iterator[None]:
         yield
     finally:
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            settle(conn, came_with)
+            put(conn, {name: value for name, value in came_with.items() if value != EVEN[name]})
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:

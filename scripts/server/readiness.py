@@ -34,8 +34,11 @@ _REFUSED_LOGIN = re.compile(
     r'authentication failed|no pg_hba\.conf entry|no password supplied|role "[^"]*" does not exist'
 )
 _PORTS = re.compile(r"[0-9,]*")
-# At the value PostgreSQL ships with: what decides how a value is written, and how long one may take.
+# At the value PostgreSQL ships with: what decides how a value is written, and how long one may take. And the
+# search_path under which no operator or function of ours is somebody's: one that is planted in public wins wherever its
+# arguments fit better than those of pg_catalog's. Files run under the login's own (scripts/migrations/session.py).
 EVEN: Final = {
+    "search_path": "pg_catalog, pg_temp",
     "client_encoding": "UTF8",
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
@@ -54,10 +57,7 @@ EVEN: Final = {
 # Of these, what the options of a DSN ask for is a caution that somebody wants.
 _CAUTIONS = frozenset({"default_transaction_read_only", "lock_timeout"})
 # No operator, and every function qualified: the search_path that is asked for is not known to be harmless yet.
-_ASK: Final = (
-    "SELECT pg_catalog.current_setting('search_path'), "
-    + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)
-).encode()
+_ASK: Final = ("SELECT " + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)).encode()
 # They would end the session, or our first question, before anything can be SET; so they come with the first packet.
 _FIRST: Final = "-c idle_session_timeout=0 -c statement_timeout=0 -c transaction_timeout=0"
 # A pool that knows no options, or a server that knows no such setting.
@@ -147,13 +147,27 @@ def settle(conn: Connection[Any], wanted: Mapping[str, str] = EVEN) -> dict[str,
         result = cursor.pgresult
         # Not through the driver's types: they hang on client_encoding.
         cells = [result.get_value(0, column) for column in range(result.nfields)] if result is not None else []
-    path, *values = [None if cell is None else cell.decode(errors="replace") for cell in cells]
-    require_own_catalog(path or "")
+    values = [None if cell is None else cell.decode(errors="surrogateescape") for cell in cells]
     found = {name: value for name, value in zip(EVEN, values, strict=True) if value is not None}
-    sets = [f"SET {name} = '{value}'" for name, value in wanted.items() if found.get(name, value) != value]
-    if sets:
-        conn.execute("; ".join(sets).encode(), prepare=False)
+    require_own_catalog(found["search_path"])
+    put(conn, {name: value for name, value in wanted.items() if found.get(name, value) != value})
     return found
+
+
+def put(conn: Connection[Any], values: Mapping[str, str]) -> None:
+    """Set them, in one exchange; none where there is nothing to set."""
+    if values:
+        conn.execute(b"; ".join(_set(conn, name, value) for name, value in values.items()), prepare=False)
+
+
+def _set(conn: Connection[Any], name: str, value: str) -> bytes:
+    from psycopg.pq import Escaping
+
+    if name != "search_path":
+        return f"SET {name} = '{value}'".encode()
+    # A list of names, which SET would take for one name.
+    literal = Escaping(conn.pgconn).escape_literal(value.encode(errors="surrogateescape"))
+    return b"SELECT pg_catalog.set_config('search_path', %b, false)" % literal
 
 
 def require_own_catalog(search_path: str) -> None:
@@ -169,7 +183,8 @@ def require_own_catalog(search_path: str) -> None:
         item[1].replace('""', '"') if item[2] is None else item[2].lower() for item in _PATH_ITEM.finditer(search_path)
     ]
     if "pg_catalog" in names[1:] and names[0] != "pg_catalog":
-        raise SessionSettingError.search_path(found=search_path)
+        shown = search_path.encode(errors="surrogateescape").decode(errors="replace")
+        raise SessionSettingError.search_path(found=shown)
 
 
 def _open(dsn: str) -> Connection:

@@ -171,11 +171,11 @@ def test_a_connection_of_ours_is_settled(empty_database: ScratchDatabase, *, sup
 
 
 def test_nothing_is_set_where_nothing_differs(empty_database: ScratchDatabase) -> None:
-    """One exchange is all that a plain login costs."""
+    """Of a plain login only the search_path is replaced."""
     configure(empty_database, {"TimeZone": "UTC"})
     with connect(empty_database.dsn) as conn:
         tracked = [name for (name,) in conn.execute("SELECT name FROM pg_settings WHERE source = 'session'")]
-        assert tracked == []
+        assert tracked == ["search_path"]
         assert settle(conn) == EVEN
 
 
