@@ -9,7 +9,7 @@ Limits: CONTEXT is read in the server's own English; under another lc_messages t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.errors.row_data import escaped
@@ -46,7 +46,7 @@ class Frame:
     number: int
     language: str
     doing: str = ""
-    sure: bool = True
+    sure: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
