@@ -82,7 +82,7 @@ def _wanted(work: Work, statement: Statement, table: Table) -> tuple[str, str]:
     import psycopg
 
     try:
-        return wanted_shape(work.conn, statement.node, table, lock_timeout_ms=work.settings.lock_timeout_ms)
+        return wanted_shape(work.conn, statement.node, table, lock_timeout_ms=work.budgets.lock_timeout_ms)
     except psycopg.Error:
         if work.conn.closed or work.conn.broken:
             raise
@@ -92,7 +92,7 @@ def _wanted(work: Work, statement: Statement, table: Table) -> tuple[str, str]:
 def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
     """What has the index's name, once nobody is building it any more."""
     started = time.monotonic()
-    deadline = started + work.settings.index_timeout_ms / 1000
+    deadline = started + work.budgets.index_timeout_ms / 1000
     told = False
     while True:
         found = find_index(work.conn, table.schema, statement.node.idxname)
@@ -158,7 +158,7 @@ def _count(work: Work, query: str) -> str:
 
     try:
         with work.conn.transaction():
-            work.conn.execute(f"SET LOCAL statement_timeout = {int(work.settings.statement_timeout_ms)}".encode())
+            work.conn.execute(f"SET LOCAL statement_timeout = {int(work.budgets.statement_timeout_ms)}".encode())
             row: Any = work.conn.execute(query.encode()).fetchone()
     except psycopg.Error as exc:
         if work.conn.closed:

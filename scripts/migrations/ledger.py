@@ -83,6 +83,8 @@ SELECT (SELECT pg_catalog.string_agg(
        pg_catalog.to_regclass(wanted.name) AS ledger ORDER BY wanted.n"""
 
 
+# For the runner's own statements, whatever the login's path puts first: no function or operator of anybody's is ours.
+OWN_PATH = b"SET LOCAL search_path TO pg_catalog, pg_temp;\n"
 # Parameters, not values: they are prepared, or sent as parameters (`append`).
 _ROW_NAME, _RECORD_NAME = '"parity row"', '"parity record"'
 _ROW = (
@@ -100,7 +102,7 @@ _RECORD = (
     " $11::text, a.at, CASE WHEN $2 IN ('accepted', 'abandoned') OR EXISTS (SELECT FROM public.schema_migrations m"
     " WHERE m.version = $3 AND m.checksum = $4 AND m.applied_at = a.at) THEN"
     " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($12::text ||"
-    " pg_catalog.octet_length(t.told) || ':' || t.told || ',', 'UTF8')), 'hex') END"
+    " pg_catalog.octet_length(t.told)::text || ':'::text || t.told || ','::text, 'UTF8')), 'hex') END"
     " FROM (SELECT {at} AS at) a, LATERAL (SELECT pg_catalog.to_char(a.at AT TIME ZONE 'UTC',"
     ' \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS told) t RETURNING hash'
 )
@@ -243,7 +245,7 @@ class Writer:
 
     def prepare(self) -> None:
         """Prepare both statements, for as long as the session lasts or until they are dropped."""
-        execute_batch(self._conn, self._preparation)
+        execute_batch(self._conn, OWN_PATH + self._preparation)
 
     def sql(self, entry: Entry, head: Head, *, prepared: bool) -> bytes:
         """Row and record of a file that ran; the last result is the record's, its only value the new hash.
@@ -256,7 +258,8 @@ class Writer:
         row = self._quoted([entry.version, entry.checksum])
         record = self._quoted(_fields(entry, head))
         names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
-        return (b"" if prepared else self._preparation + b";\n") + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
+        prepare = b"" if prepared else self._preparation + b";\n"
+        return OWN_PATH + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
 
     @property
     def _preparation(self) -> bytes:

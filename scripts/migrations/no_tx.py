@@ -60,7 +60,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
     conn = run.conn
     with run.observer.watching(file.name, run.report) as watching:
         journal = run.journal.pop(file.name, {})
-        work = Work(run, file, journal, watching, unsaid=run.session.building + b";\n")
+        work = Work(run, file, journal, watching, settings=run.session.building + b";\n")
         _require_same(work)
         try:
             trace = _run(work)
@@ -163,7 +163,7 @@ def _run_with_retry(work: Work, statement: Statement) -> None:
         try:
             repeat(work, statement)
         except psycopg.Error as exc:
-            if work.conn.closed or not may_pass(exc) or attempt >= work.settings.lock_attempts:
+            if work.conn.closed or not may_pass(exc) or attempt >= work.budgets.lock_attempts:
                 raise
             pause = pause_s(attempt)
             work.run.report(f"{work.file.name}:{statement.line}: {reason_word(exc)}, trying again in {pause:.1f} s")

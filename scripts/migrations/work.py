@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.journal import JournalEntry, done_sql, forget_sql, started_sql
+from scripts.migrations.ledger import OWN_PATH
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
@@ -40,14 +41,15 @@ class Work:
 
     journal: what an earlier run noted of its statements, and what this one has. notes: what was found instead of done.
     watching: the one who looks on while a statement runs. statement: the one at hand.
-    unsaid: SQL of the runner's own that goes with its next message.
+    settings, unsaid: SQL of the runner's own that goes with its next message: what the session is set to, and the rest.
     """
 
     run: Run
     file: MigrationFile
     journal: dict[int, JournalEntry]
     watching: Watching
-    unsaid: bytes
+    settings: bytes
+    unsaid: bytes = b""
     statement: Statement | None = None
     notes: list[str] = field(default_factory=list)
     traces: list[StatementTrace] = field(default_factory=list)
@@ -59,8 +61,8 @@ class Work:
         return self.run.conn
 
     @property
-    def settings(self) -> Settings:
-        """The budgets."""
+    def budgets(self) -> Settings:
+        """How long locks, statements and builds may take, and how often is tried."""
         return self.run.settings
 
     def note(self, text: str) -> None:
@@ -120,13 +122,13 @@ class Work:
         Raises:
             RunnersOwnError: the server refused it.
         """
-        if not self.unsaid and not text:
+        if not self.settings and not self.unsaid and not text:
             return []
         try:
-            results = execute_batch(self.conn, self.unsaid + text)
+            results = execute_batch(self.conn, self.settings + OWN_PATH + self.unsaid + text)
         except BatchError as exc:
             raise RunnersOwnError(exc.error) from None
-        self.unsaid = b""
+        self.settings = self.unsaid = b""
         return results
 
     def _begin(self) -> None:

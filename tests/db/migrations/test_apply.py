@@ -74,7 +74,7 @@ def test_nothing_to_do_asks_for_the_ledger_once(empty_database: ScratchDatabase,
     done = migrate(conn, files, Settings(), report=lambda _: None)
     assert done.files == ()
     assert sum("schema_migrations" in query for query in asked) == 1
-    assert len(asked) == 4  # lock, ledger, sweep, unlock
+    assert len(asked) == 7  # settings (asked, set, put back), lock, ledger, sweep, unlock
     assert not any("statements" in file.__dict__ for file in files)
 
 

@@ -46,15 +46,17 @@ def test_a_connection_lost_between_files_and_in_doubt() -> None:
     [
         ('invalid input syntax: "4111"', "22P02", 'invalid input syntax: "(value withheld)"'),
         ('invalid input syntax: "mine"', "22P02", 'invalid input syntax: "mine"'),
-        ('value "x" and value "mine"', "22003", 'value "(value withheld)"'),
+        ('value "x" and value "mine"', "22003", 'value "x" and value "mine"'),
+        ('value "y" and value "mine"', "22003", 'value "(value withheld)"'),
         ('invalid input syntax: "4"mine"1"', "22P02", 'invalid input syntax: "(value withheld)"'),
         ("invalid byte sequence: 0xc3 0x28", "22021", "invalid byte sequence: (bytes withheld)"),
         ('duplicate key value violates unique constraint "t_a"', "23505",
-         'duplicate key value violates unique constraint "t_a"'),
-        ('relation "t" does not exist', "42P01", 'relation "t" does not exist'),
+         'duplicate key value violates unique constraint "(value withheld)"'),
+        ('relation "x" does not exist', "42P01", 'relation "x" does not exist'),
+        ('relation "t" does not exist', "42P01", 'relation "(value withheld)" does not exist'),
     ],
 )  # fmt: skip
 def test_values_in_messages(message: str, sqlstate: str, shown: str) -> None:
-    """Class 22 quotes values: kept only when they are string constants of the file."""
+    """What is quoted may be a value, whatever the SQLSTATE: kept only when the file says it."""
     file = MigrationFile.of_text("0001_a.sql", "SELECT 'mine'; SELECT x;")
     assert shown_message(message, sqlstate, file.text) == shown

@@ -112,6 +112,7 @@ def test_json_of_a_file() -> None:
     ("message", "sqlstate", "raised", "shown"),
     [
         ('table "t" does not exist, skipping', "00000", False, 'table "t" does not exist, skipping'),
+        ('table "u" does not exist, skipping', "00000", False, 'table "(value withheld)" does not exist, skipping'),
         ('invalid input: "4242"', "22P02", False, 'invalid input: "(value withheld)"'),
         ("done", "00000", True, "done"),
         ("it's done", "00000", True, "it's done"),
@@ -122,7 +123,7 @@ def test_json_of_a_file() -> None:
 )
 def test_what_may_be_shown(message: str, sqlstate: str, raised: bool, shown: str) -> None:  # noqa: FBT001 - a column
     """The server's own words; of a program's, only a constant of the file."""
-    text = "DO $$ BEGIN RAISE NOTICE 'done'; RAISE NOTICE 'it''s done'; END $$"
+    text = "DROP TABLE IF EXISTS t; DO $$ BEGIN RAISE NOTICE 'done'; RAISE NOTICE 'it''s done'; END $$"
 
     assert shown_notice(message, sqlstate, text, raised=raised) == shown
 
