@@ -73,7 +73,7 @@ def migrate(
 
     try:
         with (
-            _settled(conn),
+            _settled(conn, settings),
             runner_lock(conn, settings, report=report) as backend_pid,
             Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
             acting_as(conn, settings.migrate_role),
@@ -91,7 +91,7 @@ def migrate(
     return applied
 
 
-def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - what a run is made of
+def _apply_plan(  # noqa: PLR0913 - what a run is made of
     conn: psycopg.Connection[Any],
     plan: Plan,
     ledger: Ledger,
@@ -137,14 +137,16 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of  # noqa: PLR0913 - wha
 
 
 @contextmanager
-def _settled(conn: psycopg.Connection[Any]) -> Iterator[None]:
+def _settled(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[None]:
     """Settings to rely on, for a connection from anywhere; those that it came with at the end."""
-    came_with = settle(conn)
+    # Whoever holds the ledger is not waited for without end.
+    wanted = EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"}
+    came_with = settle(conn, wanted)
     try:
         yield
     finally:
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            put(conn, {name: value for name, value in came_with.items() if value != EVEN[name]})
+            put(conn, {name: value for name, value in came_with.items() if value != wanted[name]})
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:

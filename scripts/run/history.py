@@ -130,11 +130,13 @@ def connected(settings: Settings, voice: Voice) -> Iterator[psycopg.Connection[A
     """A connection to the run's database, as the role that migrates."""
     from scripts.migrations.role import acting_as
     from scripts.server.open import open_server
-    from scripts.server.readiness import connect
+    from scripts.server.readiness import EVEN, connect, settle
 
     with (
         open_server(settings, run_id=new_run_id(utc_now()), report=voice.say) as server,
         connect(server.dsn) as conn,
         acting_as(conn, settings.migrate_role),
     ):
+        # Whoever holds the ledger is not waited for without end.
+        settle(conn, EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"})
         yield conn

@@ -386,7 +386,6 @@ def test_the_runners_own_statements_may_fail(empty_database: ScratchDatabase, mi
     conn = empty_database.connect()
     conn.execute("SET default_transaction_read_only = on")
     empty_database.apply(migrations.files())
-    conn.execute("SET statement_timeout = 1")
     with empty_database.connect(autocommit=False) as blocker:
         blocker.execute("LOCK TABLE public.schema_migrations IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(MigrationFailedError) as caught:
