@@ -127,13 +127,17 @@ def test_percent_signs_and_backslashes_arrive_as_written(
 
 def test_a_file_may_give_its_table_away(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
     """OWNER TO takes effect for the table and its index, and the ledger stays the runner's."""
-    with empty_database.connect_admin() as admin:
-        admin.execute("GRANT pg_monitor TO symphony_owner WITH SET TRUE")
-        admin.execute("GRANT CREATE ON SCHEMA public TO pg_monitor")
     migrations.write(
         "0001_t.sql", "CREATE TABLE public.t (a int PRIMARY KEY);\nALTER TABLE public.t OWNER TO pg_monitor;"
     )
-    empty_database.apply(migrations.files(), SETTINGS)
+    admin = empty_database.connect_admin()
+    admin.execute("GRANT CREATE ON SCHEMA public TO pg_monitor")
+    admin.execute("GRANT pg_monitor TO symphony_owner WITH SET TRUE")
+    try:
+        empty_database.apply(migrations.files(), SETTINGS)
+    finally:
+        # Memberships are the cluster's: other tests are to find the owner without it.
+        admin.execute("REVOKE pg_monitor FROM symphony_owner")
     owners = "SELECT string_agg(relname || ' ' || relowner::regrole, ', ' ORDER BY relname) FROM pg_class"
     found = empty_database.value(f"{owners} WHERE relname IN ('t', 't_pkey', 'schema_migrations')")
     assert found == "schema_migrations symphony_owner, t pg_monitor, t_pkey pg_monitor"
