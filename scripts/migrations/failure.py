@@ -13,8 +13,7 @@ from scripts.errors.migration import ConnectionLostError, MigrationError, Migrat
 from scripts.errors.row_data import RowData, escaped
 from scripts.migrations.inner import Frame, Internal, frames_of, inner_places
 from scripts.migrations.runnable import statement_words
-from scripts.migrations.shown import WITHHELD, Author, author, shown_raised
-from scripts.migrations.shown import shown_message as _shown_message
+from scripts.migrations.shown import WITHHELD, Author, author, shown_message, shown_raised
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
@@ -113,17 +112,6 @@ def between_files(exc: psycopg.Error, conn: psycopg.Connection[Any]) -> Migratio
     )
 
 
-def shown_message(message: str, sqlstate: str, text: str) -> str:  # noqa: ARG001 - every SQLSTATE has one rule
-    """The server's message without values that are not in the migration.
-
-    Args:
-        message: the primary message.
-        sqlstate: five characters.
-        text: the file.
-    """
-    return _shown_message(message, author(text))
-
-
 def is_raised(diag: Any) -> bool:
     """Whether a program made the message up, in PL/pgSQL or in another procedural language."""
     name = (diag.source_file or "").rpartition("/")[2]
@@ -137,7 +125,7 @@ def _message(diag: Any, wrote: Author) -> str:
     message = diag.message_primary or _NO_MESSAGE
     if is_raised(diag) and diag.message_primary:
         return shown_raised(message, {*wrote.texts, "assertion failed"})
-    return _shown_message(message, wrote, object_names(diag))
+    return shown_message(message, wrote, object_names(diag))
 
 
 def object_names(diag: Any) -> frozenset[str]:
@@ -167,7 +155,7 @@ def _object_facts(diag: Any, wrote: Author) -> list[tuple[str, str]]:
         return facts + [("hint", shown_raised(hint, wrote.texts)) for hint in [diag.message_hint] if hint]
     facts = [(label, escaped(value)) for label, value in named if value]
     names = object_names(diag)
-    return facts + [("hint", _shown_message(hint, wrote, names)) for hint in [diag.message_hint] if hint]
+    return facts + [("hint", shown_message(hint, wrote, names)) for hint in [diag.message_hint] if hint]
 
 
 def row_data_of(exc: psycopg.Error) -> RowData:

@@ -99,11 +99,6 @@ def inner_places(
     return "\n".join(lines)
 
 
-def stands_in(internal: Internal, file: MigrationFile) -> bool:
-    """Whether an inner statement is the author's own text, rather than made at run time."""
-    return _find(internal.query, file.text, 0) is not None
-
-
 def _owner(frame: Frame, file: MigrationFile, statement: Statement | None) -> Statement | None:
     """The statement of the file that holds the body; None for a function from elsewhere, or one that is not sure."""
     if not frame.name:

@@ -173,19 +173,7 @@ def _of_sql(body: Source, base: Statement, depth: int) -> Iterator[BodyStatement
     try:
         statements = parse_raw(body.text)
     except ParseError as exc:
-        offset, line, column = place.at(exc.offset or 0)
-        yield BodyStatement(
-            body.text,
-            offset,
-            line,
-            column,
-            "SQL",
-            None,
-            dynamic=False,
-            language="sql",
-            problem=exc.message,
-            depth=depth,
-        )
+        yield _unread(body, base, exc, "SQL", depth)
         return
     for raw in statements:
         text = body.text[raw.start : raw.end].rstrip()
@@ -201,22 +189,27 @@ def _of_plpgsql(body: Source, base: Statement, depth: int) -> Iterator[BodyState
     try:
         tokens = [token for token in scan_tokens(body.text) if not token.is_comment]
     except ParseError as exc:
-        offset, line, column = place.at(exc.offset or 0)
-        yield BodyStatement(
-            body.text,
-            offset,
-            line,
-            column,
-            "BODY",
-            None,
-            dynamic=False,
-            language="plpgsql",
-            problem=exc.message,
-            depth=depth,
-        )
+        yield _unread(body, base, exc, "BODY", depth)
         return
     for piece in cut_plpgsql(body.text, tokens):
         yield from _of_piece(piece, place, "plpgsql", depth)
+
+
+def _unread(body: Source, base: Statement, exc: ParseError, kind: str, depth: int) -> BodyStatement:
+    """A body that the grammar refuses, as one statement with its problem."""
+    offset, line, column = _Place(body, base).at(exc.offset or 0)
+    return BodyStatement(
+        body.text,
+        offset,
+        line,
+        column,
+        kind,
+        None,
+        dynamic=False,
+        language="sql" if kind == "SQL" else "plpgsql",
+        problem=exc.message,
+        depth=depth,
+    )
 
 
 def _of_piece(piece: Piece, place: _Place, language: str, depth: int) -> Iterator[BodyStatement]:

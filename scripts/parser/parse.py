@@ -7,7 +7,7 @@ Promises: `text` is exactly what is sent to the server, so that the server's pos
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scripts.errors.sql_text import ClientCommandError, CopyStreamError, SqlSyntaxError
 from scripts.parser.digests import statement_digest
@@ -15,9 +15,11 @@ from scripts.parser.native import ParseError, TooDeepError, parse_raw, scan_toke
 from scripts.parser.positions import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from scripts.errors.history import HistoryError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,7 @@ class Excerpt:
         Raises:
             SqlSyntaxError: the tree is too deep to be read back.
         """
-        try:
-            (raw,) = parse_raw(self.text)
-        except ParseError as exc:
-            raise _explained(exc, Positions(self.text), where) from exc
+        (raw,) = _read(parse_raw, self.text, where)
         return self.with_node(raw.node)
 
     def with_node(self, node: Any) -> Statement:
@@ -93,10 +92,7 @@ def parse_statements(text: str, *, where: str) -> tuple[Statement, ...]:
         ClientCommandError: a psql command or variable stands at that place.
         CopyStreamError: the text there is the data of a COPY … FROM STDIN.
     """
-    try:
-        raw = parse_raw(text)
-    except ParseError as exc:
-        raise _explained(exc, Positions(text), where) from exc
+    raw = _read(parse_raw, text, where)
     excerpts = _excerpts(text, [(item.start, item.end) for item in raw])
     return tuple(excerpt.with_node(item.node) for excerpt, item in zip(excerpts, raw, strict=True))
 
@@ -104,20 +100,17 @@ def parse_statements(text: str, *, where: str) -> tuple[Statement, ...]:
 def cut_statements(text: str, *, where: str) -> tuple[Excerpt, ...]:
     """The statements of a text that the grammar takes, without their trees, which cost four times as much as all this.
 
-    Args:
-        text: the whole file.
-        where: how errors name it, usually the file name.
-
-    Raises:
-        SqlSyntaxError: PostgreSQL's grammar refuses it: file:line:column and a caret.
-        ClientCommandError: a psql command or variable stands at that place.
-        CopyStreamError: the text there is the data of a COPY … FROM STDIN.
+    Args, raises: as `parse_statements`.
     """
+    return tuple(_excerpts(text, _read(split_raw, text, where)))
+
+
+def _read(grammar: Callable[[str], _T], text: str, where: str) -> _T:
+    """What the grammar makes of a text; what it refuses is told by its place."""
     try:
-        spans = split_raw(text)
+        return grammar(text)
     except ParseError as exc:
         raise _explained(exc, Positions(text), where) from exc
-    return tuple(_excerpts(text, spans))
 
 
 def _excerpts(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[Excerpt]:

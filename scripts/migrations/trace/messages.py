@@ -123,7 +123,7 @@ class Listener:
         else:
             sqlstate = diag.sqlstate or ""
             names = object_names(diag)
-            shown = shown_notice(message, sqlstate, self._text, raised=is_raised(diag.source_file), names=names)
+            shown = shown_notice(message, self._text, raised=is_raised(diag.source_file), names=names)
             self._now().notices.append(Notice(severity, sqlstate, shown))
 
     def _now(self) -> Told:
@@ -139,7 +139,6 @@ def is_raised(source_file: str | None) -> bool:
 
 def shown_notice(
     message: str,
-    sqlstate: str,  # noqa: ARG001 - every SQLSTATE has one rule
     text: str,
     *,
     raised: bool,
@@ -149,7 +148,6 @@ def shown_notice(
 
     Args:
         message: the primary message.
-        sqlstate: five characters.
         text: of the file.
         raised: whether a program made it up.
         names: of the catalog's objects, as the server's own fields give them.

@@ -214,7 +214,7 @@ def run_migrate(
     environ = {
         "PATH": os.environ["PATH"],  # noqa: TID251 - the child's environment
         "FRESH_DB": "0",
-        "DATABASE_URL": url_of(database),
+        "DATABASE_URL": database.url,
         "MIGRATIONS_DIR": str(migrations.folder),
         "CI": ci,
         "MIGRATE_TRACE": "0",
@@ -236,17 +236,6 @@ def run_migrate(
     finally:
         os.close(ours)
     return done.returncode, done.stdout, said.decode().replace("\r\n", "\n")
-
-
-def url_of(database: ScratchDatabase) -> str:
-    """The owner's DSN as a URL."""
-    from urllib.parse import quote
-
-    from psycopg.conninfo import conninfo_to_dict
-
-    parts = {key: quote(str(value), safe="") for key, value in conninfo_to_dict(database.dsn).items()}
-    host = f"{parts['host']}:{parts.get('port', '5432')}"
-    return f"postgresql://{parts['user']}:{parts.get('password', '')}@{host}/{parts['dbname']}"
 
 
 def test_shown_on_a_terminal_alone(cards: ScratchDatabase, migrations: MigrationFolder) -> None:
