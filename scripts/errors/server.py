@@ -31,9 +31,15 @@ class UnreachableError(ServerError):
             help="check host, port and that the server runs; unset DATABASE_URL for a fresh server of the run's own",
         )
 
+
+class MalformedUrlError(ServerError):
+    """DATABASE_URL begins rightly, and is no URL: a setting that is wrong, and not a server."""
+
+    exit_code = ExitCode.USAGE
+
     @classmethod
-    def malformed(cls) -> UnreachableError:
-        """DATABASE_URL cannot be read. It is not shown: a wrongly encoded password may stand anywhere in it."""
+    def not_read(cls) -> MalformedUrlError:
+        """It cannot be read. It is not shown: a wrongly encoded password may stand anywhere in it."""
         return cls(
             "the connection URL cannot be read",
             where="DATABASE_URL",

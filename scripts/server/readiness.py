@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripts.errors.server import (
     MAJOR_MIN,
     DatabaseMissingError,
+    MalformedUrlError,
     ServerError,
     TooOldError,
     UnreachableError,
@@ -70,7 +71,7 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     """The parts of a libpq URL or conninfo string.
 
     Raises:
-        UnreachableError: it cannot be read. libpq's own message would quote it, password and all, so it is dropped.
+        MalformedUrlError: it cannot be read. libpq's own message would quote it, password and all, so it is dropped.
     """
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
@@ -78,10 +79,10 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     except (psycopg.ProgrammingError, UnicodeDecodeError):
-        raise UnreachableError.malformed() from None
+        raise MalformedUrlError.not_read() from None
     # A password with an unencoded @ or / is cut there, and its pieces become host, port or database, which are shown.
     if "@" in parts.get("host", "") + parts.get("dbname", "") or not _PORTS.fullmatch(parts.get("port", "")):
-        raise UnreachableError.malformed()
+        raise MalformedUrlError.not_read()
     return parts
 
 
@@ -108,6 +109,7 @@ def connect(dsn: str) -> Connection:
     A default_transaction_read_only or lock_timeout among the options of the DSN stays.
 
     Raises:
+        MalformedUrlError: the DSN cannot be read.
         UnreachableError: nothing answers.
         WrongPasswordError: the login is refused.
         DatabaseMissingError: the server has no such database.

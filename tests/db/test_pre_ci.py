@@ -50,20 +50,7 @@ def invoke(evidence: Path, *arguments: str, **more: str) -> subprocess.Completed
 
 def on(database: ScratchDatabase) -> dict[str, str]:
     """The variables that point the product at an existing database."""
-    return {"FRESH_DB": "0", "SERVER": "auto", "DATABASE_URL": url_of(database)}
-
-
-def url_of(database: ScratchDatabase) -> str:
-    """The database's libpq URL, password included."""
-    from urllib.parse import quote
-
-    from psycopg.conninfo import conninfo_to_dict
-
-    parts = {name: str(value) for name, value in conninfo_to_dict(database.dsn).items()}
-    login = f"{quote(parts['user'])}:{quote(parts['password'], safe='')}"
-    return (
-        f"postgresql://{login}@/{parts['dbname']}?host={quote(parts['host'], safe='')}&port={parts.get('port', '5432')}"
-    )
+    return {"FRESH_DB": "0", "SERVER": "auto", "DATABASE_URL": database.url}
 
 
 def statements(evidence: Path) -> dict[str, dict[str, Any]]:
@@ -284,8 +271,13 @@ def children_of_session(session: int) -> list[str]:
             3,
             "127.0.0.1:1",
         ),
+        (
+            {"FRESH_DB": "0", "SERVER": "auto", "DATABASE_URL": "postgresql://u:secret-pw@h:port/d"},
+            2,
+            "DATABASE_URL: the connection URL cannot be read",
+        ),
     ],
-    ids=["a wrong switch", "a bypass", "no engine", "no server"],
+    ids=["a wrong switch", "a bypass", "no engine", "no server", "no URL"],
 )
 def test_bad_input_has_its_own_exit_code(tmp_path: Path, variables: dict[str, str], code: int, told: str) -> None:
     """Settings are exit 2 and start nothing; a server that cannot be had is exit 3 with its cause and a hint (D-43)."""

@@ -1,4 +1,4 @@
-"""Every error of the server room, word by word: what, where, expected and found, help; exit 3."""
+"""Every error of the server room, word by word: what, where, expected and found, help; exit 3, or 2 for the URL."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scripts.errors.server import (
     DiskFullError,
     DockerError,
     FolderError,
+    MalformedUrlError,
     NotAllowedError,
     ServerError,
     StartError,
@@ -31,7 +32,7 @@ AT = "app@db.example:5432/payments"
 # One of each, in the order of the module.
 EXAMPLES: dict[str, ServerError] = {
     "UnreachableError.at": UnreachableError.at(AT, "Connection refused"),
-    "UnreachableError.malformed": UnreachableError.malformed(),
+    "MalformedUrlError.not_read": MalformedUrlError.not_read(),
     "WrongPasswordError.at": WrongPasswordError.at(AT),
     "DatabaseMissingError.at": DatabaseMissingError.at(AT, "payments"),
     "TooOldError.server": TooOldError.server(AT, "17.5 (Debian 17.5-1)"),
@@ -81,7 +82,8 @@ def test_the_texts(golden: Golden) -> None:
 
 @pytest.mark.parametrize("error", EXAMPLES.values(), ids=EXAMPLES)
 def test_each_ends_with_exit_3_and_a_next_step(error: ServerError) -> None:
-    """No server is one exit code, whatever the cause."""
-    assert error.exit_code is ExitCode.NO_SERVER
+    """No server is one exit code, whatever the cause; a URL that cannot be read is a wrong setting."""
+    wrong_setting = isinstance(error, MalformedUrlError)
+    assert error.exit_code is (ExitCode.USAGE if wrong_setting else ExitCode.NO_SERVER)
     assert error.help
     assert not error.what.endswith(".")

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.errors.server import DatabaseMissingError, StartError, TooOldError, UnreachableError, WrongPasswordError
+from scripts.errors.base import ExitCode
+from scripts.errors.server import (
+    DatabaseMissingError,
+    MalformedUrlError,
+    StartError,
+    TooOldError,
+    UnreachableError,
+    WrongPasswordError,
+)
 from scripts.server.embedded import require_major_of_banner
 from scripts.server.readiness import (
     address_of,
@@ -43,10 +51,10 @@ def test_no_error_shows_a_password_that_was_pasted_as_it_is(password: str) -> No
     url = f"postgresql://app:{password}@127.0.0.1:1/pay"
     try:
         parts = parse_dsn(url)
-    except UnreachableError:
-        with pytest.raises(UnreachableError) as refused:
+    except MalformedUrlError:
+        with pytest.raises(MalformedUrlError) as refused:
             connect(url)
-        assert str(refused.value) == str(UnreachableError.malformed())
+        assert str(refused.value) == str(MalformedUrlError.not_read())
         assert refused.value.__cause__ is None
         return
     assert parts["host"] == "127.0.0.1"
@@ -69,10 +77,11 @@ def test_no_error_shows_a_password_that_was_pasted_as_it_is(password: str) -> No
     ],
 )
 def test_an_unreadable_url_is_not_quoted(url: str) -> None:
-    """The library would quote it."""
-    with pytest.raises(UnreachableError) as caught:
+    """The library would quote it; and it is a setting that is wrong, not a server: exit 2."""
+    with pytest.raises(MalformedUrlError) as caught:
         connect(url)
-    assert str(caught.value) == str(UnreachableError.malformed())
+    assert str(caught.value) == str(MalformedUrlError.not_read())
+    assert caught.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize(
