@@ -72,11 +72,13 @@ SELECT pg_catalog.format('%I.%I on %I.%I', n.nspname, c.relname, tn.nspname, t.r
                     WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
                       AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())
  ORDER BY 1"""
+# A rest has the name of the index it was to replace, cut to fit where that is long, and its definition: an index that
+# somebody named so, or that is of another definition, is none, whatever state it is in.
 _LEFTOVERS = """
 WITH named AS (
-    SELECT coalesce(
-        (SELECT x.indrelid FROM pg_catalog.pg_index x WHERE x.indexrelid = pg_catalog.to_regclass(%(name)s)),
-        pg_catalog.to_regclass(%(name)s)) AS oid)
+    SELECT x.indexrelid, coalesce(x.indrelid, asked.oid) AS oid
+      FROM (SELECT pg_catalog.to_regclass(%(name)s)::oid AS oid) asked
+      LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = asked.oid)
 SELECT n.nspname::text, c.relname::text FROM named, pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   -- REINDEX TABLE rebuilds the index of the table's TOAST data as well
@@ -86,6 +88,22 @@ SELECT n.nspname::text, c.relname::text FROM named, pg_catalog.pg_index i
    AND (named.oid IS NULL OR coalesce(o.oid, i.indrelid) = named.oid
         -- and, of a partitioned table, those of its partitions
         OR coalesce(o.oid, i.indrelid) IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(named.oid) t))
+   AND EXISTS (
+        SELECT FROM pg_catalog.pg_index k JOIN pg_catalog.pg_class kc ON kc.oid = k.indexrelid,
+               pg_catalog.regexp_replace(c.relname::text, '_cc(new|old)[0-9]*$', '') AS base
+         WHERE k.indrelid = i.indrelid AND k.indexrelid <> i.indexrelid AND kc.relam = c.relam
+           AND (kc.relname::text = base OR pg_catalog.octet_length(c.relname::text) >= 60
+                AND pg_catalog.starts_with(kc.relname::text, base))
+           AND (named.indexrelid IS NULL OR k.indexrelid = named.indexrelid
+                OR k.indexrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(named.indexrelid) t))
+           AND (k.indisunique, k.indnullsnotdistinct, k.indnkeyatts, k.indkey::text, k.indclass::text,
+                k.indcollation::text, k.indoption::text)
+             = (i.indisunique, i.indnullsnotdistinct, i.indnkeyatts, i.indkey::text, i.indclass::text,
+                i.indcollation::text, i.indoption::text)
+           AND pg_catalog.pg_get_expr(k.indexprs, k.indrelid) IS NOT DISTINCT FROM
+               pg_catalog.pg_get_expr(i.indexprs, i.indrelid)
+           AND pg_catalog.pg_get_expr(k.indpred, k.indrelid) IS NOT DISTINCT FROM
+               pg_catalog.pg_get_expr(i.indpred, i.indrelid))
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
                     WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
                       AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())"""
@@ -266,11 +284,12 @@ def duplicates_query(conn: psycopg.Connection[Any], found: Found) -> tuple[str, 
 
 
 def reindex_leftovers(conn: psycopg.Connection[Any], name: str) -> list[tuple[str, str]]:
-    """Invalid `_ccnew` and `_ccold` indexes that an interrupted REINDEX CONCURRENTLY left: (schema, name).
+    """Invalid `_ccnew` and `_ccold` twins that an interrupted REINDEX CONCURRENTLY left: (schema, name).
 
     Args:
         conn: in autocommit.
-        name: quoted name of the index or table; a name of neither means the whole database.
+        name: quoted name of the index, whose twins alone are meant, or of the table; a name of neither means the whole
+            database.
     """
     from psycopg.rows import tuple_row
 

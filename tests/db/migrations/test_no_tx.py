@@ -277,6 +277,61 @@ def test_leftovers_of_an_interrupted_reindex_are_dropped(
     assert state(with_table, "keep_ccnew") is None
 
 
+@pytest.mark.parametrize(
+    ("other", "reindexed"),
+    [
+        ("CREATE INDEX keep_ccnew ON public.t (a)", "TABLE CONCURRENTLY public.t"),
+        ("CREATE UNIQUE INDEX keep_ccnew ON public.t (id)", "INDEX CONCURRENTLY public.keep"),
+        ("CREATE INDEX keep_ccnew ON public.t (id) WHERE id > 0", "INDEX CONCURRENTLY public.keep"),
+        ("CREATE INDEX keep_ccnew ON public.t (id DESC)", "INDEX CONCURRENTLY public.keep"),
+        ("CREATE INDEX keep_ccnew ON public.t USING hash (id)", "INDEX CONCURRENTLY public.keep"),
+        ("CREATE INDEX keep_ccnew ON public.t ((id + 1))", "INDEX CONCURRENTLY public.keep"),
+        ("CREATE INDEX by_hand_ccnew ON public.t (id)", "TABLE CONCURRENTLY public.t"),
+        ("CREATE INDEX by_hand ON public.t (a); CREATE INDEX by_hand_ccnew ON public.t (a)",
+         "INDEX CONCURRENTLY public.keep"),
+    ],
+    ids=["columns", "unique", "predicate", "order", "method", "expression", "no index of that name", "another's twin"],
+)  # fmt: skip
+def test_an_invalid_index_that_only_sounds_like_a_leftover_stays(
+    with_table: ScratchDatabase, migrations: MigrationFolder, other: str, reindexed: str
+) -> None:
+    """A name that ends in _ccnew is no proof: a rest of REINDEX has its index's name and definition, or it is not ours.
+
+    It is told at the end, with every other index that is not valid.
+    """
+    with with_table.connect() as conn:
+        conn.execute(f"CREATE INDEX keep ON public.t (id); {other}".encode())
+    with with_table.connect_admin() as conn:
+        conn.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text LIKE '%_ccnew'")
+    migrations.write("0002_i.sql", f"-- symphony:no_tx\nREINDEX {reindexed};")
+    name = other.rpartition(" INDEX ")[2].partition(" ")[0]
+    with pytest.raises(InvalidIndexError, match=f"{name} on public.t"):
+        with_table.apply(migrations.files())
+    assert state(with_table, name) == "invalid"
+    assert with_table.recorded()[-1] == "0002_i.sql"
+
+
+def test_a_leftover_of_a_long_name_is_known_by_what_is_left_of_it(
+    with_table: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """The server cuts the name to make room for its suffix: 63 bytes are all there are."""
+    long = "k" * 60 + "ab"
+    with with_table.connect() as conn:
+        conn.execute(f"CREATE INDEX {long} ON public.t (id)".encode())
+    writer = with_table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
+    with with_table.connect() as conn:
+        conn.execute("SET lock_timeout = 50")
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                conn.execute(f"REINDEX INDEX CONCURRENTLY public.{long}".encode())
+    writer.commit()
+    assert with_table.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 2
+    migrations.write("0002_i.sql", f"-- symphony:no_tx\nREINDEX INDEX CONCURRENTLY public.{long};")
+    with_table.apply(migrations.files())
+    assert with_table.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+
+
 def test_leftovers_in_toast_are_told_to_whoever_may_drop_them(
     with_table: ScratchDatabase, migrations: MigrationFolder
 ) -> None:
