@@ -1,7 +1,8 @@
 """What a gate found: checks, and the outcome computed from them.
 
 Owns: the seven outcomes, and the only place where one is decided.
-Promises: nothing checked never reads as passed: no checks, or nothing examined, is an ERROR.
+Promises: nothing checked never reads as passed: no checks, or nothing examined, is an ERROR; so is a check
+that stayed green under a violation planted for it.
 Never: accepts an outcome from a caller; there is no way to hand one in except "it did not run" and "it broke".
 """
 
@@ -50,10 +51,29 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Planted:
+    """A violation that was planted on purpose: which checks had to fail under it, and which of them did not.
+
+    `trouble` is a sentence when it could not be planted, or the question not be asked under it; then nothing counts.
+    """
+
+    name: str
+    must: tuple[str, ...]
+    missed: tuple[str, ...] = ()
+    trouble: str = ""
+
+    @property
+    def noticed(self) -> frozenset[str]:
+        """Ids of the checks that were seen to fail."""
+        return frozenset() if self.trouble else frozenset(self.must) - frozenset(self.missed)
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one gate.
 
     `checks` in the order asked. `error` is a sentence when the gate could not finish; `aborted`: interrupted.
+    `controls` are the violations planted to see the checks fail; None where none were asked for.
     `details` holds the gate's own evidence fields (contract names), JSON values only.
     `examined` counts the objects or rows looked at; zero is an ERROR.
     """
@@ -67,6 +87,19 @@ class Result:
     aborted: bool = False
     not_run_because: str = ""
     details: Mapping[str, Json] = field(default_factory=dict)
+    controls: tuple[Planted, ...] | None = None
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The checks that prove nothing: no planted violation was seen to break them, or one was missed.
+
+        Empty where no controls were asked for.
+        """
+        if self.controls is None:
+            return ()
+        noticed = frozenset[str]().union(*(control.noticed for control in self.controls))
+        missed = {name for one in self.controls for name in (one.must if one.trouble else one.missed)}
+        return tuple(check.id for check in self.checks if check.id in missed or check.id not in noticed)
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -84,7 +117,7 @@ class Result:
             return Outcome.NOT_RUN
         if self.failures:
             return Outcome.FAIL
-        if not self.checks or self.examined <= 0:
+        if not self.checks or self.examined <= 0 or self.unproven:
             return Outcome.ERROR
         return Outcome.PASS
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scripts.clock import iso_utc
 from scripts.digest import digest_of
-from scripts.result import Check, Outcome, Result
+from scripts.result import Check, Outcome, Planted, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +48,7 @@ RESERVED: Final = OUTSIDE_CORE | {
     "examined",
     "checks",
     "failures",
+    "controls",
     "error",
     "not_run_because",
     "failure_signature",
@@ -127,6 +128,7 @@ def statement_json(
         "examined": result.examined,
         "checks": [_check_json(check) for check in result.checks],
         "failures": [{"id": check.id, "where": check.where, "help": check.help} for check in result.failures],
+        "controls": None if result.controls is None else [_control_json(control) for control in result.controls],
         "error": result.error or None,
         "not_run_because": result.not_run_because or None,
     }
@@ -250,7 +252,21 @@ def _result_of(document: Mapping[str, Any]) -> Result:
         aborted=document["status"] == Outcome.ABORTED,
         not_run_because=document["not_run_because"] or "",
         details={key: value for key, value in document.items() if key not in RESERVED},
+        controls=None if document["controls"] is None else tuple(map(_read_control, document["controls"])),
     )
+
+
+def _control_json(control: Planted) -> dict[str, Json]:
+    return {
+        "name": control.name,
+        "must": [*control.must],
+        "missed": [*control.missed],
+        "trouble": control.trouble or None,
+    }
+
+
+def _read_control(control: Mapping[str, Any]) -> Planted:
+    return Planted(control["name"], tuple(control["must"]), tuple(control["missed"]), control["trouble"] or "")
 
 
 def _check_json(check: Check) -> dict[str, Json]:

@@ -170,4 +170,16 @@ def _sentence(result: Result) -> str:
         return result.error or result.not_run_because
     if result.outcome is not Outcome.ERROR:
         return ""
+    if result.unproven:
+        return _unproven(result)
     return "nothing was checked" if not result.checks else "nothing was examined"
+
+
+def _unproven(result: Result) -> str:
+    """Which checks were not seen to fail, and under what; the rest is in the evidence."""
+    trouble = next((f": {c.name}: {c.trouble}" for c in result.controls or () if c.trouble), "")
+    if not trouble:
+        trouble = next((f": {c.name}" for c in result.controls or () if c.missed), "")
+    shown = ", ".join(result.unproven[:3]) + (", …" if len(result.unproven) > 3 else "")
+    count = f"{len(result.unproven)} of {len(result.checks)} checks"
+    return f"{count} were not seen to fail when they had to ({shown}){trouble}"

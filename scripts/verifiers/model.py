@@ -7,19 +7,23 @@ Never: decides an outcome (scripts/result), or imports the driver before a datab
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scripts.result import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
 
     from scripts.digest import Json
     from scripts.migrations.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
+    from scripts.verifiers.probes.stage import Probe
+
+Asks = Literal["all", "facts"]
 
 
 @dataclass(slots=True)
@@ -27,13 +31,17 @@ class Findings:
     """The checks of one invariant, collected in the order asked.
 
     `examined` counts the objects and rows that were there to be looked at; a check on what is missing adds nothing.
-    `details` are the fields that the gate's evidence has always had.
+    `details` are the fields that the gate's evidence has always had. With `asks` set to facts, no probe is played.
+    `probes` are those that were played, in order; a check asked outside any of them is a fact.
     """
 
     checks: list[Check] = field(default_factory=list)
     examined: int = 0
     details: dict[str, Json] = field(default_factory=dict)
-    _ids: set[str] = field(default_factory=set, repr=False)
+    asks: Asks = "all"
+    probes: list[Probe] = field(default_factory=list)
+    _origin: dict[str, str] = field(default_factory=dict, repr=False)
+    _playing: str = field(default="", repr=False)
 
     def check(  # noqa: PLR0913 - a Check's fields, by keyword
         self,
@@ -55,16 +63,30 @@ class Findings:
             help: what to do when the two differ.
             examined: how many objects or rows the answer rests on.
         """
-        if id in self._ids:
+        if id in self._origin:
             msg = f"two checks of one id: {id}"
             raise RuntimeError(msg)
-        self._ids.add(id)
+        self._origin[id] = self._playing
         self.checks.append(Check(id, expected, observed, where, help))
         self.examined += examined
 
     def failed(self) -> tuple[str, ...]:
         """Ids of the checks that do not hold, so far."""
         return tuple(check.id for check in self.checks if not check.holds)
+
+    def facts(self) -> tuple[str, ...]:
+        """Ids of the checks that no probe made."""
+        return tuple(name for name, origin in self._origin.items() if not origin)
+
+    @contextmanager
+    def playing(self, probe: Probe) -> Iterator[None]:
+        """Whatever is checked inside is this probe's."""
+        self.probes.append(probe)
+        self._playing = probe.id
+        try:
+            yield
+        finally:
+            self._playing = ""
 
 
 class Database:

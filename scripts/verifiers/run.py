@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from scripts.result import Planted
     from scripts.verifiers.model import Database, Invariant
 
 # One question may take this long, waiting for locks included; one invariant this long altogether. Both are far above
@@ -55,22 +56,29 @@ def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
     return tuple(invariant for invariant in INVARIANTS if invariant.id in chosen)
 
 
-def verify_invariant(invariant: Invariant, database: Database, *, now: Callable[[], datetime] = utc_now) -> Result:
+def verify_invariant(
+    invariant: Invariant, database: Database, *, controls: bool = False, now: Callable[[], datetime] = utc_now
+) -> Result:
     """Ask every question of one invariant and undo everything.
 
     Args:
         invariant: which.
         database: where; its connection is replaced when it is found lost.
+        controls: whether, once every check holds, each is seen to fail under a violation planted for it.
         now: the clock, read before and after.
     """
     import psycopg
 
     started_at = now()
     findings = Findings()
+    planted: tuple[Planted, ...] | None = None
     error = ""
     try:
         with _bounded(database.conn):
             invariant.verify(database, findings)
+        # A check that fails needs nobody to show that it can.
+        if controls and not findings.failed():
+            planted = _controls(invariant, database, findings)
     except psycopg.Error as exc:
         error = _sentence(_unasked(exc, database))
     except ProjectError as exc:
@@ -85,7 +93,23 @@ def verify_invariant(invariant: Invariant, database: Database, *, now: Callable[
         examined=findings.examined,
         error=error,
         details=dict(findings.details),
+        controls=planted,
     )
+
+
+def _controls(invariant: Invariant, database: Database, findings: Findings) -> tuple[Planted, ...]:
+    from scripts.verifiers.hollow.reading import hollow_facts
+    from scripts.verifiers.probes.stage import play_controls
+
+    facts = findings.facts()
+    found: tuple[Planted, ...] = ()
+    if facts:
+        with _bounded(database.conn):
+            found = (hollow_facts(invariant, database, facts),)
+    if findings.probes:
+        with _bounded(database.conn):
+            found += play_controls(database.conn, findings.probes)
+    return found
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The stage on which the schema is made to act: a savepoint, a role, an attack, and everything undone.
 
-Owns: acting as a runtime role, and telling "refused, and how" from "accepted" and from "could not be asked".
+Owns: acting as a runtime role, planting a violation to see a probe fail, and telling "refused, and how" from
+"accepted" and from "could not be asked".
 Promises: what a probe does is rolled back with its savepoint; only SQLSTATE and names of objects are kept of an error.
 Never: knows what a row of ours looks like (world.py).
 """
@@ -8,10 +9,11 @@ Never: knows what a row of ours looks like (world.py).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 from scripts.errors.verifiers import UnaskedError
+from scripts.result import Planted
 from scripts.verifiers.facts.roles import ROLES
 
 if TYPE_CHECKING:
@@ -180,11 +182,27 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A violation to plant before a probe is played once more, to see that the probe would have noticed.
+
+    `plant` acts as the owner, inside a savepoint; every check of an id in `breaks` must then fail.
+    """
+
+    name: str
+    plant: Callable[[Stage], None]
+    breaks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
-    """A piece of behaviour: `play` asks, and keeps its checks. `id` names it when it cannot even be set up."""
+    """A piece of behaviour: `play` asks, and keeps its checks. `id` names it when it cannot even be set up.
+
+    Every check it makes is broken by at least one of its `controls`.
+    """
 
     id: str
     play: Callable[[Stage], None]
+    controls: tuple[Control, ...] = ()
 
 
 def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Probe]) -> None:
@@ -201,16 +219,66 @@ def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Pro
     """
     import psycopg
 
+    if findings.asks == "facts":
+        return
+    with _set(conn, findings) as stage:
+        for probe in probes:
+            with findings.playing(probe):
+                try:
+                    with stage.undone():
+                        probe.play(stage)
+                except psycopg.Error as exc:
+                    findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
+
+
+def play_controls(conn: psycopg.Connection[Any], probes: Sequence[Probe]) -> tuple[Planted, ...]:
+    """Play every probe once more under each violation planted for it.
+
+    Args:
+        conn: inside a transaction of the invariant's.
+        probes: those that were played, all green.
+
+    Raises:
+        UnaskedError: the verifying role may not act as the runtime roles, or others hold a lock.
+        psycopg.Error: the server gave no answer.
+    """
+    from scripts.verifiers.model import Findings
+
+    with _set(conn, Findings()) as stage:
+        return tuple(_played(stage, probe, control) for probe in probes for control in probe.controls)
+
+
+def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
+    """Plant, play, undo: what was missed."""
+    import psycopg
+
+    from scripts.verifiers.model import Findings
+
+    name, findings = f"{probe.id}: {control.name}", Findings()
+    with stage.undone():
+        try:
+            with stage.conn.transaction():
+                control.plant(stage)
+        except psycopg.Error as exc:
+            return Planted(name, control.breaks, trouble=f"could not be planted: {told(exc)}")
+        try:
+            with stage.undone():
+                probe.play(replace(stage, findings=findings))
+        except psycopg.Error as exc:
+            # What was asked before counts; what was not asked was missed.
+            told(exc)
+    failed = set(findings.failed())
+    return Planted(name, control.breaks, tuple(one for one in control.breaks if one not in failed))
+
+
+@contextmanager
+def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
+    """The stage, with every role within reach and the owner on it."""
     stage = Stage(conn, findings, *_surroundings(conn))
     with stage.undone():
         _reach_roles(conn)
         stage.become(stage.home)
-        for probe in probes:
-            try:
-                with stage.undone():
-                    probe.play(stage)
-            except psycopg.Error as exc:
-                findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
+        yield stage
 
 
 def told(exc: psycopg.Error) -> str:
