@@ -227,6 +227,32 @@ class EnumConflictError(MigrationError):
         )
 
 
+class ClusterConflictError(MigrationError):
+    """A database or tablespace that a statement was begun to make is there, and is another."""
+
+    kind = "cluster conflict"
+
+    @classmethod
+    def of(cls, name: str, *, where: str, wanted: str, found: str) -> ClusterConflictError:
+        """`wanted`, `found`: the first property that differs, with its value."""
+        return cls(
+            f"{name} is there, and is not as the statement makes it",
+            where=where,
+            facts=[("wanted", wanted), ("found", found)],
+            help="find out who made it, or changed it since; drop or alter it, and run again",
+        )
+
+    @classmethod
+    def invalid(cls, name: str, *, where: str) -> ClusterConflictError:
+        """Somebody began to drop it and did not end."""
+        return cls(
+            f"{name} is there, and cannot be used",
+            where=where,
+            facts=[("wanted", "a database to connect to"), ("found", "what an interrupted DROP DATABASE left")],
+            help="DROP DATABASE ends it; then run again",
+        )
+
+
 class InvalidIndexError(MigrationError):
     """Indexes that are not usable."""
 

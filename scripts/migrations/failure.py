@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scripts.parser.statements import Statement
 
 # What a second run of a no_tx statement meets when the first one did its work and was not recorded.
-_ALREADY = frozenset({"42P04", "42P07", "42710"})
+_ALREADY = frozenset({"42P07", "42710"})
 _RAISING = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
 # What the runner's own statements name.
 _LEDGER = "schema_migrations schema_migrations_history schema_migrations_journal public"
@@ -247,6 +247,10 @@ def _help(diag: Any, file: MigrationFile) -> str:
         return _HELPS[sqlstate]
     if sqlstate == "0A000" and (diag.message_primary or "").startswith(_CACHED_PLAN):
         return "a statement prepared before the table changed is run after it: DEALLOCATE it, or name its columns"
+    if sqlstate == "42P04":
+        return (
+            "it was there before the statement was begun, so it is not the runner's: drop or rename it, and run again"
+        )
     if file.no_tx and sqlstate in _ALREADY:
         return "an interrupted run may have made it: compare it with the file, drop it if it differs, and run again"
     return "correct the file and run again" if not file.no_tx else "correct the file and run again; it may be repeated"

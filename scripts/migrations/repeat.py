@@ -1,6 +1,7 @@
 """A statement that may have been sent before: what the catalog shows of it, and what is left to do.
 
-Owns: that decision for every kind of statement that a no_tx file may hold (indexes: builds.py).
+Owns: that decision for every kind of statement that a no_tx file may hold (indexes: builds.py; databases and
+    tablespaces: cluster.py).
 Promises: a thing that is already there, or already gone, is taken as the statement's work only when the journal says
     that the statement was begun, or when it is in every respect what the statement would have made.
 """
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import EnumConflictError
 from scripts.migrations.builds import build_index
+from scripts.migrations.cluster import KINDS, is_still_done_in_cluster, repeat_in_cluster
 from scripts.migrations.indexes import drop_concurrently, find_index, look, qualified, quoted, reindex_leftovers
 from scripts.parser.statements import option_flag
 
@@ -39,6 +41,8 @@ def repeat(work: Work, statement: Statement) -> None:
         _alter_enum(work, statement)
     elif kind == "AlterTableStmt":
         _detach(work, statement)
+    elif kind in KINDS:
+        repeat_in_cluster(work, statement)
     else:
         if kind == "ReindexStmt" and option_flag(node.params, "concurrently", default=False):
             _drop_leftovers(work, statement)
@@ -54,7 +58,7 @@ def is_still_done(work: Work, statement: Statement) -> bool:
         return node.new_val in _labels(work, _enum(node))
     if kind == "AlterTableStmt":
         return _is_pending(work, *_parted(node)) is None
-    return True
+    return kind not in KINDS or is_still_done_in_cluster(work, statement)
 
 
 def clean_up(work: Work, statement: Statement) -> bool:

@@ -112,11 +112,12 @@ def option_flag(options: Any, name: str, *, default: bool) -> bool:
             continue
         if not option.HasField("arg"):
             return True
-        return _option_text(option.arg).lower() not in ("false", "off", "0", "no", "none")
+        return option_text(option.arg).lower() not in ("false", "off", "0", "no", "none")
     return default
 
 
-def _option_text(arg: Any) -> str:
+def option_text(arg: Any) -> str:
+    """The value of a DefElem, as it was written: a word, a string or a number."""
     which = arg.WhichOneof("node")
     value = getattr(arg, which)
     if which == "type_name":  # a bare word, such as off

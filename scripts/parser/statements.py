@@ -10,6 +10,7 @@ from scripts.parser.classify import (
     may_need_no_transaction,
     needs_no_transaction,
     option_flag,
+    option_text,
     transaction_word,
 )
 from scripts.parser.digests import file_digest, statement_digest, statement_digests
@@ -37,6 +38,7 @@ __all__ = [
     "may_need_no_transaction",
     "needs_no_transaction",
     "option_flag",
+    "option_text",
     "parse_raw",
     "parse_statements",
     "scan_tokens",
