@@ -13,7 +13,13 @@ import pytest
 from scripts.errors.base import ExitCode
 from scripts.errors.settings import UsageError
 from scripts.errors.verifiers import UnaskedError
+from scripts.gates import all_gates
+from scripts.migrations.files import read_files
+from scripts.settings import Settings
 from scripts.verifiers.registry import INVARIANTS
+from scripts.verifiers.registry.brought import BROUGHT_BY
+from scripts.verifiers.registry.numbers import NUMBERS, ROADMAP, number_of
+from scripts.verifiers.registry.tasks import FOUNDATION, TIGHTENED, TIGHTENING, TIGHTENING_MIGRATIONS
 from scripts.verifiers.run import select_invariants
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,9 +59,123 @@ def test_every_promise_is_told() -> None:
         assert all(re.fullmatch(r"INV-\d{3}", number) for number in one.invariant_ids)
         assert all(re.fullmatch(r"D-\d{2}", number) for number in one.answers)
         assert all(re.fullmatch(r"AC[1-6]", number) for number in one.criteria)
-        assert one.origin_task_id or not one.failure_signature
+        assert re.fullmatch(r"P0(\.[A-Z][A-Z_0-9]*){2,}", one.failure_signature)
+        assert one.origin_task_id in {FOUNDATION, TIGHTENING}
         assert one.severity in {"P0", "P1"}
+    assert max(Counter(one.failure_signature for one in INVARIANTS).values()) == 1
     assert {number for one in INVARIANTS for number in one.criteria} == {f"AC{n}" for n in range(1, 7)}
+
+
+# Every number of the manifest that concerns the database of 0001 to 0027.
+MANIFEST = [
+    *(
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        18,
+        21,
+        22,
+        23,
+        28,
+        29,
+        31,
+        32,
+        33,
+        34,
+        35,
+        36,
+        39,
+        40,
+    ),
+    *(
+        41,
+        42,
+        43,
+        61,
+        62,
+        63,
+        64,
+        65,
+        66,
+        67,
+        68,
+        70,
+        77,
+        80,
+        81,
+        90,
+        91,
+        92,
+        93,
+        94,
+        95,
+        96,
+        97,
+        98,
+        99,
+        100,
+        102,
+        103,
+    ),
+    *(104, 111, 117, 118),
+]
+
+
+def test_every_number_is_held_or_said_not_to_be() -> None:
+    """Each number of the manifest is there once, held by a gate that exists, or beside the gates, or not built."""
+    gates = {gate.id for gate in all_gates()}
+    named = {number for one in INVARIANTS for number in one.invariant_ids}
+
+    assert [number.id for number in NUMBERS] == [f"INV-{number:03d}" for number in MANIFEST]
+    assert max(Counter(number.alias for number in NUMBERS).values()) == 1
+    assert named <= {number.id for number in NUMBERS}
+    for number in NUMBERS:
+        assert re.fullmatch(r"I-[A-Z0-9-]+-\d\d", number.alias)
+        assert set(number.gates) <= gates, number.id
+        held = number.id in named or bool(number.gates)
+        assert [held, bool(number.beside), bool(number.not_built)].count(True) == 1, number.id
+        if number.beside:
+            assert (ROOT / number.beside.partition(": ")[0]).is_file()
+
+
+def test_what_is_not_built_never_passes() -> None:
+    """No gate stands for a number of the roadmap, so that nothing can report a pass for it, or count it."""
+    assert [number.id for number in ROADMAP] == ["INV-009", "INV-039", "INV-067", "INV-070", "INV-117"]
+    claimed = {number for gate in all_gates() for number in gate.expected.invariants}
+
+    assert not claimed & {number.id for number in ROADMAP}
+
+
+def test_an_invariant_is_as_grave_as_the_gravest_of_its_numbers() -> None:
+    """P0 comes before P1: no choice of the grave leaves a grave number out."""
+    for one in INVARIANTS:
+        assert one.severity <= min(number_of(number).severity for number in one.invariant_ids), one.id
+
+
+def test_a_failure_names_the_task_that_tightened_last() -> None:
+    """What needs 0026 or 0027 is owed by the task that brought them, and its failures begin with that task's name."""
+    numbers = {file.number for file in read_files(Settings().migrations_dir)}
+    assert list(BROUGHT_BY) == [one.id for one in INVARIANTS]
+    for one in INVARIANTS:
+        needed = BROUGHT_BY[one.id]
+        assert needed == tuple(sorted(set(needed) & numbers))
+        tightened = bool(set(needed) & set(TIGHTENING_MIGRATIONS))
+        assert (one.origin_task_id == TIGHTENING) is tightened, one.id
+        assert one.failure_signature.startswith(f"{TIGHTENED}.") is tightened, one.id
 
 
 def test_selection_takes_any_name_in_the_lists_order() -> None:

@@ -1,0 +1,91 @@
+"""Who pays, what joins, and what old rows and old statements still may."""
+
+from __future__ import annotations
+
+from scripts.verifiers.guarantees import business_foundation_hooks, n_minus_one, outbox, tenancy
+from scripts.verifiers.model import Invariant
+from scripts.verifiers.registry.tasks import FOUNDATION, TIGHTENED, TIGHTENING
+
+BUSINESS = (
+    Invariant(
+        id="business-foundation-hooks",
+        check_id="DB-BUSINESS-FOUNDATION-HOOKS",
+        stem="business_foundation_hooks",
+        invariant_ids=(
+            "INV-090", "INV-091", "INV-092", "INV-093", "INV-094", "INV-095",
+            "INV-096", "INV-102", "INV-103", "INV-104",
+        ),
+        promise="new rows are billable and stitchable by construction",
+        held_by=business_foundation_hooks.BUSINESS_TABLES,
+        verify=business_foundation_hooks.verify,
+        criteria=("AC1", "AC2", "AC3", "AC5"),
+        answers=("D-08", "D-32", "D-37"),
+        failure_signature=f"{TIGHTENED}.NEW_ROW_ENFORCEMENT_MISSING",
+        origin_task_id=TIGHTENING,
+    ),
+    Invariant(
+        id="payer-attribution",
+        check_id="DB-PAYER-ATTRIBUTION",
+        stem="payer_attribution",
+        invariant_ids=("INV-091",),
+        promise="a proof carries its attestation's tenant and payer, or is refused",
+        held_by=("set_external_proofs_attribution",),
+        verify=outbox.verify_attribution,
+        criteria=("AC3",),
+        answers=("D-16", "D-42"),
+        failure_signature=f"{TIGHTENED}.PROOF_ATTRIBUTION_MISSING",
+        origin_task_id=TIGHTENING,
+    ),
+    Invariant(
+        id="correlation-join",
+        check_id="DB-CORRELATION-JOIN",
+        stem="correlation_join",
+        invariant_ids=("INV-092",),
+        promise="one id joins attestation, queue, every attempt and proof",
+        held_by=("set_correlation_id_if_null", "enqueue_payment_outbox", "complete_outbox_attempt"),
+        verify=outbox.verify_correlation,
+        criteria=("AC2",),
+        answers=("D-03",),
+        failure_signature=f"{TIGHTENED}.CORRELATION_DOES_NOT_JOIN",
+        origin_task_id=TIGHTENING,
+    ),
+    Invariant(
+        id="usage-billing",
+        check_id="DB-USAGE-BILLING",
+        stem="usage_billing",
+        invariant_ids=("INV-090",),
+        promise="a usage event bills the tenant's own open payer, once a key",
+        held_by=("enforce_usage_event_parties",),
+        verify=tenancy.verify_usage,
+        severity="P1",
+        answers=("D-36",),
+        failure_signature="P0.BIZ.USAGE_MISBILLED",
+        origin_task_id=FOUNDATION,
+    ),
+    Invariant(
+        id="legacy-rows",
+        check_id="DB-LEGACY-ROWS",
+        stem="legacy_rows",
+        invariant_ids=("INV-021", "INV-094"),
+        promise="rows from before the tightening do all they did, and grow no older",
+        held_by=("predates_payer", "predates_client_key", "trg_set_corr_id_payment_outbox_pending"),
+        verify=outbox.verify_legacy,
+        criteria=("AC6",),
+        answers=("D-02",),
+        failure_signature=f"{TIGHTENED}.LEGACY_ROW_BLOCKED",
+        origin_task_id=TIGHTENING,
+    ),
+    Invariant(
+        id="n-minus-one",
+        check_id="DB-N-1-COMPAT",
+        stem="n_minus_one",
+        invariant_ids=("INV-021",),
+        promise="what the release before sends is still answered, save the announced breaks",
+        held_by=("schema/n_minus_one.yml",),
+        verify=n_minus_one.verify,
+        criteria=("AC6",),
+        answers=("D-26",),
+        failure_signature=f"{TIGHTENED}.N_MINUS_ONE_BROKEN",
+        origin_task_id=TIGHTENING,
+    ),
+)  # fmt: skip
