@@ -140,3 +140,20 @@ class MarkerError(HistoryError):
             facts=[("expected", "CREATE INDEX CONCURRENTLY name ON …"), ("source", source)],
             help="name the index: after an interruption it is found by its name",
         )
+
+
+class LedgerWriteError(HistoryError):
+    """The file writes to the runner's own tables."""
+
+    kind = "ledger write"
+
+    @classmethod
+    def of(cls, table: str, *, where: str, source: str) -> LedgerWriteError:
+        """`table`: as the file names it."""
+        return cls(
+            f"{table} is the runner's own",
+            where=where,
+            facts=[("expected", "no statement that writes to the ledger"), ("source", source)],
+            help="take it out: `invoke ledger.accept` and `ledger.abandon` are the repairs there are; if another table "
+            "of that name is meant, write its schema",
+        )

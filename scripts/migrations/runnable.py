@@ -1,6 +1,7 @@
 """What a file's statements must be for the runner to take it: decided before anything runs.
 
-Owns: the rules between the no_tx marker and the statements, and the statements no migration may hold.
+Owns: the rules between the no_tx marker and the statements, and the statements no migration may hold (writes to the
+    ledger: ledger_writes.py).
 Promises: a file that passes can be run as one transaction, or, marked, statement by statement.
 """
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.history import FileTextError
 from scripts.errors.sql_text import CopyStreamError, MarkerError, TransactionControlError
+from scripts.migrations.ledger_writes import require_no_ledger_write
 from scripts.parser.statements import (
     Positions,
     Statement,
@@ -56,6 +58,7 @@ def require_runnable(file: MigrationFile) -> None:
     """
     if not file.excerpts:
         raise FileTextError.empty(file.name)
+    require_no_ledger_write(file)
     if file.no_tx:
         for statement in file.statements:
             _require_no_client(file, statement)
