@@ -76,6 +76,7 @@ class Result:
     `controls` are the violations planted to see the checks fail; None where none were asked for.
     `details` holds the gate's own evidence fields (contract names), JSON values only.
     `examined` counts the objects or rows looked at; zero is an ERROR.
+    `cut_short`: the first check that did not hold was enough; the others were not asked, and this is no evidence.
     """
 
     gate: str
@@ -88,6 +89,7 @@ class Result:
     not_run_because: str = ""
     details: Mapping[str, Json] = field(default_factory=dict)
     controls: tuple[Planted, ...] | None = None
+    cut_short: bool = False
 
     @property
     def unproven(self) -> tuple[str, ...]:

@@ -101,7 +101,11 @@ def statement_json(
 
     Raises:
         ValueError: a value has no exact JSON form, or a detail takes the place of a field of ours.
+        RuntimeError: the result was cut short, so that not every question was asked.
     """
+    if result.cut_short:
+        msg = f"the result of {result.gate} was cut short: it is no evidence"
+        raise RuntimeError(msg)
     details = dict(result.details)
     volatile_details = details.pop("volatile", {})
     taken = sorted(RESERVED & details.keys())

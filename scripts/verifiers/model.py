@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 Asks = Literal["all", "facts"]
 
 
+class Settled(Exception):  # noqa: N818 - no error: there is nothing left to ask
+    """Raised by a check after which the one who asks wants to know no more."""
+
+
 @dataclass(slots=True)
 class Findings:
     """The checks of one invariant, collected in the order asked.
@@ -33,6 +37,9 @@ class Findings:
     `examined` counts the objects and rows that were there to be looked at; a check on what is missing adds nothing.
     `details` are the fields that the gate's evidence has always had. With `asks` set to facts, no probe is played.
     `probes` are those that were played, in order; a check asked outside any of them is a fact.
+
+    Whoever needs less than every answer says so: only the checks of the ids in `wanted`, or only `until_red`. The check
+    that settles it raises `Settled`; what was kept until then stands.
     """
 
     checks: list[Check] = field(default_factory=list)
@@ -40,6 +47,8 @@ class Findings:
     details: dict[str, Json] = field(default_factory=dict)
     asks: Asks = "all"
     probes: list[Probe] = field(default_factory=list)
+    wanted: frozenset[str] = frozenset()
+    until_red: bool = False
     _origin: dict[str, str] = field(default_factory=dict, repr=False)
     _playing: str = field(default="", repr=False)
 
@@ -62,13 +71,23 @@ class Findings:
             where: the object.
             help: what to do when the two differ.
             examined: how many objects or rows the answer rests on.
+
+        Raises:
+            Settled: this was the last answer that is wanted.
         """
         if id in self._origin:
             msg = f"two checks of one id: {id}"
             raise RuntimeError(msg)
         self._origin[id] = self._playing
-        self.checks.append(Check(id, expected, observed, where, help))
+        check = Check(id, expected, observed, where, help)
+        self.checks.append(check)
         self.examined += examined
+        if (self.until_red and not check.holds) or (self.wanted and self.wanted <= self._origin.keys()):
+            raise Settled
+
+    def passes_over(self, id: str) -> bool:  # noqa: A002 - the check's id
+        """Whether nobody wants the answer, so that a question without consequences need not be asked."""
+        return bool(self.wanted) and id not in self.wanted
 
     def failed(self) -> tuple[str, ...]:
         """Ids of the checks that do not hold, so far."""

@@ -18,7 +18,7 @@ from scripts.errors.base import ProjectError
 from scripts.errors.settings import UsageError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Result
-from scripts.verifiers.model import Findings
+from scripts.verifiers.model import Findings, Settled
 from scripts.verifiers.registry import INVARIANTS
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
 
 
 def verify_invariant(
-    invariant: Invariant, database: Database, *, controls: bool = False, now: Callable[[], datetime] = utc_now
+    invariant: Invariant,
+    database: Database,
+    *,
+    controls: bool = False,
+    until_red: bool = False,
+    now: Callable[[], datetime] = utc_now,
 ) -> Result:
     """Ask every question of one invariant and undo everything.
 
@@ -65,12 +70,19 @@ def verify_invariant(
         invariant: which.
         database: where; its connection is replaced when it is found lost.
         controls: whether, once every check holds, each is seen to fail under a violation planted for it.
+        until_red: whether the first check that does not hold is enough. The result says that it was cut short, and is
+            no evidence; its `details` are what they were at that moment. Not together with `controls`.
         now: the clock, read before and after.
     """
     import psycopg
 
+    if controls and until_red:
+        msg = "what is cut short proves nothing, so it needs no controls"
+        raise RuntimeError(msg)
+
     started_at = now()
-    findings = Findings()
+    findings = Findings(until_red=until_red)
+    cut_short = False
     planted: tuple[Planted, ...] | None = None
     error = ""
     try:
@@ -79,6 +91,8 @@ def verify_invariant(
         # A check that fails needs nobody to show that it can.
         if controls and not findings.failed():
             planted = _controls(invariant, database, findings)
+    except Settled:
+        cut_short = True
     except psycopg.Error as exc:
         error = _sentence(_unasked(exc, database))
     except ProjectError as exc:
@@ -94,6 +108,7 @@ def verify_invariant(
         error=error,
         details=dict(findings.details),
         controls=planted,
+        cut_short=cut_short,
     )
 
 
@@ -118,16 +133,18 @@ def _bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     from psycopg.pq import TransactionStatus
 
     outermost = conn.info.transaction_status is TransactionStatus.IDLE
-    with conn.transaction(force_rollback=True):
-        if outermost:
-            # What the database or the role sets by default must not change the answers.
-            conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+    # What the database or the role sets by default must not change the answers.
+    pinned = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",) if outermost else ()
+    deadlines = (
+        f"SET LOCAL {name} TO '{value:d}ms'"
         for name, value in (
             ("statement_timeout", STATEMENT_TIMEOUT_MS),
             ("lock_timeout", LOCK_TIMEOUT_MS),
             ("transaction_timeout", INVARIANT_TIMEOUT_MS),
-        ):
-            conn.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name, f"{value}ms"])
+        )
+    )
+    with conn.transaction(force_rollback=True):
+        conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
         yield
 
 

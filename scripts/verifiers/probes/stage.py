@@ -8,8 +8,9 @@ Never: knows what a row of ours looks like (world.py).
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 from scripts.errors.verifiers import UnaskedError
@@ -33,6 +34,10 @@ ACCEPTED = "accepted"
 STRONG_LOCK_TIMEOUT_MS = 100
 ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
 SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+# Every savepoint has this name: the innermost one is meant, and it is gone before the next one out is.
+_SAVE: LiteralString = "SAVEPOINT probe"
+_UNDO: LiteralString = "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"
+_HURRY: LiteralString = f"SET LOCAL lock_timeout TO '{STRONG_LOCK_TIMEOUT_MS}ms'"
 # SQLSTATE classes that say nothing about the schema: connection, transaction rollback, resources, object in use,
 # operator intervention, system, internal.
 _NO_ANSWER = ("08", "40", "53", "55P03", "57", "58", "XX")
@@ -54,7 +59,9 @@ class Stage:
 
     def run(self, sql: Query, params: Params = None) -> None:
         """Do it as the owner."""
-        self.conn.execute(sql, params)
+        # Not prepared, here and below: a statement that was prepared before a column changed its type is refused for
+        # that alone, and every rollback throws away what was prepared.
+        self.conn.execute(sql, params, prepare=False)
 
     def value(self, sql: Query, params: Params = None, *, role: str = "") -> Any:
         """The first column of the first row, None without one; as `role`, else as the owner."""
@@ -70,15 +77,15 @@ class Stage:
         """Every row; as `role`, else as the owner."""
         from psycopg.rows import tuple_row
 
+        if role:
+            self.become(role)
         with self.conn.cursor(row_factory=tuple_row) as cursor:
-            if role:
-                self.become(role)
-            cursor.execute(sql, params)
+            cursor.execute(sql, params, prepare=False)
             rows = cursor.fetchall() if cursor.description else []
-            if role:
-                # Not reached after an error: then the savepoint's rollback gives the role back.
-                self.become(self.home)
-            return rows
+        if role:
+            # Not reached after an error: then the savepoint's rollback gives the role back.
+            self.become(self.home)
+        return rows
 
     def attempt(self, sql: Query, params: Params = None, *, role: str = "", lock: str = "", table: str = "") -> str:
         """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name.
@@ -96,12 +103,19 @@ class Stage:
         """
         import psycopg
 
+        # In as few messages as can be: one before the attack, the attack, one behind it.
+        before = (_SAVE, *((_HURRY,) if lock else ()), *((_role(role),) if role else ()))
+        behind = (*((_role(self.home),) if role else ()), "SET CONSTRAINTS ALL IMMEDIATE", _UNDO)
         try:
-            with self.undone(), self.hurried(table, lock):
-                self.rows(sql, params, role=role)
-                self.conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except psycopg.Error as exc:
-            return told(exc)
+            with self._busy(table, lock):
+                self._send(*before)
+                self.conn.execute(sql, params, prepare=False)
+                self._send(*behind)
+        except BaseException as exc:
+            self._undo_after_error()
+            if isinstance(exc, psycopg.Error):
+                return told(exc)
+            raise
         return ACCEPTED
 
     def refused(  # noqa: PLR0913 - a check, an attack and who makes it
@@ -126,6 +140,9 @@ class Stage:
             where: the object that must refuse.
             lock: the lock on `where` that it takes, when that is stronger than ROW EXCLUSIVE.
         """
+        if self.findings.passes_over(id):
+            # Nothing of an attack outlives it, so that leaving it out changes nothing for the others.
+            return
         observed = self.attempt(sql, params, role=role, lock=lock, table=where)
         if " " not in expected:
             # The name of a constraint that PostgreSQL named itself is nobody's promise.
@@ -147,8 +164,13 @@ class Stage:
     @contextmanager
     def undone(self) -> Iterator[None]:
         """A savepoint that is always rolled back, roles and settings made inside it included."""
-        with self.conn.transaction(force_rollback=True):
+        self._send(_SAVE)
+        try:
             yield
+        except BaseException:
+            self._undo_after_error()
+            raise
+        self._send(_UNDO)
 
     @contextmanager
     def hurried(self, table: str, lock: str) -> Iterator[None]:
@@ -161,10 +183,28 @@ class Stage:
         Raises:
             UnaskedError: others hold it.
         """
+        with self._busy(table, lock):
+            if lock:
+                self._send(_HURRY)
+            yield
+
+    def become(self, role: str) -> None:
+        """Act as the role until the savepoint is rolled back, or as another until then."""
+        self._send(_role(role))
+
+    def appear(self, beyond: Sequence[str]) -> None:
+        """Act as the owner, with the roles that were beyond reach within it until the rollback."""
+        from psycopg import sql
+
+        roles = ", ".join(sql.Identifier(role).as_string() for role in beyond)
+        grant = (f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",) if beyond else ()
+        self._send(*grant, _role(self.home))
+
+    @contextmanager
+    def _busy(self, table: str, lock: str) -> Iterator[None]:
+        """Say of the lock that was waited for in vain whose it is."""
         from psycopg import errors
 
-        if lock:
-            self.conn.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [f"{STRONG_LOCK_TIMEOUT_MS}ms"])
         try:
             yield
         except errors.LockNotAvailable as exc:
@@ -174,11 +214,16 @@ class Stage:
                 table, lock, budget_ms=STRONG_LOCK_TIMEOUT_MS, sqlstate="55P03", name="LockNotAvailable"
             ) from exc
 
-    def become(self, role: str) -> None:
-        """Act as the role until the savepoint is rolled back, or as another until then."""
-        from psycopg import sql
+    def _send(self, *statements: str) -> None:
+        """Statements without values, in one message."""
+        self.conn.execute("; ".join(statements).encode(), prepare=False)
 
-        self.conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    def _undo_after_error(self) -> None:
+        """Roll the savepoint back. Where that fails too, the error that was there first is the one to be told."""
+        import psycopg
+
+        with suppress(psycopg.Error):
+            self._send(_UNDO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,18 +297,19 @@ def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
     """Plant, play, undo: what was missed."""
     import psycopg
 
-    from scripts.verifiers.model import Findings
+    from scripts.verifiers.model import Findings, Settled
 
-    name, findings = f"{probe.id}: {control.name}", Findings()
+    name, findings = f"{probe.id}: {control.name}", Findings(wanted=frozenset(control.breaks))
     with stage.undone():
         try:
-            with stage.conn.transaction():
-                control.plant(stage)
+            control.plant(stage)
         except psycopg.Error as exc:
             return Planted(name, control.breaks, trouble=f"could not be planted: {told(exc)}")
         try:
-            with stage.undone():
-                probe.play(replace(stage, findings=findings))
+            probe.play(replace(stage, findings=findings))
+        except Settled:
+            # Everything that had to fail was asked.
+            pass
         except psycopg.Error as exc:
             # What was asked before counts; what was not asked was missed.
             told(exc)
@@ -274,10 +320,19 @@ def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
 @contextmanager
 def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
     """The stage, with every role within reach and the owner on it."""
-    stage = Stage(conn, findings, *_surroundings(conn))
+    from psycopg import errors
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        ((home, keyed, beyond),) = cursor.execute(_SURROUNDINGS, [list(ROLES)], prepare=False).fetchall()
+    stage = Stage(conn, findings, home, keyed)
     with stage.undone():
-        _reach_roles(conn)
-        stage.become(stage.home)
+        try:
+            stage.appear(beyond)
+        except errors.InsufficientPrivilege as exc:
+            if not beyond:
+                raise
+            raise UnaskedError.role_out_of_reach(", ".join(beyond), sqlstate="42501") from exc
         yield stage
 
 
@@ -300,37 +355,15 @@ _SURROUNDINGS: LiteralString = """
                       WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
                         AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text),
            EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attname = 'client_key'
-                      AND a.attrelid = pg_catalog.to_regclass('public.billable_clients'))
+                      AND a.attrelid = pg_catalog.to_regclass('public.billable_clients')),
+           ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
+                  WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
+                  ORDER BY r.rolname)
 """
-_OUT_OF_REACH: LiteralString = """
-    SELECT rolname FROM pg_catalog.pg_roles
-     WHERE rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, oid, 'SET') ORDER BY rolname
-"""
 
 
-def _surroundings(conn: psycopg.Connection[Any]) -> tuple[str, bool]:
-    from psycopg.rows import tuple_row
+@cache
+def _role(name: str) -> str:
+    from psycopg import sql
 
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        owner, keyed = cursor.execute(_SURROUNDINGS).fetchall()[0]
-    return str(owner), bool(keyed)
-
-
-def _reach_roles(conn: psycopg.Connection[Any]) -> None:
-    """Let the verifying role act as each role of the schema until the rollback."""
-    from psycopg import errors, sql
-    from psycopg.rows import scalar_row
-
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        roles: list[str] = cursor.execute(_OUT_OF_REACH, [list(ROLES)]).fetchall()
-    if not roles:
-        return
-    try:
-        with conn.transaction():
-            conn.execute(
-                sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(
-                    sql.SQL(", ").join(map(sql.Identifier, roles))
-                )
-            )
-    except errors.InsufficientPrivilege as exc:
-        raise UnaskedError.role_out_of_reach(", ".join(roles), sqlstate="42501") from exc
+    return f"SET LOCAL ROLE {sql.Identifier(name).as_string()}"

@@ -152,6 +152,12 @@ def test_volatile_details_are_an_object() -> None:
         document(passing("g-0", details={"volatile": 3}))
 
 
+def test_what_was_cut_short_is_no_evidence() -> None:
+    """A result that stopped at its first red check did not ask every question: no document is made of it."""
+    with pytest.raises(RuntimeError, match=r"^the result of g-0 was cut short: it is no evidence$"):
+        document(replace(failing("g-0"), cut_short=True))
+
+
 def test_the_core_is_the_same_for_the_same_commit() -> None:
     """Time, run, server, tools and branch leave the core's bytes alone; a commit, a catalog or an answer does not."""
     one = document(passing("g-0"))
