@@ -119,6 +119,16 @@ class LedgerChainError(HistoryError):
         )
 
     @classmethod
+    def written_by(cls, version: str, *, found: str) -> LedgerChainError:
+        """In its own transaction, by SQL made at run time or a function it called; `found`: what does not fit now."""
+        return cls(
+            "the file wrote to the ledger",
+            where=version,
+            facts=[("expected", "the ledger as it was before the file"), ("found", found)],
+            help="nothing of this file is recorded, and all of it is rolled back; take out what writes to the ledger",
+        )
+
+    @classmethod
     def changed_trace(cls, seq: int, version: str) -> LedgerChainError:
         """The stored trace is not the one whose digest the record holds."""
         return cls(

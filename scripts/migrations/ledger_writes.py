@@ -4,22 +4,27 @@ Owns: which statements write to a table, and which tables are the ledger's.
 Promises: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY, DDL, a new trigger, rule or policy, on one of the three
     tables, at the top of a file or in the body of a DO block or function, is refused by its line. Reading, GRANT and
     COMMENT are no writes.
-Limits: SQL that is put together at run time, and a function of an earlier file: `says_ledger` tells whether a file may
-    be one of those, and the chain is read again before it is recorded.
+    SQL that is made at run time, and a function of an earlier file of the run, are found in the file's own transaction:
+    from the first file on that has the name in it, a string or a comment too, the chain is read again before a row.
+Limits: a name that is itself put together, and a function of an earlier run, are found at the next start.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors.base import ProjectError
+from scripts.errors.ledger import LedgerChainError
 from scripts.errors.sql_text import LedgerWriteError
-from scripts.migrations.ledger import SHAPES
+from scripts.migrations.batch import execute_batch
+from scripts.migrations.ledger import OWN_PATH, SHAPES, read_ledger
 from scripts.parser.statements import Positions, body_statements, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.migrations.files import MigrationFile
+    from scripts.migrations.model import Run
     from scripts.parser.statements import Statement
 
 _TABLES = frozenset(name.removeprefix("public.") for name in SHAPES)
@@ -63,6 +68,30 @@ def require_no_ledger_write(file: MigrationFile) -> None:
         for offset, table in _written(excerpt.parsed(where=file.name)):
             positions = Positions(file.text)
             raise LedgerWriteError.of(table, where=positions.label(file.name, offset), source=positions.caret(offset))
+
+
+def require_ledger_as_left(run: Run, file: MigrationFile) -> None:
+    """After the file's statements, in its transaction: read the chain again, if a file of this run had its name in it.
+
+    Raises:
+        LedgerChainError: it is not as the runner left it.
+    """
+    import psycopg
+
+    run.names_ledger = run.names_ledger or says_ledger(file.data)
+    if not run.names_ledger:
+        return
+    try:
+        execute_batch(run.conn, OWN_PATH)
+        head = read_ledger(run.conn).head
+    except ProjectError as exc:
+        raise LedgerChainError.written_by(file.name, found=exc.what) from exc
+    except psycopg.Error:
+        if run.conn.closed or run.conn.broken:
+            raise
+        raise LedgerChainError.written_by(file.name, found="a ledger that cannot be read any more") from None
+    if head != run.head:
+        raise LedgerChainError.written_by(file.name, found="records of the file's own")
 
 
 def _written(statement: Statement) -> Iterator[tuple[int, str]]:

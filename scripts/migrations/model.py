@@ -33,6 +33,7 @@ class Run:
     recorded_by: who migrates, for the history.
     head: where the history ends; moves on with every record. tracer: None when nothing is to be traced.
     writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
+    names_ledger: whether a file of this run had the ledger's name in it.
     """
 
     conn: psycopg.Connection[Any]
@@ -45,6 +46,7 @@ class Run:
     writer: Writer
     head: Head
     journal: dict[str, dict[int, JournalEntry]]
+    names_ledger: bool = False
 
     def stored(self, trace: FileTrace | None) -> str:
         """A file's trace and the settings it ran with, as text for the history; empty when nothing was traced."""

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
+from scripts.migrations.ledger_writes import require_ledger_as_left
 from scripts.migrations.model import AppliedFile, rows_changed
 from scripts.migrations.row_security import hidden_rows
 from scripts.migrations.trace.weave import Woven, weave
@@ -53,12 +55,14 @@ class Attempt:
     woven: the text that was sent. statement: the one that failed; None at the end of the transaction.
     probe_failed: whether it was none of the file's, but a question of the tracer.
     committing: whether row, record and COMMIT are on their way.
+    lifted: what is to be told of the file's own timeouts.
     """
 
     woven: Woven
     statement: Statement | None = None
     probe_failed: bool = False
     committing: bool = False
+    lifted: tuple[str, ...] = ()
 
     def place(self, sent_position: int) -> int:
         """The file's character offset, from 0, for a position in the message, from 0."""
@@ -124,7 +128,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     statements=file.statement_count,
                     duration_ms=round((time.monotonic() - started) * 1000),
                     attempts=number,
-                    notes=notes,
+                    notes=(*attempt.lifted, *notes),
                     trace=trace,
                 )
         # The pause is outside: nobody watches, and no transaction is open.
@@ -224,7 +228,7 @@ def _run(
             run.conn,
             _BEGIN + woven.text + b"\n;\n" + run.session.after(file.data),
             watch=watching,
-            meanwhile=lambda: _prepare(run, file),
+            meanwhile=lambda: _prepare(run, file, attempt),
             into=into,
         )
     except BatchError as exc:
@@ -232,6 +236,7 @@ def _run(
         attempt.probe_failed = exc.index > 0 and woven.is_probe(exc.index - 1)
         attempt.statement = None if index is None else file.statements[index]
         raise exc.error from None
+    require_ledger_as_left(run, file)
     answers = results[1 : 1 + woven.results]
     notes = hidden_rows(run.conn, file, _counts(woven, answers))
     trace = None if run.tracer is None else run.tracer.read(answers, woven)
@@ -245,7 +250,7 @@ def _run(
             raise LedgerChainError.not_kept(file.name) from None
         raise exc.error from None
     finished(run, results[-2])  # the last one is COMMIT's
-    for note in notes:
+    for note in (*attempt.lifted, *notes):
         run.report(note)
     if run.tracer is not None:
         run.tracer.committed()
@@ -254,9 +259,10 @@ def _run(
     return trace, notes
 
 
-def _prepare(run: Run, file: MigrationFile) -> None:
+def _prepare(run: Run, file: MigrationFile, attempt: Attempt) -> None:
     """What the record needs of the file, made while the server runs it."""
     _ = file.statements_digest
+    attempt.lifted = lifted_budgets(file)
     if run.tracer is not None:
         run.tracer.ahead()
 
