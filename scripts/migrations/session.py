@@ -123,6 +123,7 @@ _LOADED = b"SELECT pg_catalog.pg_conf_load_time()::text"
 class Session:
     """The SQL that brings a session back to its baseline; for ordinary statements and for long builds.
 
+    own_role: who the files run as, and the runner beside them, alone.
     baseline: every setting that a file may rely on, as it was found right before the first file; for the record.
     notes: what the role hides, one line each.
     forgets_prepared: whether the session's prepared statements are dropped after every file, the runner's own included.
@@ -130,6 +131,7 @@ class Session:
 
     ordinary: bytes
     building: bytes
+    own_role: bytes
     baseline: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     forgets_prepared: bool = False
@@ -184,6 +186,7 @@ def open_session(
         # A concurrent build waits in a queue where nobody queues behind it but other DDL, so its wait for locks may be
         # as long as the build itself.
         _baseline(conn, login, sets, settings.index_timeout_ms, settings.index_timeout_ms),
+        become(conn, login.session_user, login.runs_as),
         notes=hidden_by(login),
     )
     prepare_threshold = conn.prepare_threshold

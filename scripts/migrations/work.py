@@ -125,7 +125,9 @@ class Work:
         if not self.settings and not self.unsaid and not text:
             return []
         try:
-            results = execute_batch(self.conn, self.settings + OWN_PATH + self.unsaid + text)
+            # What a statement set off, an event trigger, may have made the session somebody else.
+            before = self.settings or self.run.session.own_role + b";\n"
+            results = execute_batch(self.conn, before + OWN_PATH + self.unsaid + text)
         except BatchError as exc:
             raise RunnersOwnError(exc.error) from None
         self.settings = self.unsaid = b""
