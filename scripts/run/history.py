@@ -68,6 +68,7 @@ def status(settings: Settings, voice: Voice) -> int:
 
 def plan(settings: Settings, voice: Voice) -> int:
     """What `migrate` would run, checked as it would be; nothing is run."""
+    from scripts.migrations.budgets import lifted_budgets
     from scripts.migrations.files import read_files
     from scripts.migrations.plan import plan_migrations
     from scripts.migrations.runnable import require_runnable
@@ -78,6 +79,8 @@ def plan(settings: Settings, voice: Voice) -> int:
     found = plan_migrations(files, rows)
     for file in found.pending:
         require_runnable(file)
+        for note in lifted_budgets(file):
+            voice.say(note)
     voice.line(render_plan(found))
     voice.value(plan_json(found))
     return int(ExitCode.PASSED)
