@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
+from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
 from scripts.verifiers.facts.roles import ROLES
@@ -305,6 +306,8 @@ def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
             control.plant(stage)
         except psycopg.Error as exc:
             return Planted(name, control.breaks, trouble=f"could not be planted: {told(exc)}")
+        except UnplantedError as exc:
+            return Planted(name, control.breaks, trouble=exc.what)
         try:
             probe.play(replace(stage, findings=findings))
         except Settled:
