@@ -2,17 +2,21 @@
 
 Owns: `Reading`, and the query in `reading.sql`.
 Promises: names are the server's own, schema-qualified; what is looked up is looked up by schema, table and name, so a
-squatter elsewhere is never found.
+squatter elsewhere is never found. A session plans the query once; what is told in the same words as in an earlier
+reading is the same object again, so that reading once more after a change costs what has changed.
 Never: judges anything.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scripts.digest import sha256_hex
 from scripts.verifiers.facts.sessions import Power, Setting, powers_of, settings_of
 from scripts.verifiers.facts.shape import (
     Column,
@@ -32,8 +36,18 @@ if TYPE_CHECKING:
     import psycopg
 
 _QUERY = Path(__file__).with_name("reading.sql")
-# The server writes names as the path allows; JIT would take longer than the question.
-_CANONICAL = b"SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; SET LOCAL jit TO off"
+# The server writes names as the path allows; JIT would take longer than the question, and so does planning it, which
+# is done once a session. What is asked is in the plan's name: a session may have been another's, of another version.
+_CANONICAL = (
+    "SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; SET LOCAL jit TO off; "
+    "SET LOCAL plan_cache_mode TO force_generic_plan; "
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = '{plan}')"
+)
+_ASK = "EXECUTE {plan} ({{}}, {{}})"
+_PREPARE = "PREPARE {plan} (name[], name[]) AS {query}"
+# Relations and functions that are remembered, several times as many as one reading has: a mutant is told beside the
+# original.
+_REMEMBERED = 512
 _VOLATILITY = {"v": "VOLATILE", "s": "STABLE", "i": "IMMUTABLE"}
 
 
@@ -124,29 +138,53 @@ def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str], tables: Iter
         roles: the roles whose attributes, memberships and sessions are wanted; those that do not exist are left out.
         tables: whose owners need no way around their rules.
     """
+    from psycopg import sql
     from psycopg.rows import tuple_row
 
+    canonical, prepare, ask = _statements()
+    lists = [sql.Literal(list(names)) for names in (roles, tables)]
     # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(_CANONICAL, prepare=False)
-        row = cursor.execute(_query(), {"roles": list(roles), "tables": list(tables)}).fetchone()
-    if row is None:
-        msg = "a query without FROM gives one row"
-        raise RuntimeError(msg)
-    return _reading(row[0])
+        cursor.execute(canonical, prepare=False)
+        while cursor.nextset():
+            pass
+        if cursor.fetchall() != [(True,)]:
+            cursor.execute(prepare, prepare=False)
+        cursor.execute(sql.SQL(ask).format(*lists), prepare=False)
+        rows = cursor.fetchall()
+    return _reading(rows)
 
 
 @cache
-def _query() -> str:
-    return _QUERY.read_text(encoding="utf-8")
+def _statements() -> tuple[bytes, bytes, Any]:
+    """The settings and whether the query is prepared; the statement that prepares it; the one that asks."""
+    query = _QUERY.read_text(encoding="utf-8")
+    plan = f"verifiers_facts_{sha256_hex(query.encode())[:16]}"
+    return (
+        _CANONICAL.format(plan=plan).encode(),
+        _PREPARE.format(plan=plan, query=query).encode(),
+        _ASK.format(plan=plan),
+    )
 
 
-def _reading(found: Mapping[str, Any]) -> Reading:
-    tables = found["tables"] or []
+def _reading(rows: Iterable[tuple[str, str]]) -> Reading:
+    told: dict[str, list[str]] = {"relation": [], "function": [], "rest": []}
+    for kind, text in rows:
+        told[kind].append(text)
+    relations = sorted((_relation(text) for text in told["relation"]), key=lambda one: one[0].name)
+    (rest,) = told["rest"]
+    return _rest(
+        json.loads(rest),
+        relations,
+        tuple(sorted((_routine(text) for text in told["function"]), key=lambda one: one.signature)),
+    )
+
+
+def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], routines: tuple[Routine, ...]) -> Reading:
     return Reading(
-        tables={row["name"]: _table(row) for row in tables},
-        held={row["name"]: _held(row) for row in tables},
-        routines=tuple(_routine(row) for row in found["functions"] or []),
+        tables={table.name: table for table, _ in relations},
+        held={table.name: held for table, held in relations},
+        routines=routines,
         enums={name: tuple(labels or ()) for name, labels in (found["enums"] or {}).items()},
         roles={row["name"]: _role(row) for row in found["roles"] or []},
         schema_grants=_grants(found["schema_grants"]),
@@ -158,6 +196,12 @@ def _reading(found: Mapping[str, Any]) -> Reading:
         parameters=powers_of(found["parameters"]),
         schema_makers=powers_of(found["schema_makers"]),
     )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _relation(text: str) -> tuple[Table, Held]:
+    row = json.loads(text)
+    return _table(row), _held(row)
 
 
 def _table(row: Mapping[str, Any]) -> Table:
@@ -228,11 +272,13 @@ def _held(row: Mapping[str, Any]) -> Held:
         parents=tuple(row["parents"] or ()),
         children=tuple(row["children"] or ()),
         grants=_grants(row["grants"]),
-        column_grants={c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]},
+        column_grants=MappingProxyType({c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]}),
     )
 
 
-def _routine(row: Mapping[str, Any]) -> Routine:
+@lru_cache(maxsize=_REMEMBERED)
+def _routine(text: str) -> Routine:
+    row = json.loads(text)
     function = Function(
         name=row["name"],
         arguments=row["arguments"],

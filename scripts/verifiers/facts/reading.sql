@@ -1,5 +1,7 @@
--- Everything the fact checks look at, in one question and one answer. Read with search_path = pg_catalog, so that the
--- server writes every other name in full: public.tenants and squatter.tenants can then never be taken for each other.
+-- Everything the fact checks look at, in one question and one answer: a row for each relation, for each function, and
+-- one for the rest. Read with search_path = pg_catalog, so that the server writes every other name in full:
+-- public.tenants and squatter.tenants can then never be taken for each other.
+-- $1: the roles asked for. $2: the tables whose owners need no way around.
 WITH relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
            c.relrowsecurity, c.relforcerowsecurity
@@ -107,7 +109,7 @@ WITH relation AS (
      WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relation)
      GROUP BY g.tgrelid
 ), functions AS (
-    SELECT json_agg(json_build_object(
+    SELECT json_build_object(
                'name', p.proname,
                'arguments', pg_get_function_identity_arguments(p.oid),
                'signature', p.oid::pg_catalog.regprocedure::text,
@@ -127,7 +129,7 @@ WITH relation AS (
                                      CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
                                      x.privilege_type, x.is_grantable))
                             FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x)
-           ) ORDER BY p.oid::pg_catalog.regprocedure::text COLLATE "C") AS rows
+           )::text AS body
       FROM pg_catalog.pg_proc AS p
       JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
@@ -135,20 +137,19 @@ WITH relation AS (
                           AND d.objid = p.oid AND d.deptype = 'e')
 ), owners AS (
     SELECT d.datdba AS oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
-     UNION SELECT r.relowner FROM relation AS r WHERE r.relname = ANY (%(tables)s::name[])
+     UNION SELECT r.relowner FROM relation AS r WHERE r.relname = ANY ($2::name[])
 ), callers AS (
     -- The roles asked for, and every login that may act as one; a superuser or an owner needs no way around.
     SELECT a.oid, a.rolname
       FROM pg_catalog.pg_roles AS a
-     WHERE a.rolname = ANY (%(roles)s::name[])
+     WHERE a.rolname = ANY ($1::name[])
         OR (NOT a.rolsuper
-            AND EXISTS (SELECT FROM pg_catalog.pg_roles AS t WHERE t.rolname = ANY (%(roles)s::name[])
+            AND EXISTS (SELECT FROM pg_catalog.pg_roles AS t WHERE t.rolname = ANY ($1::name[])
                            AND (pg_has_role(a.oid, t.oid, 'USAGE') OR pg_has_role(a.oid, t.oid, 'SET')))
             AND NOT EXISTS (SELECT FROM owners AS o
                              WHERE pg_has_role(a.oid, o.oid, 'USAGE') OR pg_has_role(a.oid, o.oid, 'SET')))
 )
-SELECT json_build_object(
-    'tables', (SELECT json_agg(json_build_object(
+SELECT 'relation' AS kind, json_build_object(
                    'name', r.relname,
                    'kind', r.relkind,
                    'persistence', r.relpersistence,
@@ -166,13 +167,16 @@ SELECT json_build_object(
                                          x.privilege_type, x.is_grantable))
                                 FROM aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS x),
                    'columns', columns.rows, 'constraints', constraints.rows, 'indexes', indexes.rows,
-                   'triggers', triggers.rows) ORDER BY r.relname COLLATE "C")
+                   'triggers', triggers.rows)::text AS body
                  FROM relation AS r
                  LEFT JOIN columns ON columns.attrelid = r.oid
                  LEFT JOIN constraints ON constraints.conrelid = r.oid
                  LEFT JOIN indexes ON indexes.indrelid = r.oid
-                 LEFT JOIN triggers ON triggers.tgrelid = r.oid),
-    'functions', (SELECT rows FROM functions),
+                 LEFT JOIN triggers ON triggers.tgrelid = r.oid
+ UNION ALL
+SELECT 'function', body FROM functions
+ UNION ALL
+SELECT 'rest', json_build_object(
     'enums', (SELECT json_object_agg(t.typname, (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder)
                                                    FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid))
                 FROM pg_catalog.pg_type AS t
@@ -218,4 +222,4 @@ SELECT json_build_object(
                   'member_of', (SELECT json_agg(pg_get_userbyid(m.roleid) ORDER BY m.roleid) FROM pg_catalog.pg_auth_members AS m
                                  WHERE m.member = a.oid)) ORDER BY a.rolname COLLATE "C")
                 FROM pg_catalog.pg_roles AS a
-               WHERE a.rolname = ANY (%(roles)s::name[])))
+               WHERE a.rolname = ANY ($1::name[])))::text
