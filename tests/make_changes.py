@@ -109,6 +109,8 @@ CHANGES = {
     "GRANT USAGE ON FOREIGN DATA WRAPPER fdw TO fp_reader_{n}": "foreign-data wrapper fdw",
     "GRANT USAGE ON FOREIGN SERVER srv TO fp_reader_{n}": "foreign server srv",
     "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO fp_reader_{n}": "default privileges <owner> schemas",
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON LARGE OBJECTS TO fp_reader_{n}":
+        "default privileges <owner> large objects",
     "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC": "default privileges <owner> functions",
     "GRANT fp_group_{n} TO fp_reader_{n}": "role fp_reader_{n}",
     "GRANT fp_group_{n} TO fp_reader_{n} WITH INHERIT FALSE, SET FALSE": "role fp_reader_{n}",

@@ -11,12 +11,21 @@ roles AS (
       FROM pg_roles r, migrator m
     UNION ALL SELECT 0, 'PUBLIC'
 ),
+twins AS MATERIALIZED (  -- where a verifier's two sessions meet, as long as its lock says that they live; then it is gone
+    SELECT n.oid FROM pg_namespace n
+     WHERE n.nspname ~ '^parity_twin_[0-9a-f]{16}$' AND EXISTS (
+           SELECT FROM pg_locks k JOIN pg_database d ON d.oid = k.database AND d.datname = current_database()
+            WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted
+              AND (k.classid::int8, k.objid::int8) = (('x' || substr(n.nspname, 13, 8))::bit(32)::int8,
+                                                      ('x' || substr(n.nspname, 21, 8))::bit(32)::int8))
+),
 spaces AS (
-    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    SELECT n.oid, nspname, nspowner, nspacl FROM pg_namespace n
+     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM twins t WHERE t.oid = n.oid)
 ),
 places AS (  -- where a user can put things: a superuser also into the server's own schemas
-    SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+    SELECT n.oid, nspname FROM pg_namespace n
+     WHERE nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT FROM twins t WHERE t.oid = n.oid)
 ),
 members AS (  -- of extensions; and what the server makes for something else, such as the constructors of a range type
     SELECT classid, objid FROM pg_depend
@@ -356,7 +365,8 @@ objects AS (
     UNION ALL
     SELECT 'default privileges', concat_ws(' ', o.name, 'in ' || nullif(d.defaclnamespace, 0)::regnamespace::text,
                CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions'
-                                    WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE d.defaclobjtype::text END),
+                                    WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' WHEN 'L' THEN 'large objects'
+                                    ELSE d.defaclobjtype::text END),
            jsonb_build_object('acl', coalesce(acl.entries, '[]'::jsonb))
       FROM pg_default_acl d JOIN roles o ON o.oid = d.defaclrole
       LEFT JOIN acls acl ON acl.classid = 'pg_default_acl'::regclass AND acl.objid = d.oid

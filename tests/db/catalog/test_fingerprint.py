@@ -164,9 +164,10 @@ def test_the_reading_role_is_no_matter(base: ScratchDatabase) -> None:
 
 
 def test_data_and_upkeep_are_no_matter(base: ScratchDatabase) -> None:
-    """Rows, sequence positions, statistics, VACUUM, REINDEX and CLUSTER leave the fingerprint as it is."""
+    """Rows, large objects, sequence positions, statistics, VACUUM, REINDEX and CLUSTER leave the fingerprint alone."""
     wanted = catalog_of(base)
     with base.connect_admin() as conn:
+        conn.execute("SELECT pg_catalog.lo_from_bytea(4111, 'x'); GRANT SELECT ON LARGE OBJECT 4111 TO pg_monitor")
         conn.execute("INSERT INTO public.a (x, y) SELECT 'x', 2 FROM pg_catalog.generate_series(1, 50)")
         conn.execute("INSERT INTO public.part VALUES (1, '2024-03-01'); SELECT pg_catalog.setval('public.seq', 7)")
         for upkeep in ("VACUUM (FULL, ANALYZE)", "REINDEX DATABASE", "CLUSTER public.a USING a_pkey", "CHECKPOINT"):
