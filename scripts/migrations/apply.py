@@ -13,17 +13,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
+from scripts.migrations.batch import execute_batch
 from scripts.migrations.failure import between_files
 from scripts.migrations.indexes import invalid_indexes
 from scripts.migrations.journal import read_journal
-from scripts.migrations.ledger import Ledger, Writer, read_ledger
+from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger
 from scripts.migrations.lock import runner_lock, still_held_sql
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx import apply_no_tx
 from scripts.migrations.observer import Observer
 from scripts.migrations.plan import plan_migrations
+from scripts.migrations.records import Writer
 from scripts.migrations.repair import bring_up, who
 from scripts.migrations.role import acting_as
+from scripts.migrations.row_security import hiding_preparation
 from scripts.migrations.runnable import require_all_runnable
 from scripts.migrations.session import open_session
 from scripts.migrations.transactional import apply_transactional
@@ -80,7 +83,8 @@ def migrate(
         ):
             ledger = read_ledger(conn)
             plan = plan_migrations(files, ledger.rows)
-            require_all_runnable(plan.pending)
+            if ledger.is_there:  # else they are checked while the server makes it
+                require_all_runnable(plan.pending)
             applied = _nothing_yet(plan, ledger)
             if plan.pending or (ledger.rows and ledger.head is None):
                 applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer)
@@ -105,9 +109,13 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         open_session(conn, settings, report=report) as session,
         _traced(conn, plan, settings) as tracer,
     ):
-        head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
         writer = Writer(conn, held=still_held_sql())
-        writer.prepare()
+        prepare = OWN_PATH + b";\n".join(filter(None, (writer.preparation, hiding_preparation(conn))))
+        if ledger.is_there:
+            head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
+            execute_batch(conn, prepare)
+        else:
+            head = make_ledger(conn, then=prepare, meanwhile=lambda: require_all_runnable(plan.pending))
         run = Run(
             conn,
             session,

@@ -98,6 +98,14 @@ def execute_batch(
     return results
 
 
+def cells(result: PGresult) -> list[tuple[str, ...]]:
+    """Every row of a result as text, in UTF-8; what is NULL as an empty text."""
+    return [
+        tuple((result.get_value(row, column) or b"").decode() for column in range(result.nfields))
+        for row in range(result.ntuples)
+    ]
+
+
 def _answers(
     pgconn: PGconn, results: list[PGresult], watch: Watch | None, meanwhile: Callable[[], None] | None
 ) -> Generator[Wait, Ready | int, None]:

@@ -19,10 +19,12 @@ from scripts.migrations.indexes import (
     drop_concurrently,
     duplicates_query,
     find_index,
+    free_name,
     is_free,
     look,
-    wanted_shape,
+    look_closely,
 )
+from scripts.migrations.twin import wanted_shape
 
 if TYPE_CHECKING:
     from scripts.migrations.work import Work
@@ -40,15 +42,16 @@ def build_index(work: Work, statement: Statement) -> None:
         psycopg.Error: the server refused the build.
     """
     node = statement.node
-    if is_free(work.conn, node):
+    if _is_free(work, statement):
         _build(work, statement)
         return
-    seen = look(work.conn, node)
+    seen = look_closely(work.conn, node)
     if seen is None:
         _build(work, statement)  # the server says best what is missing
         return
-    table, taken = seen
-    found = _settled(work, statement, table) if taken else None
+    table, found = seen
+    if found is not None and found.is_index and not found.valid:
+        found = _settled(work, statement, table)
     name = f"{table.schema}.{node.idxname}"
     if found is None:
         _build(work, statement)
@@ -68,6 +71,16 @@ def build_index(work: Work, statement: Statement) -> None:
         work.note(f"{name} is already there, valid and of this definition: adopted")
         return
     _rebuild(work, statement, table)
+
+
+def _is_free(work: Work, statement: Statement) -> bool:
+    """Whether surely nothing has the index's name; where it may be asked for with the journal's entry, it is."""
+    name = free_name(statement.node)
+    if not name:
+        return False
+    if work.was_begun(statement):
+        return is_free(work.conn, name)
+    return work.begin_if_free(statement, name)
 
 
 def _rebuild(work: Work, statement: Statement, table: Table) -> None:

@@ -1,17 +1,13 @@
 """The indexes of a no_tx file, as the catalog has them: never as IF NOT EXISTS would have it.
 
-Owns: the state of an index, the comparison of definitions, the removal of unfinished remains, the end sweep.
-How definitions are compared: the statement is run, without CONCURRENTLY, on an empty table made LIKE the real one, in a
-transaction that is rolled back; the server then writes both definitions in its own words.
+Owns: the state of an index, what is left of a definition without names, the removal of unfinished remains, the end
+sweep.
 """
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from scripts.parser.statements import deparse, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +17,8 @@ if TYPE_CHECKING:
     from scripts.migrations.work import Work
 
 _FIND = """
-SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, tn.nspname::text,
-       i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
+SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, i.indisunique,
+       pg_catalog.pg_get_indexdef(i.indexrelid), pg_catalog.format('%%I.%%I', n.nspname, coalesce(t.relname, '')),
        (SELECT l.pid FROM pg_catalog.pg_locks l
          WHERE NOT i.indisvalid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
@@ -33,18 +29,29 @@ SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::te
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
-  LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
  WHERE c.relname = %s AND n.nspname = %s"""
+_CLOSELY = """
+SELECT n.nspname::text, c.relname::text, x.oid::bigint, x.relkind::text, i.indisvalid, i.indisready, t.relname::text,
+       i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
+       pg_catalog.format('%%I.%%I', n.nspname, coalesce(t.relname, '')),
+       (SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k
+         WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x') LIMIT 1)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_class x ON x.relname = %s AND x.relnamespace = c.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
+  LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+ WHERE c.oid = pg_catalog.to_regclass(%s)"""
 _LOOK = """
 SELECT n.nspname::text, c.relname::text,
        EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = %s AND x.relnamespace = c.relnamespace)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = pg_catalog.to_regclass(%s)"""
-# Asked after every file; what is not proved so is looked at more closely.
+# Goes with the message that records a file; what is not proved so divides by zero, and is looked at more closely.
 _PROVED = """
-SELECT pg_catalog.count(*) FROM pg_catalog.pg_index i
- WHERE i.indexrelid = ANY (ARRAY(SELECT pg_catalog.to_regclass(name)::oid FROM pg_catalog.unnest(%s::text[]) AS name))
-   AND i.indisvalid AND i.indisready"""
+SELECT 1 / CASE WHEN pg_catalog.count(*) = {} THEN 1 ELSE 0 END FROM pg_catalog.pg_index i
+ WHERE i.indexrelid = ANY (ARRAY[{}]::oid[]) AND i.indisvalid AND i.indisready"""
+NOT_PROVED = "22012"
 _PROVE = """
 SELECT x.relkind::text, i.indisvalid AND i.indisready
   FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) WITH ORDINALITY
@@ -169,13 +176,34 @@ def qualified(relation: Any) -> str:
     return ".".join(quoted(part) for part in (relation.schemaname, relation.relname) if part)
 
 
-def is_free(conn: psycopg.Connection[Any], node: Any) -> bool:
-    """Whether surely nothing has the name of a CREATE INDEX; False when that takes a closer look."""
+def free_name(node: Any) -> str:
+    """The name that a CREATE INDEX gives, quoted and qualified; empty when only a closer look tells its schema."""
     schema = node.relation.schemaname
-    if not schema:
-        return False
-    row = _one(conn, "SELECT pg_catalog.to_regclass(%s) IS NULL", (f"{quoted(schema)}.{quoted(node.idxname)}",))
+    return f"{quoted(schema)}.{quoted(node.idxname)}" if schema else ""
+
+
+def is_free(conn: psycopg.Connection[Any], name: str) -> bool:
+    """Whether surely no relation has this name, quoted and qualified."""
+    row = _one(conn, "SELECT pg_catalog.to_regclass(%s) IS NULL", (name,))
     return row is not None and bool(row[0])
+
+
+def look_closely(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, Found | None] | None:
+    """The table that a CREATE INDEX means in this session, and what has the index's name in its schema.
+
+    None when there is no such table. Who builds the index is not asked: `find_index` tells, of one that is not valid.
+    """
+    row = _one(conn, _CLOSELY, (node.idxname, qualified(node.relation)))
+    if row is None:
+        return None
+    schema, name, oid, relkind, valid, ready, indexed, unique, definition, place, constraint = row
+    table = Table(schema, name)
+    if oid is None:
+        return table, None
+    if definition is None:
+        return table, _no_index(oid, relkind, schema)
+    definition, shape = _shape(definition, place, constraint, unique=unique)
+    return table, Found(oid, relkind, valid, ready, Table(schema, indexed), definition, shape, None)
 
 
 def look(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, bool] | None:
@@ -187,10 +215,17 @@ def look(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, bool] | None:
     return None if row is None else (Table(row[0], row[1]), row[2])
 
 
-def all_proved(conn: psycopg.Connection[Any], names: Sequence[str]) -> bool:
-    """Whether every one of these relations is an index that is valid and ready; names are quoted and qualified."""
-    row = _one(conn, _PROVED, (list(names),))
-    return row is not None and row[0] == len(set(names))
+def proof_sql(conn: psycopg.Connection[Any], names: Sequence[str]) -> bytes:
+    """A statement that the server refuses with `NOT_PROVED` unless every one of these is an index, valid and ready.
+
+    Args:
+        conn: for its quoting.
+        names: quoted and qualified.
+    """
+    from psycopg import sql
+
+    listed = sql.SQL(", ").join(sql.SQL("pg_catalog.to_regclass({})").format(sql.Literal(name)) for name in names)
+    return sql.SQL(_PROVED).format(sql.Literal(len(set(names))), listed).as_bytes(conn)
 
 
 def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
@@ -217,50 +252,11 @@ def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found |
     row = _one(conn, _FIND, (name, schema))
     if row is None:
         return None
-    oid, relkind, valid, ready, index_schema, table, table_schema, unique, definition, builder, constraint = row
+    oid, relkind, valid, ready, schema, table, unique, definition, place, builder, constraint = row
     if definition is None:
-        return Found(
-            oid, relkind, valid=False, ready=False, table=Table(index_schema, ""), definition="", shape="", builder=None
-        )
-    shape = ("UNIQUE " if unique else "") + definition.partition(" USING ")[2]
-    place = Table(table_schema, table)
-    # The name or the table's name may hold " USING " itself; the server wrote them in quotes then.
-    prefix = f" ON {_as_server_quotes(conn, place)} USING "
-    if prefix in definition:
-        shape = ("UNIQUE " if unique else "") + definition.partition(prefix)[2]
-    if constraint is not None:
-        # The index of a constraint is another thing: dropped with it, perhaps deferrable, perhaps an exclusion.
-        definition, shape = f"{definition} -- of a constraint: {constraint}", f"{shape} {constraint}"
-    return Found(oid, relkind, valid, ready, place, definition, shape, builder)
-
-
-def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock_timeout_ms: int) -> tuple[str, str]:
-    """What the statement would build, as the server writes it: (shape, definition with the real names)."""
-    twin = Table(table.schema, f"twin_{secrets.token_hex(8)}")
-    index = f"{twin.name}_idx"
-    copy = type(node)()
-    copy.CopyFrom(node)
-    copy.concurrent = copy.if_not_exists = False
-    copy.idxname, copy.table_space = index, ""
-    copy.relation.catalogname, copy.relation.schemaname, copy.relation.relname = "", twin.schema, twin.name
-    for message in walk(copy):
-        if message.DESCRIPTOR.name == "ColumnRef":
-            # t.a and s.t.a mean a: the table has another name here.
-            del message.fields[:-1]
-    with conn.transaction(force_rollback=True):
-        conn.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}".encode())
-        conn.execute(f"CREATE TABLE {twin.quoted} (LIKE {table.quoted})".encode())
-        conn.execute(deparse(copy).encode())
-        found = find_index(conn, twin.schema, index)
-    if found is None:
-        msg = f"the twin of {node.idxname} was not built"
-        raise RuntimeError(msg)
-    head = _one(
-        conn,
-        "SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%I.%%I USING ', %s::text, %s::text, %s::text, %s::text)",
-        ("UNIQUE " if node.unique else "", node.idxname, table.schema, table.name),
-    )
-    return found.shape, head[0] + found.shape.removeprefix("UNIQUE ")
+        return _no_index(oid, relkind, schema)
+    definition, shape = _shape(definition, place, constraint, unique=unique)
+    return Found(oid, relkind, valid, ready, Table(schema, table), definition, shape, builder)
 
 
 def drop_concurrently(work: Work, schema: str, name: str) -> None:
@@ -308,9 +304,29 @@ def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
         return tuple(row[0] for row in cursor.execute(_INVALID.encode(), prepare=False).fetchall())
 
 
-def _as_server_quotes(conn: psycopg.Connection[Any], table: Table) -> str:
-    row = _one(conn, "SELECT pg_catalog.format('%%I.%%I', %s::text, %s::text)", (table.schema, table.name))
-    return "" if row is None else str(row[0])
+def _no_index(oid: int, relkind: str, schema: str) -> Found:
+    return Found(oid, relkind, valid=False, ready=False, table=Table(schema, ""), definition="", shape="", builder=None)
+
+
+def _shape(definition: str, place: str, constraint: str | None, *, unique: bool) -> tuple[str, str]:
+    """A definition as it is told, and its shape. place: the table as the server quotes it."""
+    shape = shape_of(definition, place, unique=unique)
+    if constraint is None:
+        return definition, shape
+    # The index of a constraint is another thing: dropped with it, perhaps deferrable, perhaps an exclusion.
+    return f"{definition} -- of a constraint: {constraint}", f"{shape} {constraint}"
+
+
+def shape_of(definition: str, place: str, *, unique: bool) -> str:
+    """What remains of a definition without the names.
+
+    Args:
+        definition: as the server writes it.
+        place: the table as the server quotes it: a name may hold " USING " itself.
+        unique: whether it is.
+    """
+    prefix = f" ON {place} USING "
+    return ("UNIQUE " if unique else "") + definition.partition(prefix if prefix in definition else " USING ")[2]
 
 
 def _one(conn: psycopg.Connection[Any], query: str, values: tuple[object, ...]) -> Any:

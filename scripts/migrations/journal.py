@@ -71,18 +71,31 @@ def read_half_done(conn: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
     return {version: (done, begun) for version, done, begun in rows}
 
 
-def started_sql(conn: psycopg.Connection[Any], version: str, statement: int, digest: str) -> bytes:
-    """SQL that notes that a statement is about to be sent."""
+def started_sql(
+    conn: psycopg.Connection[Any], version: str, statement: int, digest: str, *, if_free: str | None = None
+) -> bytes:
+    """SQL that notes that a statement is about to be sent.
+
+    Args:
+        conn: for its quoting.
+        version: name of the file.
+        statement: index in the file.
+        digest: of its tokens.
+        if_free: a name, quoted and qualified: when a relation has it, nothing is noted, and the count of rows is 0.
+    """
     from psycopg import sql
 
+    condition: sql.Composable = sql.SQL("")
+    if if_free is not None:
+        condition = sql.SQL(" WHERE pg_catalog.to_regclass({}) IS NULL").format(sql.Literal(if_free))
     return (
         sql.SQL(
             "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at)"
-            " VALUES ({}, {}, {}, 'started', pg_catalog.clock_timestamp())"
+            " SELECT {}, {}, {}, 'started', pg_catalog.clock_timestamp(){}"
             " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'started',"
             " started_at = excluded.started_at, done_at = NULL"
         )
-        .format(sql.Literal(version), sql.Literal(statement), sql.Literal(digest))
+        .format(sql.Literal(version), sql.Literal(statement), sql.Literal(digest), condition)
         .as_bytes(conn)
     )
 

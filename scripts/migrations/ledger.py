@@ -1,6 +1,6 @@
 """The ledger, `public.schema_migrations`: one row for every file that ran, and its history, a chain of records.
 
-Owns: their shape, their making, the reading of them and the SQL that adds to them.
+Owns: their shape, their making and the reading of them (what is added to them: records.py).
 Promises: both are read in one query, and never handed on unless they fit each other (chain.py); they are made only by a
     caller who holds the runner lock; tables of those names with another shape are never taken for them; nothing that
     was recorded is ever changed.
@@ -8,21 +8,21 @@ Promises: both are read in one query, and never handed on unless they fit each o
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors.base import ProjectError
 from scripts.errors.history import LedgerShapeError
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
-from scripts.migrations.batch import execute_batch
-from scripts.migrations.chain import Entry, Head, Record, Row, audit, hash_prefix
+from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.chain import Head, Record, Row, audit
 from scripts.migrations.role import current_role
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -85,27 +85,6 @@ SELECT (SELECT pg_catalog.string_agg(
 
 # For the runner's own statements, whatever the login's path puts first: no function or operator of anybody's is ours.
 OWN_PATH = b"SET LOCAL search_path TO pg_catalog, pg_temp;\n"
-# Parameters, not values: they are prepared, or sent as parameters (`append`).
-_ROW_NAME, _RECORD_NAME = '"parity row"', '"parity record"'
-_ROW = (
-    "INSERT INTO public.schema_migrations (version, checksum, applied_at)"
-    " SELECT CASE WHEN {held} THEN $1 END, $2, pg_catalog.now()"
-)
-_RECORD_TYPES = "bigint, text, text, text, text, text, text, text, text, text, text, text"
-# {at} is an expression of this module: now, or the time of a row that is adopted.
-_RECORD = (
-    "INSERT INTO public.schema_migrations_history"
-    " (seq, kind, version, checksum, replaces, statements_digest, recorded_by, reason, trace_digest, previous_hash,"
-    " trace, recorded_at, hash)"
-    " SELECT $1::bigint, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text,"
-    # A row that a rule or a trigger kept from being as it was written leaves no hash, and so no record (23502).
-    " $11::text, a.at, CASE WHEN $2 IN ('accepted', 'abandoned') OR EXISTS (SELECT FROM public.schema_migrations m"
-    " WHERE m.version = $3 AND m.checksum = $4 AND m.applied_at = a.at) THEN"
-    " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($12::text ||"
-    " pg_catalog.octet_length(t.told)::text || ':'::text || t.told || ','::text, 'UTF8')), 'hex') END"
-    " FROM (SELECT {at} AS at) a, LATERAL (SELECT pg_catalog.to_char(a.at AT TIME ZONE 'UTC',"
-    ' \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS told) t RETURNING hash'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,40 +159,74 @@ def require_true_traces(conn: psycopg.Connection[Any]) -> int:
     return int(count)
 
 
-def require_ledger(conn: psycopg.Connection[Any], ledger: Ledger) -> None:
-    """Make what is missing of the ledger. The caller holds the runner lock.
+def make_ledger(
+    conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", meanwhile: Callable[[], None] = lambda: None
+) -> Head:
+    """Make the ledger where there is none of it, in one transaction. The caller holds the runner lock.
 
     Args:
-        conn: with a transaction open, unless nothing is there: then it is made in one.
-        ledger: as it was read.
+        conn: in autocommit, outside a transaction.
+        then: SQL of the runner's own that goes with it.
+        meanwhile: work of our own that is done while the server does its. What it refuses is told first, and there is
+            no ledger then.
+
+    Returns:
+        Where an empty history ends.
+
+    Raises:
+        LedgerShapeError, LedgerAccessError: it may not be made.
+        ProjectError: whatever `meanwhile` refuses.
+    """
+    refused: list[ProjectError] = []
+
+    def work() -> None:
+        try:
+            meanwhile()
+        except ProjectError as exc:  # the answers are taken before anything else is said to the server
+            refused.append(exc)
+
+    text = b"BEGIN;\n%s;\n%s;\n%s" % (OWN_PATH.rstrip(b";\n"), LEDGER_SQL.read_bytes(), then)
+    try:
+        execute_batch(conn, text, meanwhile=work)
+    except BatchError as exc:
+        conn.rollback()
+        if not refused:
+            raise _not_made(conn, exc.error) from None
+    if refused:
+        conn.rollback()
+        raise refused[0]
+    conn.commit()
+    return Head()
+
+
+def require_ledger(conn: psycopg.Connection[Any]) -> None:
+    """Add what is missing to a ledger that is there. The caller holds the runner lock.
+
+    Args:
+        conn: with a transaction open.
 
     Raises:
         LedgerShapeError: a table of one of the names with another shape.
         LedgerAccessError: it may not be made.
     """
-    from psycopg import errors
+    import psycopg
 
-    if ledger.is_there:
-        found = ledger_shapes(conn)
-        for name, shape in found.items():
-            if shape is not None and shape != SHAPES[name]:
-                raise LedgerShapeError.of(name, expected=SHAPES[name], found=shape)
-        missing = [name for name, shape in found.items() if shape is None]
-        if not missing:
-            return
-        if missing != [HISTORY, JOURNAL]:
-            raise LedgerShapeError.incomplete(", ".join(missing))
-    # Asked before, because a transaction that failed answers nothing any more.
-    role = current_role(conn)
+    found = ledger_shapes(conn)
+    for name, shape in found.items():
+        if shape is not None and shape != SHAPES[name]:
+            raise LedgerShapeError.of(name, expected=SHAPES[name], found=shape)
+    missing = [name for name, shape in found.items() if shape is None]
+    if not missing:
+        return
+    if missing != [HISTORY, JOURNAL]:
+        raise LedgerShapeError.incomplete(", ".join(missing))
     try:
-        conn.execute(LEDGER_SQL.read_bytes(), prepare=False)
-    except errors.DuplicateTable as exc:
-        # Read a moment ago, it was not there; nobody else may have made it, since we hold the lock.
-        raise LedgerShapeError.incomplete("the ledger itself; a journal without a ledger is there") from exc
-    except errors.InsufficientPrivilege as exc:
-        raise LedgerAccessError.not_made(role=role) from exc
-    except errors.InvalidSchemaName as exc:
-        raise LedgerAccessError.no_schema() from exc
+        with conn.transaction():  # a savepoint: a transaction that failed would answer nothing any more
+            conn.execute(LEDGER_SQL.read_bytes(), prepare=False)
+    except psycopg.Error as exc:
+        if conn.closed or conn.broken:
+            raise
+        raise _not_made(conn, exc) from None
 
 
 def ledger_shapes(conn: psycopg.Connection[Any]) -> dict[str, str | None]:
@@ -225,67 +238,18 @@ def ledger_shapes(conn: psycopg.Connection[Any]) -> dict[str, str | None]:
     return {name: None if row is None else row for name, (row,) in zip(SHAPES, rows, strict=True)}
 
 
-class Writer:
-    """Writes a file's row and its record, as SQL for the transaction that is open.
+def _not_made(conn: psycopg.Connection[Any], exc: psycopg.Error) -> Exception:
+    """Why the ledger could not be made; the driver's error itself when it is none of the known ones."""
+    from psycopg import errors
 
-    The two statements are prepared once: planning them for every file would cost more than running them. A file may
-    drop a session's prepared statements, so they can be had in full as well.
-    """
-
-    def __init__(self, conn: psycopg.Connection[Any], *, held: str) -> None:
-        """Take the connection and its condition.
-
-        Args:
-            conn: for its quoting.
-            held: an expression that is true as long as the runner lock is held; when it is not, the row has no version
-                and the server refuses it (23502).
-        """
-        self._conn = conn
-        self._row = _ROW.format(held=held)
-
-    def prepare(self) -> None:
-        """Prepare both statements, for as long as the session lasts or until they are dropped."""
-        execute_batch(self._conn, OWN_PATH + self._preparation)
-
-    def sql(self, entry: Entry, head: Head, *, prepared: bool) -> bytes:
-        """Row and record of a file that ran; the last result is the record's, its only value the new hash.
-
-        Args:
-            entry: of kind applied.
-            head: where the history ends.
-            prepared: whether the two are still prepared; they are again afterwards.
-        """
-        row = self._quoted([entry.version, entry.checksum])
-        record = self._quoted(_fields(entry, head))
-        names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
-        prepare = b"" if prepared else self._preparation + b";\n"
-        return OWN_PATH + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
-
-    @property
-    def _preparation(self) -> bytes:
-        record = _RECORD.format(at="pg_catalog.now()")
-        return (
-            f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
-        ).encode()
-
-    def _quoted(self, values: Sequence[object]) -> bytes:
-        from psycopg.pq import Escaping
-
-        quote = Escaping(self._conn.pgconn).escape_literal
-        return b", ".join(quote(str(value).encode()) for value in values)
-
-
-def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
-    """Add records that need no ledger row of their own, in the transaction that is open. The caller holds the lock."""
-    for entry in entries:
-        at = "pg_catalog.now()"
-        if entry.kind == "adopted":
-            at = "(SELECT applied_at FROM public.schema_migrations WHERE version = $3)"
-        parameters = re.sub(r"\$([0-9]+)", lambda match: f"%(p{match[1]})s", _RECORD.format(at=at))
-        values = {f"p{number}": value for number, value in enumerate(_fields(entry, head), start=1)}
-        row: Any = conn.execute(parameters.encode(), values, prepare=False).fetchone()
-        head = Head(head.seq + 1, next(iter(row.values())) if isinstance(row, dict) else row[0])
-    return head
+    if isinstance(exc, errors.DuplicateTable):
+        # Read a moment ago, it was not there; nobody else may have made it, since we hold the lock.
+        return LedgerShapeError.incomplete("the ledger itself; a journal without a ledger is there")
+    if isinstance(exc, errors.InsufficientPrivilege):
+        return LedgerAccessError.not_made(role=current_role(conn))
+    if isinstance(exc, errors.InvalidSchemaName):
+        return LedgerAccessError.no_schema()
+    return exc
 
 
 def _read_without_history(conn: psycopg.Connection[Any]) -> Ledger:
@@ -332,25 +296,6 @@ def _moment(text: str | None) -> datetime | None:
 
 def _fields_of(line: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*line[3:15], bool(line[15]))
-
-
-def _fields(entry: Entry, head: Head) -> list[object]:
-    """The twelve parameters of a record; the last one is what is hashed of it before its time."""
-    seq = head.seq + 1
-    return [
-        seq,
-        entry.kind,
-        entry.version,
-        entry.checksum,
-        entry.replaces,
-        entry.statements_digest,
-        entry.recorded_by,
-        entry.reason,
-        entry.trace_digest,
-        head.hash,
-        entry.trace,
-        hash_prefix(seq, head.hash, entry).decode(),
-    ]
 
 
 def _seq(record: Record) -> int:

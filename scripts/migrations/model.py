@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.migrations.chain import Head
     from scripts.migrations.journal import JournalEntry
-    from scripts.migrations.ledger import Writer
     from scripts.migrations.observer import Observer
+    from scripts.migrations.records import Writer
     from scripts.migrations.session import Session
     from scripts.migrations.trace.model import FileTrace
     from scripts.migrations.trace.tracer import Tracer

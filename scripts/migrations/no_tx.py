@@ -15,7 +15,7 @@ from scripts.errors.ledger import HalfAppliedError, LedgerChainError
 from scripts.errors.migration import InvalidIndexError, MigrationError, RunnerLockLostError
 from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.indexes import all_proved, qualified, quoted, unproved_indexes
+from scripts.migrations.indexes import NOT_PROVED, free_name, proof_sql, qualified, unproved_indexes
 from scripts.migrations.model import AppliedFile
 from scripts.migrations.repeat import clean_up, is_still_done, repeat
 from scripts.migrations.runnable import statement_words
@@ -34,6 +34,8 @@ from scripts.migrations.transactional import (
 from scripts.migrations.work import RunnersOwnError, Work
 
 if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.model import Applied, Run
     from scripts.parser.statements import Statement
@@ -103,11 +105,11 @@ def _run(work: Work) -> FileTrace | None:
             _run_with_retry(work, statement)
             work.done(statement)
     work.statement = None
-    _require_indexes(work)
     trace = None if run.tracer is None else FileTrace(_every_statement(work))
-    # One message is one transaction: the last statement is done, the file is applied, and it is recorded.
-    results = work.say(run.session.after(file.data) + b";\n" + finish_sql(run, entry_of(run, file, trace)))
-    finished(run, results[-1])
+    # One message is one transaction: the last statement is done, the indexes are there, the file is applied, and it is
+    # recorded.
+    finish = run.session.after(file.data) + b";\n" + finish_sql(run, entry_of(run, file, trace))
+    finished(run, _say_proved(work, finish)[-1])
     if run.tracer is not None:
         run.tracer.committed()
         if run.session.forgets_prepared:
@@ -174,23 +176,33 @@ def _run_with_retry(work: Work, statement: Statement) -> None:
             return
 
 
-def _require_indexes(work: Work) -> None:
-    """Every index the file builds, and does not drop again further down, is there, valid and ready."""
+def _say_proved(work: Work, finish: bytes) -> list[PGresult]:
+    """Record the file, if every index it builds, and does not drop again further down, is there, valid and ready."""
+    declared = _declared(work)
+    if not declared:
+        return work.say(finish)
+    names = [free_name(statement.node) for statement in declared.values()]
+    if all(names):
+        try:
+            return work.say(proof_sql(work.conn, names) + b";\n" + finish)
+        except RunnersOwnError as exc:
+            if exc.error.sqlstate != NOT_PROVED:
+                raise
+    for number, found in unproved_indexes(work.conn, list(declared)):
+        (_, name), statement = list(declared.items())[number]
+        raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
+    return work.say(finish)
+
+
+def _declared(work: Work) -> dict[tuple[str, str], Statement]:
+    """The indexes that are to be there at the end: by the table's qualified name and their own."""
     declared: dict[tuple[str, str], Statement] = {}
     for statement in work.file.statements:
         if statement.kind == "IndexStmt":
             declared[qualified(statement.node.relation), statement.node.idxname] = statement
         elif statement.kind == "DropStmt":
             declared = {key: value for key, value in declared.items() if not _drops(statement, value)}
-    if not declared:
-        return
-    named = [s.node for s in declared.values() if s.node.relation.schemaname]
-    names = [f"{quoted(node.relation.schemaname)}.{quoted(node.idxname)}" for node in named]
-    if len(named) == len(declared) and all_proved(work.conn, names):
-        return
-    for number, found in unproved_indexes(work.conn, list(declared)):
-        (_, name), statement = list(declared.items())[number]
-        raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
+    return declared
 
 
 def _leave(work: Work, statement: Statement, *, cut_short: bool) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.ledger import RepairRefusedError
 from scripts.migrations.chain import Entry, Head, Record
 from scripts.migrations.journal import clear_journal, journal_digest, read_journal
-from scripts.migrations.ledger import append, read_ledger, require_ledger
+from scripts.migrations.ledger import read_ledger, require_ledger
 from scripts.migrations.lock import runner_lock
+from scripts.migrations.records import append
 from scripts.migrations.session import open_session
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def bring_up(
     recorded_by: str,
     report: Callable[[str], None],
 ) -> Head:
-    """Make the ledger's tables where they are missing, and give an older ledger's rows a history.
+    """Give an older ledger's rows a history, and make the tables for it.
 
     Args:
         conn: in autocommit; its session holds the runner lock.
@@ -56,9 +57,6 @@ def bring_up(
     """
     if ledger.head is not None:
         return ledger.head
-    if not ledger.is_there:
-        require_ledger(conn, ledger)  # one message, and so one transaction
-        return Head()
     entries = [
         Entry(
             "adopted",
@@ -71,7 +69,7 @@ def bring_up(
         for file in applied
     ]
     with conn.transaction():
-        require_ledger(conn, ledger)
+        require_ledger(conn)
         head = append(conn, entries, Head())
     if entries:
         report(f"the ledger has no history: {len(entries)} rows were recorded before there was one, and are adopted")

@@ -12,12 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.batch import cells
 from scripts.parser.statements import Positions, Statement, body_statements, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.migrations.files import MigrationFile
 
@@ -32,13 +34,14 @@ _CHANGES = ("update", "delete", "merge", "insert")
 # Tables that hide rows from the role that asks, and have something to hide. A partitioned table has the size of its
 # partitions.
 _HIDING = """
-SELECT n.nspname, c.relname, current_user, c.relforcerowsecurity
+SELECT n.nspname, c.relname, current_user, c.relforcerowsecurity::int
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relrowsecurity AND c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid)
    AND CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) > 0
             ELSE EXISTS (SELECT 1 FROM pg_catalog.pg_partition_tree(c.oid) t
                           WHERE t.isleaf AND pg_catalog.pg_relation_size(t.relid) > 0) END
  ORDER BY 1, 2"""
+_NAME = '"parity hiding"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +70,42 @@ class _Hiding:
     forced: bool
 
 
-def hidden_rows(conn: psycopg.Connection[Any], file: MigrationFile, counts: Sequence[int | None]) -> tuple[str, ...]:
+def hiding_preparation(conn: psycopg.Connection[Any]) -> bytes:
+    """SQL that prepares the question once for a run, for planning it costs four times what the answer does.
+
+    Empty for a superuser, to whom it is never put.
+    """
+    return b"" if _sees_all(conn) else f"PREPARE {_NAME} AS {_HIDING}".encode()
+
+
+def hiding_sql(
+    conn: psycopg.Connection[Any], file: MigrationFile, counts: Sequence[int | None], *, prepared: bool
+) -> bytes:
+    """The question for the tables that hide rows, one statement; empty when there is nothing to ask.
+
+    Args:
+        conn: in the file's transaction, back at the baseline, where the question is to be put.
+        file: what has run.
+        counts: for each statement the rows it changed; None where its command tag has no number.
+        prepared: whether what `hiding_preparation` made still stands.
+    """
+    if _sees_all(conn) or not _may_be_suspect(file, counts):
+        return b""
+    return f"EXECUTE {_NAME}".encode() if prepared else _HIDING.encode()
+
+
+def hidden_rows(answer: PGresult, file: MigrationFile, counts: Sequence[int | None]) -> tuple[str, ...]:
     """Say which changes of the file row security may have brought to nothing.
 
     Args:
-        conn: in the file's transaction, back at the baseline.
+        answer: to `hiding_sql`.
         file: what has run.
-        counts: for each statement the rows it changed; None where its command tag has no number.
+        counts: as `hiding_sql` takes them.
 
     Returns:
         One text each: file:line:column, table, role, and what to do.
     """
-    if conn.info.parameter_status("is_superuser") == "on" or not _may_be_suspect(file, counts):
-        return ()
-    tables = _hiding_tables(conn)
+    tables = [_Hiding(schema, name, role, forced == "1") for schema, name, role, forced in cells(answer)]
     if not tables:
         return ()
     positions = Positions(file.text)
@@ -97,7 +122,7 @@ def suspects(statements: Sequence[Statement], counts: Sequence[int | None]) -> I
 
     Args:
         statements: of a file.
-        counts: as `hidden_rows` takes them.
+        counts: as `hiding_sql` takes them.
     """
     called = _called_names(statements)
     for statement, count in zip(statements, counts, strict=True):
@@ -131,11 +156,8 @@ def _may_be_suspect(file: MigrationFile, counts: Sequence[int | None]) -> bool:
     return False
 
 
-def _hiding_tables(conn: psycopg.Connection[Any]) -> list[_Hiding]:
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        return [_Hiding(*row) for row in cursor.execute(_HIDING, prepare=False)]
+def _sees_all(conn: psycopg.Connection[Any]) -> bool:
+    return conn.info.parameter_status("is_superuser") == "on"
 
 
 def _reads_and_changes(node: Any) -> bool:

@@ -23,9 +23,10 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
+from scripts.migrations.ledger import OWN_PATH
 from scripts.migrations.ledger_writes import require_ledger_as_left
 from scripts.migrations.model import AppliedFile, rows_changed
-from scripts.migrations.row_security import hidden_rows
+from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.trace.weave import Woven, weave
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def finished(run: Run, result: PGresult) -> None:
 
 
 def lock_was_lost(exc: psycopg.Error) -> bool:
-    """Whether the server refused the ledger row because the runner lock is not held any more (ledger.row_sql)."""
+    """Whether the server refused the ledger row because the runner lock is not held any more (records.py)."""
     return (
         exc.sqlstate == _NOT_NULL
         and exc.diag.table_name == "schema_migrations"
@@ -173,7 +174,7 @@ def lock_was_lost(exc: psycopg.Error) -> bool:
 
 
 def row_was_not_kept(exc: psycopg.Error) -> bool:
-    """Whether the server refused the record because the ledger row is not as it was written (ledger._RECORD)."""
+    """Whether the server refused the record because the ledger row is not as it was written (records.py)."""
     diag = exc.diag
     return exc.sqlstate == _NOT_NULL and (diag.schema_name, diag.table_name, diag.column_name) == (
         "public",
@@ -238,11 +239,13 @@ def _run(
         raise exc.error from None
     require_ledger_as_left(run, file)
     answers = results[1 : 1 + woven.results]
-    notes = hidden_rows(run.conn, file, _counts(woven, answers))
+    counts = _counts(woven, answers)
+    question = hiding_sql(run.conn, file, counts, prepared=not run.session.forgets_prepared)
     trace = None if run.tracer is None else run.tracer.read(answers, woven)
+    finish = finish_sql(run, entry_of(run, file, trace)) + b";\nCOMMIT"
     attempt.committing = True
     try:
-        results = execute_batch(run.conn, finish_sql(run, entry_of(run, file, trace)) + b";\nCOMMIT", watch=watching)
+        results = execute_batch(run.conn, OWN_PATH + question + b";\n" + finish if question else finish, watch=watching)
     except BatchError as exc:
         if lock_was_lost(exc.error):
             raise RunnerLockLostError.by(file.name) from None
@@ -250,6 +253,7 @@ def _run(
             raise LedgerChainError.not_kept(file.name) from None
         raise exc.error from None
     finished(run, results[-2])  # the last one is COMMIT's
+    notes = hidden_rows(results[1], file, counts) if question else ()  # the first one is the path's
     for note in (*attempt.lifted, *notes):
         run.report(note)
     if run.tracer is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.journal import JournalEntry, done_sql, forget_sql, started_sql
 from scripts.migrations.ledger import OWN_PATH
+from scripts.migrations.model import rows_changed
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
@@ -78,6 +79,19 @@ class Work:
         """Whether an earlier run, or an earlier try of this one, has sent this very statement."""
         entry = self.journal.get(statement.index)
         return entry is not None and entry.digest == statement.digest
+
+    def begin_if_free(self, statement: Statement, name: str) -> bool:
+        """Note that a statement will be sent, unless something has the name that it gives; whether it was noted.
+
+        Args:
+            statement: of which nothing was noted yet.
+            name: quoted and qualified.
+        """
+        text = started_sql(self.conn, self.file.name, statement.index, statement.digest, if_free=name)
+        if rows_changed(self.say(text)[-1]) == 0:
+            return False
+        self.journal[statement.index] = JournalEntry(statement.digest, done=False)
+        return True
 
     def send(self, text: str) -> None:
         """Run one statement of the runner's own, on behalf of the one at hand; its errors are the driver's."""

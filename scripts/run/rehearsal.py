@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import utc_now
 from scripts.evidence.store import new_run_id
 from scripts.migrations.apply import migrate
-from scripts.migrations.ledger import Ledger, require_ledger
+from scripts.migrations.ledger import make_ledger
 from scripts.server.open import open_server
 from scripts.server.readiness import connect
 
@@ -70,7 +70,7 @@ def open_rehearsal(
             with connect(server.admin_dsn) as admin:
                 _make_role(admin, own.migrate_role, login=conn.info.user)
         if ledger and not recorded:
-            require_ledger(conn, Ledger(is_there=False))
+            make_ledger(conn)
         applied = migrate(conn, recorded, replace(own, migrate_trace=False), report=lambda _: None)
         yield Rehearsal(conn, applied, server.version, own)
 

@@ -10,6 +10,7 @@ import pytest
 from scripts.errors.history import LedgerShapeError, OutOfOrderError, TamperedError, VanishedError
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import ConnectionLostError, InvalidIndexError, LedgerAccessError, MigrationFailedError
+from scripts.errors.sql_text import TransactionControlError
 from scripts.migrations.apply import migrate
 from scripts.migrations.ledger import LEDGER_SQL
 from scripts.settings import Settings
@@ -392,3 +393,16 @@ def test_the_runners_own_statements_may_fail(empty_database: ScratchDatabase, mi
             migrate(conn, migrations.files(), QUICK, report=lambda _: None)
     assert str(caught.value).startswith("error[migration failed]: the runner's own statements: canceling statement")
     assert caught.value.exit_code == 5
+
+
+def test_a_refused_file_leaves_no_ledger(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Files are checked while the server makes the ledger: what is refused then takes the ledger with it."""
+    ordinary(migrations, 1)
+    migrations.write("0002_end.sql", "SELECT 1;\nCOMMIT;")
+    with empty_database.connect() as conn:
+        with pytest.raises(TransactionControlError, match=r"0002_end\.sql:2:1: COMMIT"):
+            migrate(conn, migrations.files(), Settings(), report=lambda _: None)
+        assert conn.execute("SELECT to_regclass('public.schema_migrations')").fetchone() == (None,)
+        migrations.write("0002_end.sql", "SELECT 1;")
+        migrate(conn, migrations.files(), Settings(), report=lambda _: None)
+    assert empty_database.recorded() == ["0001_t.sql", "0002_end.sql"]

@@ -1,0 +1,122 @@
+"""What is added to the ledger and its history: a row and a record for a file that ran, a record for anything else.
+
+Owns: the SQL of both.
+Promises: a row is written only while the runner lock is held, and a record only behind a row that is as it was written;
+    each record holds the hash of the one before; nothing that was recorded is ever changed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from scripts.migrations.chain import Entry, Head, hash_prefix
+from scripts.migrations.ledger import OWN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+# The server would plan them five times over before it keeps a plan; they are the same for all values.
+_PLAN_ONCE = b"SET LOCAL plan_cache_mode TO force_generic_plan;\n"
+# Parameters, not values: they are prepared, or sent as parameters (`append`).
+_ROW_NAME, _RECORD_NAME = '"parity row"', '"parity record"'
+_ROW = (
+    "INSERT INTO public.schema_migrations (version, checksum, applied_at)"
+    " SELECT CASE WHEN {held} THEN $1 END, $2, pg_catalog.now()"
+)
+_RECORD_TYPES = "bigint, text, text, text, text, text, text, text, text, text, text, text"
+# {at} is an expression of this module: now, or the time of a row that is adopted.
+_RECORD = (
+    "INSERT INTO public.schema_migrations_history"
+    " (seq, kind, version, checksum, replaces, statements_digest, recorded_by, reason, trace_digest, previous_hash,"
+    " trace, recorded_at, hash)"
+    " SELECT $1::bigint, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text,"
+    # A row that a rule or a trigger kept from being as it was written leaves no hash, and so no record (23502).
+    " $11::text, a.at, CASE WHEN $2 IN ('accepted', 'abandoned') OR EXISTS (SELECT FROM public.schema_migrations m"
+    " WHERE m.version = $3 AND m.checksum = $4 AND m.applied_at = a.at) THEN"
+    " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($12::text ||"
+    " pg_catalog.octet_length(t.told)::text || ':'::text || t.told || ','::text, 'UTF8')), 'hex') END"
+    " FROM (SELECT {at} AS at) a, LATERAL (SELECT pg_catalog.to_char(a.at AT TIME ZONE 'UTC',"
+    ' \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS told) t RETURNING hash'
+)
+
+
+class Writer:
+    """Writes a file's row and its record, as SQL for the transaction that is open.
+
+    The two statements are prepared once: planning them for every file would cost more than running them. A file may
+    drop a session's prepared statements, so they can be had in full as well.
+    """
+
+    def __init__(self, conn: psycopg.Connection[Any], *, held: str) -> None:
+        """Take the connection and its condition.
+
+        Args:
+            conn: for its quoting.
+            held: an expression that is true as long as the runner lock is held; when it is not, the row has no version
+                and the server refuses it (23502).
+        """
+        self._conn = conn
+        self._row = _ROW.format(held=held)
+
+    def sql(self, entry: Entry, head: Head, *, prepared: bool) -> bytes:
+        """Row and record of a file that ran; the last result is the record's, its only value the new hash.
+
+        Args:
+            entry: of kind applied.
+            head: where the history ends.
+            prepared: whether the two are still prepared; they are again afterwards.
+        """
+        row = self._quoted([entry.version, entry.checksum])
+        record = self._quoted(_fields(entry, head))
+        names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
+        prepare = b"" if prepared else self.preparation + b";\n"
+        return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
+
+    @property
+    def preparation(self) -> bytes:
+        """Two statements that prepare both, for as long as the session lasts or until they are dropped."""
+        record = _RECORD.format(at="pg_catalog.now()")
+        return (
+            f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
+        ).encode()
+
+    def _quoted(self, values: Sequence[object]) -> bytes:
+        from psycopg.pq import Escaping
+
+        quote = Escaping(self._conn.pgconn).escape_literal
+        return b", ".join(quote(str(value).encode()) for value in values)
+
+
+def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
+    """Add records that need no ledger row of their own, in the transaction that is open. The caller holds the lock."""
+    for entry in entries:
+        at = "pg_catalog.now()"
+        if entry.kind == "adopted":
+            at = "(SELECT applied_at FROM public.schema_migrations WHERE version = $3)"
+        parameters = re.sub(r"\$([0-9]+)", lambda match: f"%(p{match[1]})s", _RECORD.format(at=at))
+        values = {f"p{number}": value for number, value in enumerate(_fields(entry, head), start=1)}
+        row: Any = conn.execute(parameters.encode(), values, prepare=False).fetchone()
+        head = Head(head.seq + 1, next(iter(row.values())) if isinstance(row, dict) else row[0])
+    return head
+
+
+def _fields(entry: Entry, head: Head) -> list[object]:
+    """The twelve parameters of a record; the last one is what is hashed of it before its time."""
+    seq = head.seq + 1
+    return [
+        seq,
+        entry.kind,
+        entry.version,
+        entry.checksum,
+        entry.replaces,
+        entry.statements_digest,
+        entry.recorded_by,
+        entry.reason,
+        entry.trace_digest,
+        head.hash,
+        entry.trace,
+        hash_prefix(seq, head.hash, entry).decode(),
+    ]

@@ -1,0 +1,74 @@
+"""What a CREATE INDEX would build, in the server's own words, to be compared with what is there.
+
+Owns: that comparison's one side.
+How: the statement is run, without CONCURRENTLY, on an empty table made LIKE the real one, in a transaction that is
+rolled back; the server then writes the definition as it writes that of the real index.
+Promises: nothing of it stays; it waits for the table no longer than a lock may be waited for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from scripts.migrations.batch import BatchError, cells, execute_batch
+from scripts.migrations.indexes import Table, shape_of
+from scripts.parser.statements import deparse, walk
+
+if TYPE_CHECKING:
+    import psycopg
+
+_WRITTEN = """
+SELECT pg_catalog.pg_get_indexdef(pg_catalog.to_regclass({index})), pg_catalog.format('%I.%I', {schema}, {twin}),
+       pg_catalog.format('CREATE %sINDEX %I ON %I.%I USING ', {unique}, {name}, {schema}, {table})"""
+
+
+def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock_timeout_ms: int) -> tuple[str, str]:
+    """What the statement would build, as the server writes it: (shape, definition with the real names).
+
+    Args:
+        conn: in autocommit, outside a transaction.
+        node: a CREATE INDEX; it is not changed.
+        table: the one that it means.
+        lock_timeout_ms: longest wait for a lock.
+
+    Raises:
+        psycopg.Error: no twin of the table, or no such index of it, can be made.
+    """
+    from psycopg import sql
+
+    twin = Table(table.schema, f"twin_{secrets.token_hex(8)}")
+    index = Table(twin.schema, f"{twin.name}_idx")
+    written = sql.SQL(_WRITTEN).format(
+        index=sql.Literal(index.quoted),
+        schema=sql.Literal(table.schema),
+        twin=sql.Literal(twin.name),
+        unique=sql.Literal("UNIQUE " if node.unique else ""),
+        name=sql.Literal(node.idxname),
+        table=sql.Literal(table.name),
+    )
+    text = (
+        f"BEGIN;SET LOCAL lock_timeout = {int(lock_timeout_ms)};CREATE TABLE {twin.quoted} (LIKE {table.quoted});"
+        f"{deparse(_on_twin(node, twin, index.name))};"
+    ).encode()
+    try:
+        *_, answer, _ = execute_batch(conn, text + written.as_bytes(conn) + b";ROLLBACK")
+    except BatchError as exc:
+        conn.rollback()
+        raise exc.error from None
+    ((definition, place, head),) = cells(answer)
+    shape = shape_of(definition, place, unique=node.unique)
+    return shape, head + shape.removeprefix("UNIQUE ")
+
+
+def _on_twin(node: Any, twin: Table, index: str) -> Any:
+    copy = type(node)()
+    copy.CopyFrom(node)
+    copy.concurrent = copy.if_not_exists = False
+    copy.idxname, copy.table_space = index, ""
+    copy.relation.catalogname, copy.relation.schemaname, copy.relation.relname = "", twin.schema, twin.name
+    for message in walk(copy):
+        if message.DESCRIPTOR.name == "ColumnRef":
+            # t.a and s.t.a mean a: the table has another name here.
+            del message.fields[:-1]
+    return copy
