@@ -53,6 +53,11 @@ PENDING = Table(
         unique("instruction_id", "idempotency_key", "tenant_id", name="ux_pending_idempotency"),
         holds(_OBJECT, name="ck_pending_payload_is_object"),
         holds("(attempt_count >= 0)"),
+        # Worker, token and expiry are one lease: all of them or none.
+        holds(
+            "(num_nulls(claimed_by, lease_token, lease_expires_at) = ANY (ARRAY[0, 3]))",
+            name="payment_outbox_pending_lease_whole_check",
+        ),
         reference("tenant_id", "tenants", "tenant_id"),
         holds(_HAS_CORRELATION, name="payment_outbox_pending_correlation_required_new_rows_chk", valid=False),
     ),
@@ -63,6 +68,7 @@ PENDING = Table(
             unique=True,
             predicate="(tenant_id IS NULL)",
         ),
+        Index("idx_payment_outbox_pending_lease_expiry", ("lease_expires_at",), predicate="(lease_token IS NOT NULL)"),
         Index("idx_payment_outbox_pending_due_claim", ("next_attempt_at", "lease_expires_at", "created_at")),
         Index(
             "idx_payment_outbox_pending_tenant_due",
