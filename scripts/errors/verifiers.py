@@ -40,6 +40,24 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def no_room_for_a_twin(cls, role: str) -> UnaskedError:
+        """What two sessions do at once is seen in a schema of their own, which the owner may not create."""
+        return cls(
+            "two sessions have no place to meet",
+            facts=[("missing", f"CREATE on the database, for {role}")],
+            help=f"GRANT CREATE ON DATABASE … TO {role}, or verify a copy of this database",
+        )
+
+    @classmethod
+    def not_hollowed(cls, state: str) -> UnaskedError:
+        """The schema cannot be hollowed out to see the facts fail; unseen, they prove nothing."""
+        return cls(
+            "the facts could not be seen to fail",
+            facts=[("schema public could not be moved aside", state)],
+            help="verify as the owner of the database, or as a superuser; 55P03: somebody else is changing the schema",
+        )
+
+    @classmethod
     def own_fault(cls, kind: str, place: str) -> UnaskedError:
         """A fault in a verifier's own code."""
         return cls(

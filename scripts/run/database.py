@@ -161,6 +161,9 @@ class DatabaseGates:
             # A snapshot compared with itself would always be equal.
             why = "no verifier ran before it, so there is nothing to look for; select one beside it"
             return Result(name, started_at, utc_now(), error=why)
+        if self._database is not None:
+            # What the verifiers keep between them ends with the last of them; it is not to be left by them either.
+            self._database.close()
         before, after = self._before, self._snapshot()
         checks = tuple(
             Check(id=key, expected=before.get(key), observed=after.get(key), where=key, help="a probe was not undone")

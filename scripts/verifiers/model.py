@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.twin.schema import Twin
 
 Asks = Literal["all", "facts"]
 
@@ -120,14 +121,23 @@ class Database:
         conn: psycopg.Connection[Any],
         connect: Callable[[], psycopg.Connection[Any]],
         files: Sequence[MigrationFile],
+        *,
+        twin: Twin | None = None,
     ) -> None:
-        """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`."""
+        """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
+
+        A `twin` that is given, to be shared by many of these, is closed by whoever gave it.
+        """
         self._given = conn
         self._conn = conn
         self._connect = connect
+        self._given_twin = twin
+        self._twin = twin
         self.files = tuple(files)
         self._facts: Reading | None = None
         self._sources: Mapping[str, str] | None = None
+        # The written conventions, where they are not to be read from their file.
+        self.spec: Mapping[str, Any] | None = None
 
     @property
     def conn(self) -> psycopg.Connection[Any]:
@@ -157,12 +167,24 @@ class Database:
         return self._sources
 
     @property
+    def twin(self) -> Twin:
+        """A copy of the schema in which two sessions see each other's rows; made when it is first asked something."""
+        if self._twin is None:
+            from scripts.verifiers.twin.schema import Twin
+
+            self._twin = Twin(self._connect)
+        return self._twin
+
+    @property
     def closed(self) -> bool:
         """Whether the last connection was lost."""
         return self._conn.closed
 
     def close(self) -> None:
-        """Close what was opened here; the connection that was handed in stays its owner's."""
+        """Close what was opened here, and drop the twin; the connection that was handed in stays its owner's."""
+        if self._twin is not None and self._twin is not self._given_twin:
+            self._twin.close()
+            self._twin = None
         if self._conn is not self._given:
             self._conn.close()
 

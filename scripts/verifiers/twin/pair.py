@@ -1,0 +1,184 @@
+"""Two sessions on the twin: what one does while the other's transaction is open, and whether it waits.
+
+Owns: the second session's thread, its deadline, and what is seen of a wait.
+Promises: that one waits for the other is read from the server (pg_blocking_pids), never guessed from time that passes;
+no thread and no open transaction outlives the pair; of an error only SQLSTATE and constraint are kept.
+Never: knows what a row of ours looks like.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from scripts.verifiers.probes.stage import ACCEPTED, told
+from scripts.verifiers.twin.mapping import TWIN, mapped
+from scripts.verifiers.twin.reading import COPIED, KEPT
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from scripts.verifiers.probes.stage import Params
+
+# Longer than the server lets the statement run; only a connection that hangs gets here.
+JOIN_S = 10.0
+_POLL_S = 0.0005
+_BLOCKED: LiteralString = "SELECT %s = ANY (pg_catalog.pg_blocking_pids(%s))"
+# What a probe of two sessions may well ask for: an old snapshot, a deadlock.
+SNAPSHOT, DEADLOCK = "40001", "40P01"
+
+
+class Session:
+    """One session. What it is told to do speaks of schema public and is done in the twin."""
+
+    def __init__(
+        self,
+        conn: psycopg.Connection[Any],
+        twin: str,
+        home: str,
+        *,
+        roles: frozenset[str],
+        keyed: bool,
+    ) -> None:
+        self.conn = conn
+        self.keyed = keyed
+        self.pid = conn.info.backend_pid
+        self._twin = twin
+        self._home = home
+        self._roles = roles
+
+    def begin(self, level: LiteralString = "READ COMMITTED") -> None:
+        """Open a transaction; without one each statement is its own."""
+        self.conn.execute(b"BEGIN ISOLATION LEVEL " + level.encode())
+
+    def commit(self) -> None:
+        """Commit it."""
+        self.conn.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll it back, also after an error."""
+        self.conn.rollback()
+
+    def run(self, sql: LiteralString, params: Params = None) -> None:
+        """Do it as the owner."""
+        self.rows(sql, params)
+
+    def value(self, sql: LiteralString, params: Params = None, *, role: str = "") -> Any:
+        """The first column of the first row, None without one."""
+        rows = self.rows(sql, params, role=role)
+        return rows[0][0] if rows else None
+
+    def rows(self, sql: LiteralString, params: Params = None, *, role: str = "") -> list[tuple[Any, ...]]:
+        """Every row; as `role` where the login may act as it, else as the owner.
+
+        The role's right to call is another invariant's question; that a role is out of reach here is none.
+        """
+        from psycopg import sql as names
+        from psycopg.pq import TransactionStatus
+        from psycopg.rows import tuple_row
+
+        acting = role in self._roles
+        with self.conn.cursor(row_factory=tuple_row) as cursor:
+            if acting:
+                cursor.execute(names.SQL("SET ROLE {}").format(names.Identifier(role)))
+            try:
+                cursor.execute(_moved(sql).replace(TWIN, self._twin).encode(), params)
+                return cursor.fetchall() if cursor.description else []
+            finally:
+                # A transaction that failed gives the role back with its rollback.
+                if acting and not self.conn.closed and self.conn.info.transaction_status != TransactionStatus.INERROR:
+                    cursor.execute(names.SQL("SET ROLE {}").format(names.Identifier(self._home)))
+
+    def answer(self, sql: LiteralString, params: Params = None, *, role: str = "") -> str:
+        """Do it and tell what happened: `accepted`, or SQLSTATE and the constraint's name."""
+        return Pending(self, sql, params, role).told()
+
+
+class Pending:
+    """A statement under way in a thread of its own."""
+
+    def __init__(self, session: Session, sql: LiteralString, params: Params, role: str) -> None:
+        self._session = session
+        self._rows: list[tuple[Any, ...]] = []
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(sql, params, role), daemon=True)
+        self._thread.start()
+
+    def _run(self, sql: LiteralString, params: Params, role: str) -> None:
+        try:
+            self._rows = self._session.rows(sql, params, role=role)
+        except Exception as exc:  # noqa: BLE001 - raised again where the answer is asked for
+            self._error = exc
+
+    def waits_for(self, other: Session, watch: psycopg.Connection[Any]) -> bool:
+        """Whether the server says that it waits for the other; False once it has ended without."""
+        from psycopg.rows import scalar_row
+
+        with watch.cursor(row_factory=scalar_row) as cursor:
+            while self._thread.is_alive():
+                if cursor.execute(_BLOCKED, [other.pid, self._session.pid], prepare=False).fetchone():
+                    return True
+                time.sleep(_POLL_S)
+        return False
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """What it returned; nothing when it was refused."""
+        self._join()
+        return self._rows
+
+    def told(self) -> str:
+        """`accepted`, or SQLSTATE and constraint of its error.
+
+        Raises:
+            psycopg.Error: the server gave no answer.
+        """
+        import psycopg
+
+        self._join()
+        if self._error is None:
+            return ACCEPTED
+        if isinstance(self._error, psycopg.Error):
+            state = self._error.sqlstate or ""
+            return state if state in (SNAPSHOT, DEADLOCK) else told(self._error)
+        raise self._error
+
+    def end(self) -> None:
+        """See to it that the thread ends, by cancelling the statement when it will not."""
+        self._thread.join(0)
+        if self._thread.is_alive():
+            self._session.conn.cancel_safe(timeout=JOIN_S)
+            self._thread.join(JOIN_S)
+
+    def _join(self) -> None:
+        self._thread.join(JOIN_S)
+        self.end()
+
+
+class Pair:
+    """Two sessions and who watches them."""
+
+    def __init__(self, first: Session, second: Session, watch: psycopg.Connection[Any]) -> None:
+        self.first = first
+        self.second = second
+        self._watch = watch
+        self._pending: list[Pending] = []
+
+    def meanwhile(self, sql: LiteralString, params: Params = None, *, role: str = "") -> tuple[bool, Pending]:
+        """Let the second session do it; whether it waits for the first, and what will come of it."""
+        pending = Pending(self.second, sql, params, role)
+        self._pending.append(pending)
+        return pending.waits_for(self.first, self._watch), pending
+
+    def end(self) -> None:
+        """Give up whatever is under way or open."""
+        self.first.rollback()
+        for pending in self._pending:
+            pending.end()
+        self.second.rollback()
+
+
+@lru_cache(maxsize=256)
+def _moved(sql: str) -> str:
+    return mapped(sql, COPIED, KEPT, frozenset(), body=False)

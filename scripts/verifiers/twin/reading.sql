@@ -1,0 +1,42 @@
+-- What the twin is made of, as this transaction sees it: kind, the table it belongs to, name, definition, the rest.
+-- Names are written in full: the path holds pg_catalog alone.
+WITH tables AS (
+    SELECT c.oid, c.relname, w.place
+      FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS w (name, place)
+      JOIN pg_class AS c ON c.oid = to_regclass('public.' || quote_ident(w.name)) AND c.relkind = 'r'
+), told AS (
+    SELECT 0 AS rank, 0::bigint AS place, 'schema' AS kind, '' AS parent, n.nspname::text AS name, '' AS text, '' AS rest
+      FROM pg_namespace AS n WHERE n.nspname NOT IN ('public', 'pg_catalog')
+    UNION ALL
+    SELECT 1, p.oid::bigint, 'function', pg_get_function_identity_arguments(p.oid), p.proname::text,
+           pg_get_functiondef(p.oid), CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END
+      FROM pg_proc AS p
+     WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (%(functions)s)
+    UNION ALL
+    SELECT 2, t.place, 'table', '', t.relname::text,
+           (SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
+                       CASE WHEN a.attgenerated = 's' THEN format('GENERATED ALWAYS AS (%%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+                            WHEN d.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END,
+                       CASE WHEN a.attnotnull THEN 'NOT NULL' END), ', ' ORDER BY a.attnum)
+              FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped), ''
+      FROM tables AS t
+    UNION ALL
+    -- A foreign key comes after all tables, the others with theirs.
+    SELECT 3, t.place + CASE k.contype WHEN 'f' THEN 1000 ELSE 0 END, 'constraint', t.relname::text, k.conname::text,
+           pg_get_constraintdef(k.oid), k.contype::text
+      FROM tables AS t JOIN pg_constraint AS k ON k.conrelid = t.oid
+     WHERE k.contype IN ('p', 'u', 'c', 'x', 'f')
+    UNION ALL
+    -- An index that refuses nothing changes no answer, it only costs time to make.
+    SELECT 4, t.place, 'index', t.relname::text, c.relname::text, pg_get_indexdef(i.indexrelid), ''
+      FROM tables AS t JOIN pg_index AS i ON i.indrelid = t.oid JOIN pg_class AS c ON c.oid = i.indexrelid
+     WHERE i.indisunique AND i.indisready AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid
+                                                             AND k.contype IN ('p', 'u', 'x'))
+    UNION ALL
+    -- Guards against TRUNCATE (32) have nothing to do there.
+    SELECT 5, t.place, 'trigger', t.relname::text, g.tgname::text, pg_get_triggerdef(g.oid), g.tgenabled::text
+      FROM tables AS t JOIN pg_trigger AS g ON g.tgrelid = t.oid
+     WHERE NOT g.tgisinternal AND (g.tgtype & 32) = 0
+)
+SELECT kind, parent, name, text, rest FROM told ORDER BY rank, place, name COLLATE "C"

@@ -1,0 +1,201 @@
+"""The twin schema: made once a run, kept equal to what the verifying transaction sees, dropped with the run.
+
+Owns: the twin's two sessions, its schema, and the statements that make it follow a changed definition.
+Promises: it is built at the first question that needs it and, after that, only what differs is made anew; whatever
+happens to the process, its lock tells that it is dead (names.py). No notification of it reaches anybody.
+Never: touches a table of anybody's: every name that is run in it is its own (mapping.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from scripts.errors.verifiers import UnaskedError
+from scripts.verifiers.twin.mapping import TWIN
+from scripts.verifiers.twin.names import COMMENT, lock, new_name, sweep
+from scripts.verifiers.twin.pair import Pair, Session
+from scripts.verifiers.twin.reading import TABLES, read_parts, read_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import psycopg
+
+    from scripts.verifiers.probes.stage import Stage
+    from scripts.verifiers.twin.reading import Key, Part
+
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 2_000
+# Who calls the functions in production; what each may call is copied where the session may act as it.
+_CALLERS = ("symphony_ingest", "symphony_executor")
+_SETTINGS: LiteralString = f"""
+    SET search_path TO pg_catalog, pg_temp; SET check_function_bodies TO off; SET client_min_messages TO warning;
+    SET statement_timeout TO {STATEMENT_TIMEOUT_MS}; SET lock_timeout TO {LOCK_TIMEOUT_MS};
+    SET synchronous_commit TO off; SET jit TO off;
+    SET default_transaction_isolation TO 'read committed'; SET default_transaction_read_only TO off;
+    SET default_transaction_deferrable TO off
+"""
+_MAY_CREATE: LiteralString = (
+    "SELECT pg_catalog.has_database_privilege(%s, pg_catalog.current_database(), 'CREATE'), "
+    "ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r WHERE r.rolname = ANY (%s) "
+    "AND pg_catalog.pg_has_role(session_user, r.oid, 'SET'))"
+)
+_GRANTS: LiteralString = """
+    SELECT pg_catalog.format('GRANT EXECUTE ON FUNCTION %%s TO %%I', p.oid::pg_catalog.regprocedure, r.rolname)
+      FROM pg_catalog.pg_proc AS p CROSS JOIN pg_catalog.pg_roles AS r
+     WHERE p.pronamespace = 'public'::pg_catalog.regnamespace AND p.proname = ANY (%s) AND r.rolname = ANY (%s)
+       AND pg_catalog.has_function_privilege(r.oid, p.oid, 'EXECUTE')
+"""
+
+
+class Twin:
+    """A twin of the database that `connect` leads to. Nothing is opened before the first question."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect = connect
+        self._sessions: tuple[psycopg.Connection[Any], psycopg.Connection[Any]] | None = None
+        self._home = ""
+        self._roles: frozenset[str] = frozenset()
+        self._standing: dict[Key, Part] = {}
+        self._lacking: frozenset[Key] = frozenset()
+        self._stamp = ""
+        self.name = ""
+
+    @contextmanager
+    def pair(self, stage: Stage) -> Iterator[Pair]:
+        """Two sessions in the twin of what the stage sees, its queue empty; what they left open is rolled back.
+
+        Raises:
+            TwinError: a definition cannot be moved.
+            UnaskedError: the owner may not create a schema.
+            psycopg.Error: the twin cannot be made of these definitions.
+        """
+        first, second = self._opened(stage.home)
+        stamp = read_stamp(stage)
+        if stamp != self._stamp or self._lacking:
+            self._stamp = ""
+            self._match(read_parts(stage))
+            self._stamp = "" if self._lacking else stamp
+            self._lacking = frozenset()
+        one, two = (
+            Session(conn, self.name, self._home, roles=self._roles, keyed=stage.keyed) for conn in (first, second)
+        )
+        pair = Pair(one, two, stage.conn)
+        try:
+            pair.first.run("DELETE FROM public.payment_outbox_pending")
+            yield pair
+        finally:
+            pair.end()
+
+    def lack(self, *keys: Key) -> None:
+        """Leave these parts out of the next pair's twin, as if the schema did not have them."""
+        self._lacking = frozenset(keys)
+
+    def close(self) -> None:
+        """Drop the schema and end the sessions. A connection that is lost leaves it to the next run's sweep."""
+        import psycopg
+        from psycopg import sql
+
+        sessions, self._sessions, self._standing, self._stamp = self._sessions, None, {}, ""
+        for conn in reversed(sessions or ()):
+            with suppress(psycopg.Error):
+                conn.rollback()
+                if conn is sessions[0] and self.name:  # type: ignore[index]
+                    conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.name)))
+            conn.close()
+
+    def _opened(self, home: str) -> tuple[psycopg.Connection[Any], psycopg.Connection[Any]]:
+        if self._sessions and (home != self._home or any(conn.closed for conn in self._sessions)):
+            self.close()
+        if self._sessions is None:
+            first = self._settled(home)
+            self._home, self._sessions = home, (first, first)
+            row = first.execute(_MAY_CREATE, [home, list(_CALLERS)]).fetchone()
+            if row is None or not row[0]:
+                raise UnaskedError.no_room_for_a_twin(home)
+            self._roles = frozenset(row[1])
+            sweep(first)
+            self.name = new_name()
+            if not lock(first, self.name):
+                msg = "a name of 64 random bits is taken"
+                raise RuntimeError(msg)
+            self._sessions = (first, self._settled(home))
+        return self._sessions
+
+    def _settled(self, home: str) -> psycopg.Connection[Any]:
+        from psycopg import sql
+
+        conn = self._connect()
+        conn.autocommit = True
+        conn.prepare_threshold = None
+        conn.execute(_SETTINGS)
+        conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(home)))
+        return conn
+
+    def _match(self, parts: Mapping[Key, Part]) -> None:
+        """Make the twin what the parts say, with as little as can be."""
+        import psycopg
+
+        wanted = {key: part for key, part in parts.items() if key not in self._lacking}
+        if wanted == self._standing:
+            return
+        script = self._difference(wanted) if self._standing else ""
+        if script:
+            try:
+                self._execute(script)
+            except psycopg.Error:
+                # Others hang on what changed: then all of it is made anew.
+                script = ""
+        if not script:
+            self._standing = {}
+            self._execute(self._whole(wanted))
+            self._grant()
+        self._standing = wanted
+
+    def _difference(self, wanted: Mapping[Key, Part]) -> str:
+        """The statements that lead from what stands to what is wanted; none when a table itself differs."""
+        standing = self._standing
+        gone = [key for key in reversed(standing) if standing[key] != wanted.get(key)]
+        new = [key for key in wanted if standing.get(key) != wanted[key]]
+        if any(key[0] == "table" for key in (*gone, *new)):
+            return ""
+        # A function that stays is replaced in its place: triggers and defaults hang on it.
+        drops = [standing[key].drop for key in gone if not (key[0] == "function" and key in wanted)]
+        return ";\n".join((*drops, *(wanted[key].create for key in new)))
+
+    def _whole(self, wanted: Mapping[Key, Part]) -> str:
+        from psycopg import sql
+
+        inline: dict[str, list[str]] = {table: [] for table in TABLES}
+        for (kind, table, _), part in wanted.items():
+            if kind == "constraint" and part.inline:
+                inline[table].append(part.inline)
+        script = [
+            f"DROP SCHEMA IF EXISTS {TWIN} CASCADE",
+            f"CREATE SCHEMA {TWIN}",
+            f"COMMENT ON SCHEMA {TWIN} IS {sql.Literal(COMMENT).as_string()}",
+        ]
+        for (kind, _, name), part in wanted.items():
+            if kind == "table":
+                script.append(f"CREATE TABLE {TWIN}.{name} ({', '.join((part.create, *inline[name]))})")
+            elif not part.inline:
+                script.append(part.create)
+        return ";\n".join(script)
+
+    def _grant(self) -> None:
+        """Let the callers call, where the sessions can act as them: nobody else can get at the twin."""
+        from scripts.verifiers.facts.functions import FUNCTIONS
+        from scripts.verifiers.twin.mapping import mapped
+
+        if not self._roles or self._sessions is None:
+            return
+        rows = self._sessions[0].execute(_GRANTS, [sorted(FUNCTIONS), sorted(self._roles)]).fetchall()
+        copied, none = frozenset(FUNCTIONS), frozenset[str]()
+        grants = [mapped(row[0], copied, frozenset({"outbox_attempt_state"}), none, body=False) for row in rows]
+        self._execute(";\n".join((f"GRANT USAGE ON SCHEMA {TWIN} TO {', '.join(sorted(self._roles))}", *grants)))
+
+    def _execute(self, script: str) -> None:
+        """All of it, or nothing: statements sent together are one transaction."""
+        if self._sessions:
+            self._sessions[0].execute(script.replace(TWIN, self.name).encode())
