@@ -11,10 +11,10 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol
 
 if TYPE_CHECKING:
-    from scripts.verifiers.probes.stage import Stage
+    from scripts.verifiers.probes.stage import Params
 
 ENQUEUE: LiteralString = (
     "SELECT q.outbox_id FROM public.enqueue_payment_outbox(%(instruction)s, %(participant)s, %(key)s, %(rail)s, "
@@ -39,6 +39,23 @@ def name(kind: str = "probe") -> str:
     return f"{kind}-{secrets.token_hex(8)}"
 
 
+class Hand(Protocol):
+    """Who plants: a stage, or one session of two that see each other's rows. `keyed`: payers have keys already."""
+
+    @property
+    def keyed(self) -> bool:
+        """See `Stage.keyed`."""
+
+    def run(self, sql: LiteralString, params: Params = None) -> None:
+        """Do it as the owner."""
+
+    def value(self, sql: LiteralString, params: Params = None, *, role: str = "") -> Any:
+        """The first column of the first row, None without one."""
+
+    def rows(self, sql: LiteralString, params: Params = None, *, role: str = "") -> list[tuple[Any, ...]]:
+        """Every row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A queued item and what it was queued with."""
@@ -47,14 +64,14 @@ class Item:
     asked: dict[str, Any] = field(default_factory=dict)
 
 
-def payer(stage: Stage) -> uuid.UUID:
+def payer(stage: Hand) -> uuid.UUID:
     """An active payer, with a key where payers have one."""
     row = {"name": name("payer"), "key": name("key")}
     found: uuid.UUID = stage.value(_KEYED_PAYER if stage.keyed else _PAYER, row)
     return found
 
 
-def tenant(stage: Stage, *, pays: uuid.UUID | None = None) -> uuid.UUID:
+def tenant(stage: Hand, *, pays: uuid.UUID | None = None) -> uuid.UUID:
     """A tenant with a payer: the one given, or one of its own."""
     found: uuid.UUID = stage.value(
         "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id) "
@@ -64,7 +81,7 @@ def tenant(stage: Stage, *, pays: uuid.UUID | None = None) -> uuid.UUID:
     return found
 
 
-def client(stage: Stage, of: uuid.UUID) -> uuid.UUID:
+def client(stage: Hand, of: uuid.UUID) -> uuid.UUID:
     """An API client of the tenant."""
     found: uuid.UUID = stage.value(
         "INSERT INTO public.tenant_clients (tenant_id, client_key, display_name) VALUES (%s, %s, 'probe') "
@@ -74,7 +91,7 @@ def client(stage: Stage, of: uuid.UUID) -> uuid.UUID:
     return found
 
 
-def member(stage: Stage, of: uuid.UUID) -> uuid.UUID:
+def member(stage: Hand, of: uuid.UUID) -> uuid.UUID:
     """A member of the tenant."""
     found: uuid.UUID = stage.value(
         "INSERT INTO public.tenant_members (tenant_id, member_ref) VALUES (%s, %s) RETURNING member_id",
@@ -84,7 +101,7 @@ def member(stage: Stage, of: uuid.UUID) -> uuid.UUID:
 
 
 def attestation(
-    stage: Stage, of: uuid.UUID, *, instruction: str = "", correlation: uuid.UUID | None = None
+    stage: Hand, of: uuid.UUID, *, instruction: str = "", correlation: uuid.UUID | None = None
 ) -> uuid.UUID:
     """An attestation of the tenant."""
     found: uuid.UUID = stage.value(
@@ -107,7 +124,7 @@ def request(of: uuid.UUID | None = None, **given: Any) -> dict[str, Any]:
     } | given
 
 
-def queued(stage: Stage, of: uuid.UUID | None = None, **given: Any) -> Item:
+def queued(stage: Hand, of: uuid.UUID | None = None, **given: Any) -> Item:
     """An item in the queue, due before everybody else's."""
     asked = request(of, **given)
     item = Item(stage.value(ENQUEUE, asked), asked)
@@ -118,7 +135,7 @@ def queued(stage: Stage, of: uuid.UUID | None = None, **given: Any) -> Item:
     return item
 
 
-def leased(stage: Stage, item: Item, *, worker: str = "probe-worker", expired: bool = False) -> uuid.UUID:
+def leased(stage: Hand, item: Item, *, worker: str = "probe-worker", expired: bool = False) -> uuid.UUID:
     """Give the worker a lease on the item, as a claim would leave it; returns the token."""
     token = uuid.uuid4()
     stage.run(
@@ -130,13 +147,13 @@ def leased(stage: Stage, item: Item, *, worker: str = "probe-worker", expired: b
     return token
 
 
-def decoy(stage: Stage, count: int = 1) -> None:
+def decoy(stage: Hand, count: int = 1) -> None:
     """Items of expired leases, older than anybody's: a claim first repairs as many as it may take, and takes these."""
     for _ in range(count):
         leased(stage, queued(stage), worker="probe-decoy", expired=True)
 
 
-def attempts(stage: Stage, item: Item) -> list[str]:
+def attempts(stage: Hand, item: Item) -> list[str]:
     """The states of the item's attempts in order."""
     rows = stage.rows(
         "SELECT a.state::text FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s ORDER BY a.attempt_no",
@@ -145,7 +162,7 @@ def attempts(stage: Stage, item: Item) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def is_queued(stage: Stage, item: Item) -> bool:
+def is_queued(stage: Hand, item: Item) -> bool:
     """Whether the item is in the queue, once."""
     count = stage.value(
         "SELECT pg_catalog.count(*) FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s", [item.outbox_id]
