@@ -8,7 +8,8 @@ from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import victims
-from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Probe, Stage, play
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Control, Probe, Stage, play
+from scripts.verifiers.probes.violations import hollowed
 
 if TYPE_CHECKING:
     from scripts.verifiers.facts.shape import Table
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 
 REFUSED = "P0001"
 LEDGERS = tuple(table for table in TABLES.values() if any(t.name.endswith("_mutation") for t in table.triggers))
+_GUARDS = tuple(
+    sorted(
+        {
+            trigger.function.removeprefix("public.").removesuffix("()")
+            for table in LEDGERS
+            for trigger in table.triggers
+            if trigger.name.startswith("trg_deny_")
+        }
+    )
+)
 
 
 def verify_all(database: Database, findings: Findings) -> None:
@@ -62,4 +73,10 @@ def _attack(table: Table) -> Probe:
         stage.refused(f"{table.name}_update", REFUSED, change, row, where=where)
         stage.refused(f"{table.name}_delete", REFUSED, remove, row, where=where)
 
-    return Probe(f"{table.name}_victim", against)
+    unguarded = Control(
+        "the guards of the ledgers let everything through",
+        # All of them: emptying this table empties what refers to it, whose own guard would refuse.
+        hollowed(*_GUARDS),
+        breaks=tuple(f"{table.name}_{attack}" for attack in ("truncate", "update", "delete")),
+    )
+    return Probe(f"{table.name}_victim", against, (unguarded,))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.verifiers import StatementsError
 from scripts.settings import ROOT
-from scripts.verifiers.probes.stage import Probe, Stage, play
+from scripts.verifiers.probes.stage import Control, Probe, Stage, play
+from scripts.verifiers.probes.violations import rewritten, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
 
 STATEMENTS = ROOT / "schema" / "n_minus_one.yml"
-_FIELDS = {"name", "role", "sql", "answer"}
+_FIELDS = {"name", "role", "sql", "answer", "broken_by"}
 _OPTIONAL = {"given", "answer_before", "break"}
 
 
@@ -31,13 +32,16 @@ class OldStatement:
 
     role: who sends it, the owner when empty. given: what stands in the database before it, sent by the owner.
     answer: `accepted`, or SQLSTATE and constraint. answer_before: the answer at the release itself, where it
-    was another; then `announced` says why the break was meant.
+    was another; then `announced` says why the break was meant. broken_by: a change of the schema after which it is
+    answered otherwise, to be planted to see that this would be found: a statement that locks no table, or a function of
+    `public`, a text of its definition and what stands there instead.
     """
 
     name: str
     role: str
     sql: str
     answer: str
+    broken_by: str | tuple[str, str, str]
     given: tuple[str, ...] = ()
     answer_before: str = ""
     announced: str = ""
@@ -66,8 +70,18 @@ def read_statements(path: Path = STATEMENTS) -> tuple[OldStatement, ...]:
 
 def verify(database: Database, findings: Findings) -> None:
     """Send every statement and compare its answer."""
-    play(database.conn, findings, [Probe(one.name, partial(_send, one)) for one in read_statements()])
+    play(database.conn, findings, [probe_of(one) for one in read_statements()])
     findings.details.update(last_migration=database.files[-1].name, ok=not findings.failed())
+
+
+def probe_of(one: OldStatement) -> Probe:
+    """The question that the statement is, and the change that it must notice."""
+    if isinstance(one.broken_by, str):
+        name, plant = one.broken_by, said(one.broken_by.encode())
+    else:
+        function, _, instead = one.broken_by
+        name, plant = f"public.{function}: {instead}", rewritten(one.broken_by)
+    return Probe(one.name, partial(_send, one), (Control(name, plant, breaks=(one.name,)),))
 
 
 def _send(one: OldStatement, stage: Stage) -> None:
@@ -87,7 +101,18 @@ def _statement(entry: dict[str, Any]) -> OldStatement:
         role=entry["role"],
         sql=entry["sql"],
         answer=entry["answer"],
+        broken_by=_violation(entry["broken_by"]),
         given=tuple(entry.get("given", ())),
         answer_before=entry.get("answer_before", ""),
         announced=entry.get("break", ""),
     )
+
+
+def _violation(given: Any) -> str | tuple[str, str, str]:
+    if isinstance(given, str) and given:
+        return given
+    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+        msg = "broken_by"
+        raise TypeError(msg)
+    function, old, new = given
+    return function, old, new

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.guarantees.append_only import verify_tables
 from scripts.verifiers.probes import victims
-from scripts.verifiers.probes.stage import Probe, Stage, play
+from scripts.verifiers.probes.stage import Control, Probe, Stage, play
+from scripts.verifiers.probes.violations import all_of, altered
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
@@ -18,7 +19,7 @@ _TABLES = (TABLES["revoked_client_certs"], TABLES["revoked_tokens"])
 def verify(database: Database, findings: Findings) -> None:
     """Guards and attacks, and a second revocation of the same thing."""
     verify_tables(database, findings, _TABLES)
-    play(database.conn, findings, [Probe("revoked_twice_setup", _twice)])
+    play(database.conn, findings, [_TWICE])
     holds = {check.id: check.holds for check in findings.checks}
     findings.details.update(
         revoked_client_certs=holds["revoked_client_certs_table"],
@@ -37,3 +38,22 @@ def _twice(stage: Stage) -> None:
             sql.Identifier(table.name), sql.Identifier(key)
         )
         stage.refused(f"{table.name}_twice", f"23505 {table.name}_pkey", again, [value], where=f"public.{table.name}")
+
+
+_TWICE = Probe(
+    "revoked_twice_setup",
+    _twice,
+    (
+        Control(
+            "the same may be revoked again and again",
+            all_of(
+                altered(
+                    "revoked_client_certs",
+                    "ALTER TABLE public.revoked_client_certs DROP CONSTRAINT revoked_client_certs_pkey",
+                ),
+                altered("revoked_tokens", "ALTER TABLE public.revoked_tokens DROP CONSTRAINT revoked_tokens_pkey"),
+            ),
+            breaks=tuple(f"{table.name}_twice" for table in _TABLES),
+        ),
+    ),
+)

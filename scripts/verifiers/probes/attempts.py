@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.violations import altered, rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -202,12 +203,135 @@ def _tried_to_the_brink(stage: Stage, item: world.Item) -> int:
     return ceiling
 
 
-TERMINAL_PROBES = (Probe("terminal_setup", dispatched), Probe("second_terminal_setup", second_terminal))
+COMPLETE, REPAIRS, CEILING = "complete_outbox_attempt", "repair_expired_leases", "outbox_retry_ceiling"
+_DELETE = "DELETE FROM public.payment_outbox_pending AS p WHERE p.outbox_id = v_item.outbox_id;"
+_AT_THE_CEILING = "v_attempt_no >= public.outbox_retry_ceiling()"
+_CLAMP = "CASE WHEN chosen.value ~ '^[1-9][0-9]{0,2}$' THEN chosen.value::integer ELSE 20 END"
+
+TERMINAL_PROBES = (
+    Probe(
+        "terminal_setup",
+        dispatched,
+        (
+            Control(
+                "an item that has ended stays in the queue",
+                rewritten((COMPLETE, _DELETE, "")),
+                breaks=("dispatched_ends_the_item", "failed_ends_the_item"),
+            ),
+        ),
+    ),
+    Probe(
+        "second_terminal_setup",
+        second_terminal,
+        (
+            Control(
+                "an item may end twice and count an attempt twice, and no zombie is recorded",
+                altered(
+                    "payment_outbox_attempts",
+                    "ALTER TABLE public.payment_outbox_attempts DROP CONSTRAINT ux_attempts_outbox_attempt_no, "
+                    "ADD CONSTRAINT planted CHECK (state <> 'ZOMBIE_REQUEUE') NOT VALID; "
+                    "DROP INDEX public.ux_outbox_attempts_one_terminal_per_outbox",
+                ),
+                breaks=(
+                    "second_terminal_failed",
+                    "second_terminal_dispatched",
+                    "zombie_beside_terminal",
+                    "attempt_number_twice",
+                ),
+            ),
+        ),
+    ),
+)
 CEILING_PROBES = (
-    Probe("retryable_setup", retryable),
-    Probe("completion_ceiling_setup", ceiling_of_completion),
-    Probe("repair_ceiling_setup", ceiling_of_repair),
-    Probe("takeover_setup", takeover),
-    Probe("ceiling_setting_setup", ceiling_is_sane),
-    Probe("ceiling_policy_setup", ceiling_is_policy),
+    Probe(
+        "retryable_setup",
+        retryable,
+        (
+            Control(
+                "a retry keeps its lease and forgets when it was claimed",
+                rewritten(
+                    (
+                        COMPLETE,
+                        "claimed_by = NULL, claimed_at = NULL, lease_token = NULL, lease_expires_at = NULL",
+                        "claimed_at = NULL",
+                    ),
+                    (
+                        COMPLETE,
+                        "coalesce(v_item.claimed_at, pg_catalog.clock_timestamp())",
+                        "pg_catalog.clock_timestamp()",
+                    ),
+                ),
+                breaks=("retryable_requeues", "attempt_keeps_the_claim's_time"),
+            ),
+        ),
+    ),
+    Probe(
+        "completion_ceiling_setup",
+        ceiling_of_completion,
+        (
+            Control(
+                "a completion has no ceiling",
+                rewritten((COMPLETE, _AT_THE_CEILING, "false")),
+                breaks=("completion_at_the_ceiling_fails_the_item",),
+            ),
+        ),
+    ),
+    Probe(
+        "repair_ceiling_setup",
+        ceiling_of_repair,
+        (
+            Control(
+                "a repair has no ceiling and ends with its first item",
+                rewritten((REPAIRS, _AT_THE_CEILING, "false"), (REPAIRS, "RETURN NEXT;", "RETURN NEXT; EXIT;")),
+                breaks=("repair_at_the_ceiling_fails_the_item", "repair_goes_on_after_the_ceiling"),
+            ),
+        ),
+    ),
+    Probe(
+        "takeover_setup",
+        takeover,
+        (
+            Control(
+                "a claim repairs nothing",
+                rewritten(
+                    ("outbox_claim_limit", "PERFORM public.repair_expired_leases(p_batch_size, p_worker_id);", "")
+                ),
+                breaks=("takeover_is_counted", "takeover_at_the_ceiling_fails_the_item"),
+            ),
+        ),
+    ),
+    Probe(
+        "ceiling_setting_setup",
+        ceiling_is_sane,
+        (
+            Control(
+                "whatever number is set is the ceiling, and there is none by itself",
+                rewritten(
+                    (
+                        CEILING,
+                        _CLAMP,
+                        "CASE WHEN chosen.value ~ '^-?[0-9]+$' THEN chosen.value::integer ELSE 2000000 END",
+                    ),
+                ),
+                breaks=(
+                    "ceiling_in_bounds",
+                    "ceiling_set_to_text",
+                    "ceiling_set_to_negative",
+                    "ceiling_set_to_zero",
+                    "ceiling_set_to_huge",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "ceiling_policy_setup",
+        ceiling_is_policy,
+        (
+            Control(
+                "a worker sets the ceiling",
+                rewritten((CEILING, "'USAGE')", "'USAGE') OR true")),
+                breaks=("ceiling_not_set_by_a_worker",),
+            ),
+        ),
+    ),
 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.verifiers.facts.privileges import EXECUTORS
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.violations import rewritten, said
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Query, Stage
@@ -22,6 +23,9 @@ _CALLS: dict[str, Query] = {
     "repair_expired_leases": "SELECT public.repair_expired_leases(0, 'probe-worker')",
     "bump_participant_outbox_seq": "SELECT public.bump_participant_outbox_seq(%(participant)s)",
 }
+_OUTBOX = ("payment_outbox_pending", "payment_outbox_attempts", "participant_outbox_sequences")
+_BY_HAND = (CONTROL, EXECUTOR, INGEST, "symphony_readonly", "symphony_auditor", "test_user")
+_COMPLETES = "complete_outbox_attempt"
 # Attack → what is tried, and the lock it takes where it is not refused before.
 _ATTACKS: dict[str, tuple[LiteralString, str]] = {
     "delete": ("DELETE FROM {} WHERE false", ""),
@@ -39,9 +43,13 @@ def functions_are_denied(stage: Stage) -> None:
         "state": "DISPATCHED",
     }
     for name, call in _CALLS.items():
-        for role in ROLES:
-            if role not in EXECUTORS.get(name, ()):
-                stage.refused(f"{name} as {role}", DENIED, call, arguments, role=role, where=f"public.{name}")
+        for role in _denied(name):
+            stage.refused(f"{name} as {role}", DENIED, call, arguments, role=role, where=f"public.{name}")
+
+
+def _denied(function: str) -> tuple[str, ...]:
+    """The roles that must not call it."""
+    return tuple(role for role in ROLES if role not in EXECUTORS.get(function, ()))
 
 
 def temporary_table_is_no_ledger(stage: Stage) -> None:
@@ -70,15 +78,15 @@ def tables_are_denied(stage: Stage) -> None:
     """No runtime role writes to the outbox by hand, arms it with triggers, empties or locks it, or makes a table."""
     from psycopg import sql
 
-    for role in (CONTROL, EXECUTOR, INGEST, "symphony_readonly", "symphony_auditor", "test_user"):
-        for table in ("payment_outbox_pending", "payment_outbox_attempts", "participant_outbox_sequences"):
+    for role in _BY_HAND:
+        for table in _OUTBOX:
             where = f"public.{table}"
             for label, (attack, lock) in _ATTACKS.items():
                 query = sql.SQL(attack).format(sql.Identifier("public", table))
                 stage.refused(f"{label} {table} as {role}", DENIED, query, role=role, where=where, lock=lock)
     stage.run(b"CREATE FUNCTION pg_temp.probe_escalation() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     stage.run(b"GRANT EXECUTE ON FUNCTION pg_temp.probe_escalation() TO PUBLIC")
-    for table in ("payment_outbox_pending", "payment_outbox_attempts"):
+    for table in _OUTBOX[:2]:
         stage.refused(
             f"trigger on {table} as {CONTROL}",
             DENIED,
@@ -91,7 +99,7 @@ def tables_are_denied(stage: Stage) -> None:
             lock=SHARE_ROW_EXCLUSIVE,
         )
     stage.refused(
-        "forged attempt as symphony_control",
+        f"forged attempt as {CONTROL}",
         DENIED,
         b"INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
         b"rail_type, sequence_id, payload, attempt_no, state, correlation_id) VALUES (public.uuid_v7_or_random(), "
@@ -112,7 +120,81 @@ def boz_reads_only(stage: Stage) -> None:
     stage.refused("boz_reads_attestations", DENIED, "SELECT FROM public.ingress_attestations LIMIT 0", role=BOZ_ROLE)
 
 
-PRIVILEGE_PROBES = (Probe("functions_denied_setup", functions_are_denied),)
-SHADOW_PROBES = (Probe("shadow_setup", temporary_table_is_no_ledger),)
-TABLE_PROBES = (Probe("tables_denied_setup", tables_are_denied),)
-BOZ_PROBES = (Probe("boz_setup", boz_reads_only),)
+PRIVILEGE_PROBES = (
+    Probe(
+        "functions_denied_setup",
+        functions_are_denied,
+        (
+            Control(
+                "everybody may call the outbox functions",
+                said(
+                    "GRANT EXECUTE ON FUNCTION public.enqueue_payment_outbox, public.claim_outbox_batch, "
+                    "public.complete_outbox_attempt, public.repair_expired_leases, public.bump_participant_outbox_seq "
+                    "TO PUBLIC"
+                ),
+                breaks=tuple(f"{name} as {role}" for name in _CALLS for role in _denied(name)),
+            ),
+        ),
+    ),
+)
+SHADOW_PROBES = (
+    Probe(
+        "shadow_setup",
+        temporary_table_is_no_ledger,
+        (
+            Control(
+                "completion writes to whatever ledger comes first on the caller's path",
+                rewritten(
+                    (_COMPLETES, "public.payment_outbox_attempts", "payment_outbox_attempts"),
+                    (_COMPLETES, ", 'pg_temp'", ""),
+                ),
+                breaks=("temporary_table_is_no_ledger",),
+            ),
+        ),
+    ),
+)
+TABLE_PROBES = (
+    Probe(
+        "tables_denied_setup",
+        tables_are_denied,
+        (
+            Control(
+                "everybody has every right on the outbox and makes tables",
+                said(
+                    "GRANT ALL ON public.payment_outbox_pending, public.payment_outbox_attempts, "
+                    "public.participant_outbox_sequences TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC"
+                ),
+                breaks=(
+                    *(f"{attack} {table} as {role}" for role in _BY_HAND for table in _OUTBOX for attack in _ATTACKS),
+                    *(f"trigger on {table} as {CONTROL}" for table in _OUTBOX[:2]),
+                    f"forged attempt as {CONTROL}",
+                    *(f"create in public as {role}" for role in ROLES),
+                ),
+            ),
+        ),
+    ),
+)
+BOZ_PROBES = (
+    Probe(
+        "boz_setup",
+        boz_reads_only,
+        (
+            Control(
+                "the regulator may do what it may not, and not what it may",
+                said(
+                    "REVOKE SELECT ON public.payment_outbox_pending FROM boz_auditor; "
+                    "GRANT SELECT ON public.ingress_attestations TO boz_auditor; "
+                    "GRANT EXECUTE ON FUNCTION public.enqueue_payment_outbox, public.claim_outbox_batch "
+                    "TO boz_auditor; GRANT CREATE ON SCHEMA public TO boz_auditor"
+                ),
+                breaks=(
+                    "boz_reads_the_queue",
+                    "boz_enqueues",
+                    "boz_claims",
+                    "boz_creates",
+                    "boz_reads_attestations",
+                ),
+            ),
+        ),
+    ),
+)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -112,8 +113,60 @@ def given_is_carried(stage: Stage) -> None:
     )
 
 
+_FILL = "set_correlation_id_if_null"
+
 PROBES = (
-    Probe("chain_setup", joins),
-    Probe("late_chain_setup", late_joins),
-    Probe("references_setup", given_is_carried),
+    Probe(
+        "chain_setup",
+        joins,
+        (
+            Control(
+                "an item takes an id of its own",
+                rewritten(
+                    (
+                        "enqueue_payment_outbox",
+                        "IF v_correlation_id IS NULL AND p_tenant_id IS NOT NULL THEN",
+                        "v_correlation_id := coalesce(v_correlation_id, pg_catalog.uuidv7()); IF false THEN",
+                    )
+                ),
+                breaks=("queue_takes_the_attestations_id", "the_id_joins_the_chain"),
+            ),
+        ),
+    ),
+    Probe(
+        "late_chain_setup",
+        late_joins,
+        (
+            Control(
+                "an attestation takes an id of its own, whatever is queued, attempted or given",
+                rewritten(
+                    (_FILL, "IF NEW.correlation_id IS NULL THEN", "IF true THEN"),
+                    (_FILL, "WHERE p.tenant_id = NEW.tenant_id AND", "WHERE false AND"),
+                    (_FILL, "WHERE a.tenant_id = NEW.tenant_id AND", "WHERE false AND"),
+                ),
+                breaks=(
+                    "late_attestation_takes_the_queued_id",
+                    "late_attestation_takes_the_attempted_id",
+                    "late_attestation_keeps_a_given_id",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "references_setup",
+        given_is_carried,
+        (
+            Control(
+                "an attempt forgets what its item refers to",
+                rewritten(
+                    (
+                        "complete_outbox_attempt",
+                        "v_item.upstream_ref, v_item.downstream_ref, v_item.nfs_sequence_ref",
+                        "NULL, NULL, NULL",
+                    )
+                ),
+                breaks=("references_are_carried",),
+            ),
+        ),
+    ),
 )

@@ -6,8 +6,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, Probe
+from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
+from scripts.verifiers.probes.violations import REFUSE, before, rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
@@ -130,6 +131,10 @@ def fencing(stage: Stage) -> None:
     def lost(id: str, **other: Any) -> None:  # noqa: A002 - the check's id
         stage.refused(id, "P7002", world.COMPLETE, good | other, role=EXECUTOR, where=where)
 
+    stage.accepted("valid_lease", world.COMPLETE, good, role=EXECUTOR, where=where)
+    with stage.undone():
+        stage.rows(world.COMPLETE, good, role=EXECUTOR)
+        lost("completed_twice")
     lost("wrong_token", token=uuid.uuid4())
     lost("wrong_worker", worker="another-worker")
     lost("unknown_item", item=uuid.uuid4())
@@ -144,10 +149,6 @@ def fencing(stage: Stage) -> None:
     stage.refused("state_null", "P7003", world.COMPLETE, good | {"state": None}, role=EXECUTOR, where=where)
     late = good | {"state": "RETRYABLE", "delay": 604_801}
     stage.refused("retry_put_off_for_ever", "P7105", _PUT_OFF, late, role=EXECUTOR, where=where)
-    stage.refused("valid_lease", ACCEPTED, world.COMPLETE, good, role=EXECUTOR, where=where)
-    with stage.undone():
-        stage.rows(world.COMPLETE, good, role=EXECUTOR)
-        lost("completed_twice")
     with stage.undone():
         old = world.leased(stage, item, worker=_WORKER, expired=True)
         lost("expired_lease", token=old)
@@ -183,10 +184,102 @@ def _word(lock: Any, field: str) -> str:
     return str(values[getattr(lock, field)].name)
 
 
+_CLAIMS, _LIMIT, _COMPLETES = "claim_outbox_batch", "outbox_claim_limit", "complete_outbox_attempt"
+
 CLAIM_PROBES = (
-    Probe("due_item_setup", due_is_claimed),
-    Probe("leased_item_setup", leased_is_passed_over),
-    Probe("own_queue_setup", only_due_is_claimed),
-    Probe("arguments_setup", arguments),
+    Probe(
+        "due_item_setup",
+        due_is_claimed,
+        (
+            Control(
+                "a claim tells another item and lease than it wrote, for hours, and counts as an attempt",
+                rewritten(
+                    (_CLAIMS, "SELECT c.outbox_id,", "SELECT pg_catalog.gen_random_uuid(),"),
+                    (_CLAIMS, "c.lease_token, c.lease", "pg_catalog.gen_random_uuid(), c.lease"),
+                    (_CLAIMS, "secs => p_lease_seconds", "hours => p_lease_seconds"),
+                    (_CLAIMS, "SET claimed_by = p_worker_id,", "SET claimed_by = p_worker_id, attempt_count = 7,"),
+                ),
+                breaks=(
+                    "due_item_is_claimed",
+                    "claim_returns_the_lease_it_wrote",
+                    "lease_lasts_as_asked",
+                    "claim_is_no_attempt",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "leased_item_setup",
+        leased_is_passed_over,
+        (
+            Control(
+                "a claim takes what is leased",
+                rewritten((_CLAIMS, "AND p.lease_expires_at IS NULL", "")),
+                breaks=("leased_item_is_passed_over",),
+            ),
+        ),
+    ),
+    Probe(
+        "own_queue_setup",
+        only_due_is_claimed,
+        (
+            Control(
+                "a claim takes what is not due, the last first",
+                rewritten(
+                    (_CLAIMS, "p.next_attempt_at <= (SELECT pg_catalog.clock_timestamp()) AND", ""),
+                    (_CLAIMS, "ORDER BY p.next_attempt_at,", "ORDER BY p.next_attempt_at DESC,"),
+                ),
+                breaks=("claim_takes_the_longest_due_first", "item_not_due_is_left"),
+            ),
+            Control(
+                "a claim takes from whatever queue comes first on its path",
+                rewritten((_CLAIMS, "public.payment_outbox_pending", "payment_outbox_pending")),
+                breaks=("claim_names_its_queue",),
+            ),
+        ),
+    ),
+    Probe(
+        "arguments_setup",
+        arguments,
+        (
+            Control(
+                # Not let through: without a limit a claim would take what is not ours.
+                "a claim without a limit, a worker or a time to live is one of nothing",
+                rewritten(before(_LIMIT, "RAISE EXCEPTION 'a batch size of", "RETURN 0;")),
+                breaks=tuple(
+                    f"claim_{what}"
+                    for what in (
+                        *("no_batch", "negative_batch", "boundless_batch", "no_worker", "empty_worker"),
+                        *("blank_worker", "no_lease", "empty_lease", "negative_lease", "boundless_lease"),
+                    )
+                ),
+            ),
+        ),
+    ),
 )
-FENCING_PROBES = (Probe("fencing_setup", fencing),)
+FENCING_PROBES = (
+    Probe(
+        "fencing_setup",
+        fencing,
+        (
+            Control(
+                "who has no lease, or gives no state, is not told",
+                rewritten(
+                    before(_COMPLETES, "RAISE EXCEPTION 'LEASE_LOST'", "RETURN;"),
+                    before(_COMPLETES, "RAISE EXCEPTION 'an attempt cannot", "RETURN;"),
+                    before(_COMPLETES, "RAISE EXCEPTION 'a retry delay", "RETURN;"),
+                ),
+                breaks=(
+                    *("wrong_token", "wrong_worker", "unknown_item", "no_token", "no_worker", "lease_before_state"),
+                    *("completed_twice", "expired_lease", "lease_taken_over"),
+                    *("state_dispatching", "state_zombie_requeue", "state_null", "retry_put_off_for_ever"),
+                ),
+            ),
+            Control(
+                "nobody may complete",
+                rewritten(before(_COMPLETES, "RETURN QUERY SELECT v_attempt_no", REFUSE)),
+                breaks=("valid_lease",),
+            ),
+        ),
+    ),
+)

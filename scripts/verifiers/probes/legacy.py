@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Probe
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,9 +202,90 @@ def _ids(stage: Stage, item: world.Item) -> set[uuid.UUID | None]:
     return {row[0] for row in rows}
 
 
+_PROOFS, _COMPLETES = "set_external_proofs_attribution", "complete_outbox_attempt"
+
 PROBES = (
-    Probe("old_tenant_setup", old_tenant),
-    Probe("old_payer_setup", old_payer),
-    Probe("old_item_setup", old_item),
-    Probe("old_attestation_setup", old_attestation),
+    Probe(
+        "old_tenant_setup",
+        old_tenant,
+        (
+            Control(
+                "a tenant from before is stuck, one that has a payer may lose it, and proofs need none",
+                rewritten(
+                    (
+                        "settle_tenant_payer",
+                        "AND OLD.predates_payer AND OLD.billable_client_id IS NULL",
+                        "AND OLD.billable_client_id IS NOT NULL",
+                    ),
+                    (_PROOFS, "IF NOT FOUND OR v_payer IS NULL THEN", "IF false THEN"),
+                ),
+                breaks=(
+                    "old_tenant_is_suspended",
+                    "old_tenant_is_renamed",
+                    "old_tenant_is_closed",
+                    "old_tenant_keeps_the_payer_it_had",
+                    "old_tenant_keeps_the_payer_it_got",
+                    "proof_of_an_old_tenant",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "old_payer_setup",
+        old_payer,
+        (
+            Control(
+                "a payer from before is stuck, and one that has a key may lose it",
+                rewritten(
+                    (
+                        "settle_billable_client_key",
+                        "AND OLD.predates_client_key AND OLD.client_key IS NULL",
+                        "AND OLD.client_key IS NOT NULL",
+                    )
+                ),
+                breaks=(
+                    "old_payer_is_suspended",
+                    "old_payer_is_renamed",
+                    "old_payer_is_closed",
+                    "old_payer_keeps_the_key_it_got",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "old_item_setup",
+        old_item,
+        (
+            Control(
+                "an item from before is not claimed, told to have failed, healed anew each time, and no zombie",
+                rewritten(
+                    ("claim_outbox_batch", "WHERE p.next_attempt_at", "WHERE false AND p.next_attempt_at"),
+                    (
+                        _COMPLETES,
+                        "SELECT v_attempt_no, v_state;",
+                        "SELECT v_attempt_no, 'FAILED'::public.outbox_attempt_state;",
+                    ),
+                    (_COMPLETES, "v_item.correlation_id, v_item.up", "pg_catalog.uuidv7(), v_item.up"),
+                    ("repair_expired_leases", "'ZOMBIE_REQUEUE' END", "'RETRYABLE' END"),
+                ),
+                breaks=(
+                    "old_item_is_claimed",
+                    "old_item_is_retried",
+                    "old_item_is_healed_once",
+                    "old_item_is_repaired",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "old_attestation_setup",
+        old_attestation,
+        (
+            Control(
+                "a proof of an attestation from before takes an id of its own",
+                rewritten((_PROOFS, "NEW.attestation_id);\n", "pg_catalog.uuidv7());\n")),
+                breaks=("proof_of_an_old_attestation",),
+            ),
+        ),
+    ),
 )

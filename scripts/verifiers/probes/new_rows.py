@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.twins import bare_twin
+from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Query, Stage
@@ -34,11 +35,11 @@ def tenant_needs_payer(stage: Stage) -> None:
         _TENANT.format(more="", value="").encode(),
         _TENANT.format(more=", predates_payer", value=", true").encode(),
     )
+    paid = row | {"payer": world.payer(stage)}
+    stage.accepted("tenant_with_payer", plain, paid, where=where)
     stage.refused("tenant_without_payer", NO_PAYER, plain, row, where=where)
     stage.refused("tenant_claiming_to_be_old", NO_PAYER, claiming, row, where=where)
     stage.refused("tenant_of_unknown_payer", "23503 tenants_billable_client_fk", plain, row | {"payer": uuid.uuid4()})
-    paid = row | {"payer": world.payer(stage)}
-    stage.accepted("tenant_with_payer", plain, paid, where=where)
     stage.run(plain, paid)
     drop = "UPDATE public.tenants SET billable_client_id = NULL{more} WHERE tenant_key = %(key)s"
     stage.refused("tenant_losing_its_payer", NO_PAYER, drop.format(more="").encode(), paid, where=where)
@@ -58,7 +59,9 @@ def payer_needs_key(stage: Stage) -> None:
         _PAYER.format(more="", value="").encode(),
         _PAYER.format(more=", predates_client_key", value=", true").encode(),
     )
-    for label, key in (
+    key = world.name("key")
+    stage.accepted("client_key_new", plain, {"key": key}, where=where)
+    for label, none in (
         ("missing", None),
         ("empty", ""),
         ("blank", "  "),
@@ -66,10 +69,8 @@ def payer_needs_key(stage: Stage) -> None:
         ("nbsp_only", "\u00a0"),
         ("unseen_only", "\u200b\ufeff"),
     ):
-        stage.refused(f"client_key_{label}", NO_KEY, plain, {"key": key}, where=where)
+        stage.refused(f"client_key_{label}", NO_KEY, plain, {"key": none}, where=where)
     stage.refused("payer_claiming_to_be_old", NO_KEY, claiming, {"key": None}, where=where)
-    key = world.name("key")
-    stage.accepted("client_key_new", plain, {"key": key}, where=where)
     stage.run(plain, {"key": key})
     for label, same in (
         ("same", key),
@@ -131,8 +132,87 @@ def hops_are_correlated(stage: Stage) -> None:
         )
 
 
+_WEAKEN: dict[str, LiteralString] = {
+    "ingress_attestations": "ALTER TABLE public.ingress_attestations "
+    "DROP CONSTRAINT ingress_attestations_correlation_required_new_rows_chk",
+    "payment_outbox_pending": "ALTER TABLE public.payment_outbox_pending "
+    "DROP CONSTRAINT payment_outbox_pending_correlation_required_new_rows_chk",
+    "payment_outbox_attempts": "ALTER TABLE public.payment_outbox_attempts "
+    "DROP CONSTRAINT payment_outbox_attempts_correlation_required_new_rows_chk",
+}
+_SETTLE_PAYER, _SETTLE_KEY = "settle_tenant_payer", "settle_billable_client_key"
+
 PROBES = (
-    Probe("tenant_payer_setup", tenant_needs_payer),
-    Probe("payer_key_setup", payer_needs_key),
-    Probe("correlation_setup", hops_are_correlated),
+    Probe(
+        "tenant_payer_setup",
+        tenant_needs_payer,
+        (
+            Control(
+                "every tenant passes for an old one, of whatever payer",
+                all_of(
+                    rewritten(before(_SETTLE_PAYER, "RETURN NEW;", "NEW.predates_payer := true;")),
+                    altered("tenants", "ALTER TABLE public.tenants DROP CONSTRAINT tenants_billable_client_fk"),
+                ),
+                breaks=(
+                    "tenant_without_payer",
+                    "tenant_claiming_to_be_old",
+                    "tenant_of_unknown_payer",
+                    "tenant_losing_its_payer",
+                    "tenant_growing_old",
+                ),
+            ),
+            Control(
+                "no tenant may come",
+                rewritten(before(_SETTLE_PAYER, "RETURN NEW;", REFUSE)),
+                breaks=("tenant_with_payer",),
+            ),
+        ),
+    ),
+    Probe(
+        "payer_key_setup",
+        payer_needs_key,
+        (
+            Control(
+                "every payer passes for an old one, of whatever key",
+                all_of(
+                    rewritten(before(_SETTLE_KEY, "RETURN NEW;", "NEW.predates_client_key := true;")),
+                    altered("billable_clients", "DROP INDEX public.ux_billable_clients_client_key"),
+                ),
+                breaks=(
+                    *(f"client_key_{what}" for what in ("missing", "empty", "blank")),
+                    *(f"client_key_{what}_only" for what in ("tab", "nbsp", "unseen")),
+                    *(f"client_key_{what}" for what in ("same", "padded", "wrapped", "upper")),
+                    "payer_claiming_to_be_old",
+                    "payer_losing_its_key",
+                ),
+            ),
+            Control(
+                "no payer may come",
+                rewritten(before(_SETTLE_KEY, "RETURN NEW;", REFUSE)),
+                breaks=("client_key_new",),
+            ),
+        ),
+    ),
+    Probe(
+        "correlation_setup",
+        hops_are_correlated,
+        (
+            Control(
+                "every row gets the same id, and behind the trigger none is needed",
+                all_of(
+                    rewritten(
+                        before(
+                            "set_correlation_id_if_null",
+                            "RETURN NEW;",
+                            "NEW.correlation_id := '00000000-0000-0000-0000-000000000001';",
+                        )
+                    ),
+                    *(altered(hop, _WEAKEN[hop]) for hop in _HOPS),
+                ),
+                breaks=tuple(
+                    f"{hop}_correlation_{what}" for hop in _HOPS for what in ("kept", "made", "behind_the_trigger")
+                ),
+            ),
+        ),
+    ),
 )

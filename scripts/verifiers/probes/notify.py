@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
+from scripts.verifiers.probes.violations import before, rewritten
 
 if TYPE_CHECKING:
     from scripts.digest import Json
@@ -61,4 +62,29 @@ def wakes(stage: Stage) -> None:
     sent("end_is_silent", [])
 
 
-PROBES = (Probe("notify_setup", wakes),)
+_CALL = "PERFORM pg_catalog.pg_notify('symphony_outbox', '');"
+
+PROBES = (
+    Probe(
+        "notify_setup",
+        wakes,
+        (
+            Control(
+                "nobody is woken",
+                rewritten(*((name, _CALL, "") for name in NOTIFIERS)),
+                breaks=(
+                    *(f"{name}_can_notify" for name in NOTIFIERS),
+                    *("enqueue_notifies", "retry_notifies", "repair_notifies"),
+                ),
+            ),
+            Control(
+                "a replay and an end wake too",
+                rewritten(
+                    before("enqueue_payment_outbox", "v_request_sha256 :=", _CALL),
+                    before("complete_outbox_attempt", "RETURN QUERY SELECT v_attempt_no", _CALL),
+                ),
+                breaks=("replay_is_silent", "end_is_silent"),
+            ),
+        ),
+    ),
+)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.violations import all_of, altered, hollowed, said
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -58,5 +59,47 @@ def boot(stage: Stage) -> None:
         stage.refused(f"boot_query as {role}", expected, BOOT, role=role, where=_WHERE)
 
 
-VERSION_PROBES = (Probe("policy_setup", versions),)
-BOOT_PROBES = (Probe("boot_setup", boot),)
+VERSION_PROBES = (
+    Probe(
+        "policy_setup",
+        versions,
+        (
+            Control(
+                "the ledger takes any version, rewrites and forgets them, and none is ever in grace",
+                all_of(
+                    hollowed("deny_policy_version_rewrite", "deny_outbox_attempts_mutation"),
+                    altered(
+                        "policy_versions",
+                        "ALTER TABLE public.policy_versions DROP CONSTRAINT ck_policy_checksum_nonempty, "
+                        "DROP CONSTRAINT ck_policy_grace_requires_expiry, "
+                        "DROP CONSTRAINT ck_policy_active_has_no_grace_expiry, ALTER COLUMN checksum DROP NOT NULL, "
+                        "ADD CONSTRAINT planted CHECK (status <> 'GRACE' OR grace_expires_at IS NULL) NOT VALID; "
+                        "DROP INDEX public.ux_policy_versions_single_active",
+                    ),
+                ),
+                breaks=(
+                    *("policy_second_active", "policy_checksum_missing", "policy_checksum_blank"),
+                    *("policy_grace_without_end", "policy_active_with_end", "policy_grace", "policy_retired_again"),
+                    *("policy_version_rewritten", "policy_checksum_rewritten", "policy_truncated"),
+                ),
+            ),
+        ),
+    ),
+)
+BOOT_PROBES = (
+    Probe(
+        "boot_setup",
+        boot,
+        (
+            Control(
+                "who starts something may not read the policy, and the regulator may",
+                said(
+                    "REVOKE SELECT ON public.policy_versions FROM symphony_control, symphony_executor, "
+                    "symphony_ingest, symphony_readonly, symphony_auditor, test_user; "
+                    "GRANT SELECT ON public.policy_versions TO boz_auditor"
+                ),
+                breaks=tuple(f"boot_query as {role}" for role in ROLES),
+            ),
+        ),
+    ),
+)

@@ -6,7 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -54,4 +55,32 @@ def attributed(stage: Stage) -> None:
         stage.refused(f"proof_{label}", code, _INSERT, row | wrong, where=_WHERE)
 
 
-PROBES = (Probe("proof_setup", attributed),)
+_ATTRIBUTE = "set_external_proofs_attribution"
+
+PROBES = (
+    Probe(
+        "proof_setup",
+        attributed,
+        (
+            Control(
+                "a proof may name whom it likes but its own tenant and member, and has an id of its own",
+                rewritten(
+                    (_ATTRIBUTE, "IF NOT FOUND OR v_attestation.tenant_id IS NULL THEN", "IF false THEN"),
+                    (_ATTRIBUTE, "IF NEW.tenant_id <> v_attestation", "IF NEW.tenant_id = v_attestation"),
+                    (_ATTRIBUTE, "IF NEW.billable_client_id <> v_payer", "IF NEW.billable_client_id = v_payer"),
+                    (_ATTRIBUTE, "IF v_member_tenant <> v_attestation", "IF v_member_tenant = v_attestation"),
+                    (_ATTRIBUTE, "IF NEW.correlation_id <> v_correlation_id", "IF false"),
+                    # The foreign key behind it refuses with the same code.
+                    (_ATTRIBUTE, "'foreign_key_violation'", "'P7999'"),
+                    (_ATTRIBUTE, "NEW.correlation_id := v_corr", "NEW.correlation_id := pg_catalog.uuidv7(); --"),
+                ),
+                breaks=(
+                    *("proof_is_attributed", "proof_rightly_attributed"),
+                    *("proof_unknown_attestation", "proof_no_attestation", "proof_tenant_of_another"),
+                    *("proof_payer_of_another", "proof_correlation_of_another", "proof_member_of_another"),
+                    "proof_unknown_member",
+                ),
+            ),
+        ),
+    ),
+)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import EXECUTOR, REPAIR, STATE, WORKER, complete
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.violations import before, rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
 
 INGEST = "symphony_ingest"
+_EMPTY = ("instruction", "participant", "key", "rail")
+_MISSING = (*_EMPTY, "payload")
 _LOST: LiteralString = (
     "SELECT a.error_code, pg_catalog.strpos(a.error_message, 'probe-worker') > 0, "
     "a.claimed_at = '2001-02-03 04:05:06+00' FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s"
@@ -99,11 +102,11 @@ def arguments(stage: Stage) -> None:
     """What is missing, empty or no object is refused before anything is written."""
     asked = world.request()
     where = "public.enqueue_payment_outbox"
-    for field in ("instruction", "participant", "key", "rail", "payload"):
+    for field in _MISSING:
         stage.refused(
             f"enqueue_without_{field}", "23502", world.ENQUEUE, asked | {field: None}, role=INGEST, where=where
         )
-    for field in ("instruction", "participant", "key", "rail"):
+    for field in _EMPTY:
         stage.refused(
             f"enqueue_with_empty_{field}", "P7105", world.ENQUEUE, asked | {field: ""}, role=INGEST, where=where
         )
@@ -152,10 +155,95 @@ def zombie(stage: Stage) -> None:
     )
 
 
+_ENQUEUES, _REPAIRS = "enqueue_payment_outbox", "repair_expired_leases"
+_OTHER_QUEUED = (_ENQUEUES, "SELECT p.outbox_id, p.sequence_id", "SELECT pg_catalog.uuidv7(), p.sequence_id")
+_OTHER_TRIED = (_ENQUEUES, "SELECT a.outbox_id, a.sequence_id", "SELECT pg_catalog.uuidv7(), a.sequence_id")
+_ANY_CONTENT = (_ENQUEUES, "v_known.request_sha256 <> v_request_sha256", "false")
+_ANYBODYS_KEY = before(
+    _ENQUEUES,
+    "v_request_sha256 :=",
+    "RETURN QUERY SELECT p.outbox_id, 0::bigint, p.created_at, 'PENDING'::text FROM public.payment_outbox_pending AS p "
+    "WHERE p.instruction_id = p_instruction_id AND p.idempotency_key = p_idempotency_key "
+    "AND p.tenant_id IS DISTINCT FROM p_tenant_id; IF FOUND THEN RETURN; END IF;",
+)
+
 REPLAY_PROBES = (
-    Probe("replay_setup", replay),
-    Probe("content_setup", content),
-    Probe("imported_setup", imported),
-    Probe("arguments_setup", arguments),
-    Probe("zombie_setup", zombie),
+    Probe(
+        "replay_setup",
+        replay,
+        (
+            Control(
+                "a replay is told of another item",
+                rewritten(_OTHER_QUEUED, _OTHER_TRIED),
+                breaks=("replay_while_queued", "replay_after_dispatch"),
+            ),
+        ),
+    ),
+    Probe(
+        "content_setup",
+        content,
+        (
+            Control(
+                "a key is anybody's, for whatever content, and its replay is another item",
+                rewritten(_OTHER_QUEUED, _ANY_CONTENT, _ANYBODYS_KEY),
+                breaks=(
+                    *(f"key_with_other_{what}" for what in ("participant", "rail", "payload")),
+                    *("key_with_same_content_respelled", "key_of_another_tenant", "key_of_no_tenant"),
+                    "key_with_other_content_after_the_end",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "imported_setup",
+        imported,
+        (
+            Control(
+                "the key of an imported item is another's, for whatever content",
+                rewritten(_OTHER_QUEUED, _ANY_CONTENT),
+                breaks=("key_of_an_imported_item", "key_of_an_imported_item_with_other_content"),
+            ),
+        ),
+    ),
+    Probe(
+        "arguments_setup",
+        arguments,
+        (
+            Control(
+                "what is missing, empty, no object or nobody's is passed over in silence",
+                rewritten(
+                    before(_ENQUEUES, "RAISE EXCEPTION 'instruction, participant, idempotency key", "RETURN;"),
+                    before(
+                        _ENQUEUES,
+                        "v_sequence_id := public.bump",
+                        "IF pg_catalog.jsonb_typeof(p_payload) <> 'object' OR p_tenant_id IS NOT NULL AND NOT EXISTS ("
+                        "SELECT FROM public.tenants AS t WHERE t.tenant_id = p_tenant_id) THEN RETURN; END IF;",
+                    ),
+                    before(_REPAIRS, "RAISE EXCEPTION 'a batch of", "RETURN;"),
+                ),
+                breaks=(
+                    *(f"enqueue_without_{what}" for what in _MISSING),
+                    *(f"enqueue_with_empty_{what}" for what in _EMPTY),
+                    *("enqueue_a_list", "enqueue_for_unknown_tenant"),
+                    *(f"repair_{what}" for what in ("no_batch", "empty_batch", "boundless_batch")),
+                    *(f"repair_{what}" for what in ("no_worker", "empty_worker", "blank_worker")),
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "zombie_setup",
+        zombie,
+        (
+            Control(
+                "a lost lease counts as a retry of nobody's, and a replay is told of another item",
+                rewritten(
+                    (_REPAIRS, "'ZOMBIE_REQUEUE' END", "'RETRYABLE' END"),
+                    (_REPAIRS, "v_item.claimed_by, v_attempt_no", "'', v_attempt_no"),
+                    _OTHER_QUEUED,
+                ),
+                breaks=("expired_lease_is_a_zombie_attempt", "zombie_names_the_lost_worker", "replay_of_a_zombie"),
+            ),
+        ),
+    ),
 )

@@ -6,7 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, hollowed, rewritten
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -66,6 +67,8 @@ def attestations(stage: Stage) -> None:
 def people_stay(stage: Stage) -> None:
     """A member or client never moves to another tenant; a tenant is never its own ancestor."""
     tenant, other = world.tenant(stage), world.tenant(stage)
+    adopt: LiteralString = "UPDATE public.tenants SET parent_tenant_id = %s WHERE tenant_id = %s"
+    stage.accepted("parent", adopt, [tenant, other], where="public.tenants")
     stage.refused(
         "member_moved",
         "P7204",
@@ -80,9 +83,7 @@ def people_stay(stage: Stage) -> None:
         [other, world.client(stage, tenant)],
         where="public.tenant_clients",
     )
-    adopt: LiteralString = "UPDATE public.tenants SET parent_tenant_id = %s WHERE tenant_id = %s"
     stage.refused("own_parent", "P7205", adopt, [tenant, tenant], where="public.tenants")
-    stage.accepted("parent", adopt, [tenant, other], where="public.tenants")
     stage.run(adopt, [tenant, other])
     stage.refused("circle_of_two", "P7205", adopt, [other, tenant], where="public.tenants")
     stage.refused("unknown_parent", "23503 tenants_parent_tenant_fk", adopt, [uuid.uuid4(), tenant])
@@ -100,6 +101,11 @@ def usage(stage: Stage) -> None:
     }  # fmt: skip
     where = "public.billing_usage_events"
     stage.accepted("usage_of_own_people", _EVENT, row, where=where)
+    with stage.undone():
+        stage.run(_EVENT, row)
+        stage.refused("usage_twice", "23505 ux_billing_usage_events_idempotency", _EVENT, row, where=where)
+        stage.run(_EVENT, row | {"key": None})
+        stage.accepted("usage_without_key_twice", _EVENT, row | {"key": None}, where=where)
     nobody = dict.fromkeys(("tenant", "client", "member", "subject"))
     for label, code, wrong in (
         ("payer_of_another", "P7221", {"payer": world.payer(stage)}),
@@ -115,12 +121,120 @@ def usage(stage: Stage) -> None:
         ("created_at_missing", "23514 billing_usage_events_created_at_required_new_rows_chk", {"created": None}),
     ):
         stage.refused(f"usage_{label}", code, _EVENT, row | wrong, where=where)
-    stage.run(_EVENT, row)
-    stage.refused("usage_twice", "23505 ux_billing_usage_events_idempotency", _EVENT, row, where=where)
-    with stage.undone():
-        stage.run(_EVENT, row | {"key": None})
-        stage.accepted("usage_without_key_twice", _EVENT, row | {"key": None}, where=where)
 
 
-TENANCY_PROBES = (Probe("attestation_setup", attestations), Probe("people_setup", people_stay))
-USAGE_PROBES = (Probe("usage_setup", usage),)
+_MEMBER, _CLIENT, _PARTIES = "enforce_member_tenant_match", "enforce_client_tenant_match", "enforce_usage_event_parties"
+_NO_FOREIGN_KEY = "'foreign_key_violation'"
+
+TENANCY_PROBES = (
+    Probe(
+        "attestation_setup",
+        attestations,
+        (
+            Control(
+                "an attestation is of anybody but its own people, of whatever tenant, and twice but not elsewhere",
+                all_of(
+                    rewritten(
+                        (_MEMBER, "v_tenant_id <> NEW.tenant_id", "v_tenant_id = NEW.tenant_id"),
+                        (_MEMBER, "IF NEW.tenant_id IS NULL THEN", "IF false THEN"),
+                        (_CLIENT, "v_tenant_id IS DISTINCT FROM NEW", "v_tenant_id IS NOT DISTINCT FROM NEW"),
+                        # The foreign keys behind them refuse with the same code.
+                        (_MEMBER, _NO_FOREIGN_KEY, "'P7999'"),
+                        (_CLIENT, _NO_FOREIGN_KEY, "'P7999'"),
+                        # Who attests may not read attestations; the guard has to.
+                        (_CLIENT, "LANGUAGE plpgsql", "LANGUAGE plpgsql SECURITY DEFINER"),
+                        before(
+                            _CLIENT,
+                            "IF NEW.client_id IS NULL THEN",
+                            "IF EXISTS (SELECT FROM public.ingress_attestations AS i WHERE "
+                            f"i.instruction_id = NEW.instruction_id AND i.tenant_id <> NEW.tenant_id) THEN {REFUSE} "
+                            "END IF;",
+                        ),
+                    ),
+                    altered(
+                        "ingress_attestations",
+                        "DROP INDEX public.ux_ingress_attestations_tenant_instruction; "
+                        "ALTER TABLE public.ingress_attestations ALTER COLUMN tenant_id DROP NOT NULL, "
+                        "DROP CONSTRAINT ingress_attestations_tenant_id_fkey, "
+                        "DROP CONSTRAINT ingress_attestations_signatures_is_array_check, "
+                        "DROP CONSTRAINT ingress_attestations_instruction_id_nonempty_check, "
+                        "DROP CONSTRAINT ingress_attestations_payload_hash_nonempty_check",
+                    ),
+                ),
+                breaks=(
+                    *("attestation_of_own_people", "same_instruction_elsewhere", "attestation_twice"),
+                    *(f"attestation_{what}" for what in ("unknown_tenant", "no_tenant", "member_without_tenant")),
+                    *(f"attestation_{what}" for what in ("member_of_another", "unknown_member")),
+                    *(f"attestation_{what}" for what in ("client_of_another", "unknown_client")),
+                    *(f"attestation_{what}" for what in ("signatures_no_array", "empty_instruction", "empty_hash")),
+                    "attempt_for_member_of_another",
+                ),
+            ),
+        ),
+    ),
+    Probe(
+        "people_setup",
+        people_stay,
+        (
+            Control(
+                "people move, and tenants are their own ancestors and children of nobody",
+                all_of(
+                    hollowed("deny_tenant_change", "deny_tenant_cycle"),
+                    altered("tenants", "ALTER TABLE public.tenants DROP CONSTRAINT tenants_parent_tenant_fk"),
+                ),
+                breaks=("member_moved", "client_moved", "own_parent", "circle_of_two", "unknown_parent"),
+            ),
+            Control(
+                "no tenant may have a parent",
+                rewritten(before("deny_tenant_cycle", "WHILE v_ancestor", REFUSE)),
+                breaks=("parent",),
+            ),
+        ),
+    ),
+)
+USAGE_PROBES = (
+    Probe(
+        "usage_setup",
+        usage,
+        (
+            Control(
+                "anybody is billed for anything, as often as it is told, but once without a key",
+                all_of(
+                    rewritten(
+                        (_PARTIES, "IF FOUND AND v_status = 'CLOSED' THEN", "IF false THEN"),
+                        (_PARTIES, "IF v_tenant_payer <> NEW.billable_client_id THEN", "IF false THEN"),
+                        (_PARTIES, "IF v_tenant_id IS NOT NULL THEN", "IF false THEN"),
+                        (_PARTIES, "m.tenant_id <> NEW.tenant_id", "false"),
+                        # The index stays: without it a table of any size would be searched from end to end.
+                        before(
+                            _PARTIES,
+                            "RETURN NEW;",
+                            "NEW.idempotency_key := coalesce("
+                            "NEW.idempotency_key || pg_catalog.gen_random_uuid(), 'planted');",
+                        ),
+                    ),
+                    altered(
+                        "billing_usage_events",
+                        "ALTER TABLE public.billing_usage_events ALTER COLUMN billable_client_id DROP NOT NULL, "
+                        "DROP CONSTRAINT billing_usage_events_billable_client_id_fkey, "
+                        "DROP CONSTRAINT billing_usage_events_subject_zero_or_one_chk, "
+                        "DROP CONSTRAINT billing_usage_events_member_requires_tenant_chk, "
+                        "DROP CONSTRAINT billing_usage_events_quantity_check, "
+                        "DROP CONSTRAINT billing_usage_events_created_at_required_new_rows_chk",
+                    ),
+                ),
+                breaks=(
+                    *(f"usage_payer_{what}" for what in ("of_another", "closed", "unknown", "missing")),
+                    *("usage_client_of_another", "usage_subject_client_of_another", "usage_member_of_another"),
+                    *("usage_two_subjects", "usage_member_without_tenant", "usage_quantity_zero"),
+                    *("usage_created_at_missing", "usage_twice", "usage_without_key_twice"),
+                ),
+            ),
+            Control(
+                "nobody is billed",
+                rewritten(before(_PARTIES, "RETURN NEW;", REFUSE)),
+                breaks=("usage_of_own_people",),
+            ),
+        ),
+    ),
+)

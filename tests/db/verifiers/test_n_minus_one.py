@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scripts.errors.verifiers import StatementsError
 from scripts.verifiers.guarantees import n_minus_one
-from scripts.verifiers.guarantees.n_minus_one import read_statements
+from scripts.verifiers.guarantees.n_minus_one import probe_of, read_statements
 from scripts.verifiers.model import Findings
-from scripts.verifiers.probes.stage import Probe, play
+from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +20,19 @@ if TYPE_CHECKING:
     import psycopg
     from fix_database import MigratedDatabase, ScratchDatabase
 
+ENTRY = '{"name": "a", "role": "", "sql": "S", "answer": "x", "broken_by": "B"}'
+
+
+def listed(*entries: str) -> str:
+    """A file of these entries."""
+    return f'{{"statements": [{", ".join(entries)}]}}'
+
 
 def answers(conn: psycopg.Connection[Any]) -> dict[str, str]:
     """Each statement's answer on this database, every trace rolled back."""
     findings = Findings()
     with conn.transaction(force_rollback=True):
-        play(conn, findings, [Probe(one.name, partial(n_minus_one._send, one)) for one in read_statements()])
+        play(conn, findings, [probe_of(one) for one in read_statements()])
     return {check.id: str(check.observed) for check in findings.checks}
 
 
@@ -76,12 +82,27 @@ def test_a_change_that_old_statements_do_not_survive_is_found(
     [
         "",
         "[]",
-        '{"statements": []}',
-        '{"statements": [{"name": "a", "role": "", "sql": "SELECT 1"}]}',
-        '{"statements": [{"name": "a", "role": "", "sql": "SELECT 1", "answer": "x", "answer_before": "y"}]}',
-        '{"statements": [%s, %s]}' % (('{"name": "a", "role": "", "sql": "S", "answer": "x"}',) * 2),
+        listed(),
+        listed('{"name": "a", "role": "", "sql": "SELECT 1", "broken_by": "B"}'),
+        listed(ENTRY.replace('"answer": "x"', '"answer": "x", "answer_before": "y"')),
+        listed(ENTRY, ENTRY),
+        listed(ENTRY.replace(', "broken_by": "B"', "")),
+        listed(ENTRY.replace('"B"', '""')),
+        listed(ENTRY.replace('"B"', '["f", "old"]')),
+        listed(ENTRY.replace('"B"', '["f", "old", 1]')),
     ],
-    ids=["empty", "a list", "none", "no answer", "a break without its reason", "one name twice"],
+    ids=[
+        "empty",
+        "a list",
+        "none",
+        "no answer",
+        "a break without its reason",
+        "one name twice",
+        "nothing that breaks it",
+        "an empty violation",
+        "a change to nothing",
+        "a change to a number",
+    ],
 )
 def test_statements_that_prove_nothing_are_refused(tmp_path: Path, text: str) -> None:
     """A file without statements is an error, not a pass; a break without its reason is one, too."""
@@ -89,6 +110,14 @@ def test_statements_that_prove_nothing_are_refused(tmp_path: Path, text: str) ->
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StatementsError, match=r"error\[statements\]: n_minus_one.yml: the statements of"):
         read_statements(path)
+
+
+def test_the_entry_those_are_made_of_is_whole(tmp_path: Path) -> None:
+    """Each of the files above is refused for what its name says, and for nothing else."""
+    path = tmp_path / "n_minus_one.yml"
+    path.write_text(listed(ENTRY), encoding="utf-8")
+
+    assert [(one.name, one.broken_by) for one in read_statements(path)] == [("a", "B")]
 
 
 def test_the_file_is_json(tmp_path: Path) -> None:

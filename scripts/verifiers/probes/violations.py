@@ -1,0 +1,91 @@
+"""Violations, to be planted before a probe is played once more: the probe must notice.
+
+Owns: the ways in which a control breaks the schema on purpose: a word of a body changed, a guard hollowed, a right
+given, a table altered.
+Promises: what is planted goes with the savepoint it was planted in. Where a function can be changed no table is locked;
+where a table must be, its lock is asked for no longer than others can bear. A violation that finds nothing to change is
+an error and never a schema left whole.
+Never: touches a row, or asks a question of the schema.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, LiteralString, TypeAlias
+
+from scripts.errors.unplanted import UnplantedError
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scripts.verifiers.probes.stage import Stage
+
+    Plant: TypeAlias = Callable[[Stage], None]
+
+# Function, a text of its definition, and what stands there instead.
+Change: TypeAlias = "tuple[str, str, str]"
+# An error of no meaning: what must be let through is refused with it.
+REFUSE = "RAISE EXCEPTION 'planted' USING ERRCODE = 'P7999';"
+_BODIES: LiteralString = (
+    "SELECT p.proname::text, pg_catalog.pg_get_functiondef(p.oid) FROM pg_catalog.pg_proc AS p "
+    "WHERE p.pronamespace = 'public'::pg_catalog.regnamespace AND p.proname = ANY (%s) AND p.prokind = 'f'"
+)
+_HOLLOW = (
+    "CREATE OR REPLACE FUNCTION public.{}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, "
+    "pg_temp AS 'BEGIN RETURN coalesce(NEW, OLD); END'"
+)
+
+
+def rewritten(*changes: Change) -> Plant:
+    """Functions of `public` that are the same but for these words, everywhere they stand.
+
+    Args:
+        changes: made in order; several may be of one function.
+    """
+
+    def plant(stage: Stage) -> None:
+        rows = stage.rows(_BODIES, [sorted({function for function, _, _ in changes})])
+        bodies = dict[str, str](rows) if len({row[0] for row in rows}) == len(rows) else {}
+        for function, old, new in changes:
+            if old not in bodies.get(function, ""):
+                raise UnplantedError.reads_otherwise(f"public.{function}", expected=" ".join(old.split()))
+            bodies[function] = bodies[function].replace(old, new)
+        stage.run(";\n".join(bodies.values()).encode())
+
+    return plant
+
+
+def before(function: str, text: str, statement: str) -> Change:
+    """The change that has the statement done before the text's."""
+    return function, text, f"{statement} {text}"
+
+
+def hollowed(*functions: str) -> Plant:
+    """Trigger functions of `public` that let everything through. No table is locked for it."""
+    text = ";\n".join(map(_HOLLOW.format, functions)).encode()
+    return lambda stage: stage.run(text)
+
+
+def said(text: LiteralString | bytes) -> Plant:
+    """Statements that lock no table: grants above all."""
+    return lambda stage: stage.run(text)
+
+
+def altered(table: str, text: LiteralString) -> Plant:
+    """Statements for which the table, and what refers to it, are locked against everybody until the rollback."""
+
+    def plant(stage: Stage) -> None:
+        with stage.hurried(f"public.{table}", ACCESS_EXCLUSIVE):
+            stage.run(text)
+
+    return plant
+
+
+def all_of(*plants: Plant) -> Plant:
+    """One after the other."""
+
+    def plant(stage: Stage) -> None:
+        for one in plants:
+            one(stage)
+
+    return plant
