@@ -243,9 +243,12 @@ CLAIM_PROBES = (
         arguments,
         (
             Control(
-                # Not let through: without a limit a claim would take what is not ours.
+                # And not of everything: without a limit it would take what is not ours.
                 "a claim without a limit, a worker or a time to live is one of nothing",
-                rewritten(before(_LIMIT, "RAISE EXCEPTION 'a batch size of", "RETURN 0;")),
+                rewritten(
+                    before(_LIMIT, "RAISE EXCEPTION 'a batch size of", "RETURN 0;"),
+                    (_CLAIMS, "LIMIT p_batch_size", "LIMIT 0"),
+                ),
                 breaks=tuple(
                     f"claim_{what}"
                     for what in (
