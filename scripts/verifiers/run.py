@@ -120,7 +120,7 @@ def _controls(invariant: Invariant, database: Database, findings: Findings) -> t
     found: tuple[Planted, ...] = ()
     if facts:
         with _bounded(database.conn):
-            found = (hollow_facts(invariant, database, facts),)
+            found = hollow_facts(invariant, database, facts)
     if findings.probes:
         with _bounded(database.conn):
             found += play_controls(database.conn, findings.probes)

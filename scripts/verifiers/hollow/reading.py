@@ -1,28 +1,187 @@
-"""Ask the facts of an invariant on the database as it is after everything they are about was broken on purpose.
+"""Ask the facts of every invariant on the database as it is after everything they are about was hollowed out.
 
 Owns: when the violations are planted, and which checks of facts noticed.
-Promises: all is planted in one transaction that is rolled back; it is planted and read once for all invariants.
+Promises: all is planted in one transaction that is rolled back, and read once for all invariants; what one invariant's
+facts come to hides no other's. A violation that could not be planted is told, and proves nothing.
+Never: asks a probe; those have controls of their own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
+from scripts.verifiers.facts.sessions import Power
+from scripts.verifiers.hollow.script import PARAMETER, hollowing_script
+from scripts.verifiers.model import Database, Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from scripts.verifiers.model import Database, Invariant
+    import psycopg
+
+    from scripts.migrations.files import MigrationFile
+    from scripts.verifiers.facts.reading import Reading
+    from scripts.verifiers.hollow.script import Section
+    from scripts.verifiers.model import Invariant
+
+NAME = "every fact made false"
+# What only a superuser can plant is put into the answer of the catalog instead, and told where it is.
+FORGED = {"parameters_to_set": "; the privilege on a parameter only as if it had been read"}
+_POWER = Power("PUBLIC", "SET session_replication_role")
 
 
-def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str]) -> Planted:
-    """Which of the invariant's facts were noticed to be false.
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What the facts of one invariant came to: ids of the checks that failed, or what kept them from being asked."""
+
+    failed: frozenset[str] = frozenset()
+    trouble: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hollow:
+    """What was noticed, by the invariant's question; which sections could not be planted; whether one was forged.
+
+    `trouble` instead of all that when nothing could be planted.
+    """
+
+    noticed: Mapping[Callable[[Database, Findings], None], Noticed] = field(default_factory=dict)
+    unplanted: tuple[str, ...] = ()
+    forged: bool = False
+    trouble: UnaskedError | None = None
+
+
+class _Hollowed(Database):
+    """The same database over the same connection, as it is once everything in it is hollow."""
+
+    def __init__(self, database: Database, facts: Reading) -> None:
+        from scripts.verifiers.guarantees.conventions import read_spec
+
+        super().__init__(database.conn, _lost, _doctored(database.files))
+        self._facts = facts
+        # What the bodies must be is what it was: the bodies that are there are others.
+        self._sources = database.sources
+        self.spec = {**read_spec(), "version": 0}
+
+
+def _lost() -> psycopg.Connection[Any]:
+    """Another connection would see the schema as it is."""
+    raise UnaskedError.connection_lost()
+
+
+# Once a run: a database object lives as long as a run does.
+_known: WeakKeyDictionary[Database, _Hollow] = WeakKeyDictionary()
+
+
+def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str]) -> tuple[Planted, ...]:
+    """Which of the invariant's facts were noticed to be false; apart from them, those that could not be made false.
 
     Args:
         invariant: whose facts.
         database: inside a bounded transaction.
         facts: ids of its checks that no probe made.
+
+    Raises:
+        UnaskedError: the schema could not be hollowed out.
+        Exception: whatever kept this invariant's facts from being asked.
     """
-    del invariant, database
-    return Planted("every fact made false", tuple(facts), trouble="nothing is planted yet")
+    hollow = _known.get(database)
+    if hollow is None or (hollow.trouble is None and invariant.verify not in hollow.noticed):
+        hollow = _known[database] = _hollow(invariant, database)
+    if hollow.trouble is not None:
+        raise hollow.trouble
+    found = hollow.noticed[invariant.verify]
+    if found.trouble is not None:
+        raise found.trouble
+    missed = tuple(name for name in facts if name not in found.failed)
+    name = NAME + "".join(words for check, words in FORGED.items() if hollow.forged and check in facts)
+    if not missed or not hollow.unplanted:
+        return (Planted(name, tuple(facts), missed),)
+    seen = Planted(name, tuple(one for one in facts if one in found.failed))
+    return (seen, Planted(name, missed, trouble=f"could not be planted: {'; '.join(hollow.unplanted)}"))
+
+
+def _hollow(invariant: Invariant, database: Database) -> _Hollow:
+    """Plant everything, read once, ask everybody."""
+    from scripts.verifiers.facts.reading import read_facts
+    from scripts.verifiers.facts.roles import ROLES
+    from scripts.verifiers.facts.tables import TABLES
+    from scripts.verifiers.registry import INVARIANTS
+
+    conn, before = database.conn, database.facts
+    with conn.transaction(force_rollback=True), _unprepared(conn):
+        script = hollowing_script(before, database=conn.info.dbname, mark=secrets.token_hex(6))
+        refused = _planted(conn, script.base)
+        if refused:
+            return _Hollow(trouble=UnaskedError.not_hollowed(refused))
+        unplanted = tuple(f"{one.name} ({state})" for one in script.others if (state := _planted(conn, one)))
+        for stranger in script.strangers:
+            # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
+            _planted(conn, stranger)
+        forged = bool(_planted(conn, PARAMETER))
+        facts = read_facts(conn, ROLES, TABLES)
+        if forged:
+            facts = replace(facts, parameters=(*facts.parameters, _POWER))
+        view = _Hollowed(database, facts)
+        questions = dict.fromkeys((*(one.verify for one in INVARIANTS), invariant.verify))
+        noticed = {verify: _asked(verify, view, conn) for verify in questions}
+    return _Hollow(noticed, unplanted, forged)
+
+
+def _planted(conn: psycopg.Connection[Any], section: Section) -> str:
+    """Plant one section; SQLSTATE when the server refused, nothing when it is planted.
+
+    Raises:
+        psycopg.Error: the connection was lost.
+    """
+    import psycopg
+
+    try:
+        with conn.transaction():
+            conn.execute(section.sql.encode(), prepare=False)
+    except psycopg.Error as exc:
+        if conn.closed:
+            raise
+        return f"SQLSTATE {exc.sqlstate}"
+    return ""
+
+
+def _asked(verify: Any, view: Database, conn: psycopg.Connection[Any]) -> Noticed:
+    """The facts of one invariant in a savepoint of its own."""
+    findings = Findings(asks="facts")
+    try:
+        with conn.transaction(force_rollback=True):
+            verify(view, findings)
+    except Exception as exc:
+        if conn.closed:
+            raise
+        return Noticed(trouble=exc)
+    return Noticed(frozenset(findings.failed()))
+
+
+@contextmanager
+def _unprepared(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """No statement prepared for the real tables meets their twins, whose columns are of other types."""
+    threshold, conn.prepare_threshold = conn.prepare_threshold, None
+    try:
+        yield
+    finally:
+        conn.prepare_threshold = threshold
+
+
+def _doctored(files: Sequence[MigrationFile]) -> tuple[MigrationFile, ...]:
+    """The files; the first ordinary one is marked to run outside a transaction, and builds nothing."""
+    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.marker import MARKER
+
+    found = [*files]
+    at = next((n for n, file in enumerate(found) if not file.no_tx), None)
+    if at is not None:
+        found[at] = MigrationFile.of_text(found[at].name, f"-- {MARKER}\nSELECT 1;\n")
+    return tuple(found)
