@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scripts.catalog.sizes import TableSize
+    from scripts.catalog.violators import Violators
     from scripts.migrations.model import Applied, AppliedFile
     from scripts.migrations.trace.model import FileTrace, HeldLock, LockTaken, Notice, PhaseSeen, StatementTrace
 
@@ -47,12 +48,14 @@ class Foreseen:
 
     applied: the pending files, as applied to the copy. copy: what the copy is, for people. recorded: files that were
     applied to it before. sizes: of the real database's tables; empty when there is no real database.
+    violators: rows of the real database, by constraint that the files add.
     """
 
     applied: Applied
     copy: str
     recorded: int
     sizes: tuple[TableSize, ...] = ()
+    violators: tuple[Violators, ...] = ()
 
 
 def render_trace(foreseen: Foreseen, *, color: bool = False) -> str:
@@ -64,6 +67,9 @@ def render_trace(foreseen: Foreseen, *, color: bool = False) -> str:
     """
     sizes = {size.relation: size for size in foreseen.sizes}
     blocks = ["\n".join(_file_lines(file, sizes, color=color)) for file in foreseen.applied.files]
+    told = [item for item in foreseen.violators if item.rows != 0]
+    if told:
+        blocks.append("\n".join(["rows of the database itself that violate what is added", *map(_violators, told)]))
     return "\n\n".join([*blocks, _last(foreseen)])
 
 
@@ -74,6 +80,7 @@ def trace_json(foreseen: Foreseen) -> str:
         "copy": foreseen.copy,
         "recorded": foreseen.recorded,
         "tables": [size.as_json() for size in foreseen.sizes],
+        "violators": [item.as_json() for item in foreseen.violators],
     }
     return json.dumps(value, indent=2, ensure_ascii=False)
 
@@ -165,6 +172,15 @@ def _held(lock: HeldLock, trace: FileTrace, sizes: Mapping[str, TableSize]) -> s
     return _GAP.join(part for part in told if part)
 
 
+def _violators(item: Violators) -> str:
+    if item.rows is None:
+        told = f"not counted: {item.why}"
+    else:
+        rows = f"{item.rows:,} row{'' if item.rows == 1 else 's'}"
+        told = f"{rows}: {'the file fails there' if item.validated else 'an UPDATE of one of them fails'}"
+    return f"  {_GAP.join([escape(item.relation), escape(item.constraint), told])}"
+
+
 def _notice(notice: Notice) -> str:
     text = escape(notice.message) if notice.message else "(not shown: it may hold a row)"
     return _GAP.join([f"{escape(notice.severity).lower():<8}", escape(notice.sqlstate), text])
@@ -178,7 +194,11 @@ def _last(foreseen: Foreseen) -> str:
     return (
         f"{files} pending file{'' if files == 1 else 's'} applied after {before} to {escape(foreseen.copy)}, "
         "which holds no rows: times and row counts are of empty tables"
-        + ("; sizes are the database's own, where nothing was run" if foreseen.sizes else "; nothing else was run")
+        + (
+            "; sizes and counts are the database's own, where nothing of a file was run"
+            if foreseen.sizes
+            else "; nothing else was run"
+        )
     )
 
 

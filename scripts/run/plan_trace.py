@@ -1,8 +1,9 @@
 """`invoke plan --trace`: what the pending files would lock, rewrite, scan and build, tried on a throw-away copy.
 
 Owns: the order: look at the database (read only), make the copy, apply the pending files there with every statement
-    traced, tell.
-Promises: nothing is run in the database itself, whatever the files hold.
+    traced, count in the database (read only) the rows that violate what the files add, tell.
+Promises: nothing of a file is run in the database itself, whatever the files hold; what a constraint says is asked
+    there when it is made of PostgreSQL's own immutable functions alone (catalog/violators.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scripts.catalog.sizes import read_sizes
+from scripts.catalog.violators import count_violators, read_constraints
 from scripts.clock import utc_now
 from scripts.errors.base import ExitCode
 from scripts.evidence.store import new_run_id
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scripts.catalog.sizes import TableSize
+    from scripts.catalog.violators import Added, Violators
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.plan import Plan
     from scripts.run.voice import Voice
@@ -51,10 +54,13 @@ def plan_traced(settings: Settings, voice: Voice) -> int:
     with open_rehearsal(
         settings, plan.applied, ledger=seen.recorded.has_ledger, superuser=seen.recorded.superuser, report=voice.say
     ) as copy:
+        known = {constraint.oid for constraint in read_constraints(copy.conn)}
         traced = replace(copy.settings, migrate_trace=True)
         applied = migrate(copy.conn, files, traced, report=lambda line: voice.say(f"copy     {line}"))
         name = f"a throw-away copy on PostgreSQL {copy.version}"
-    _tell(Foreseen(applied, name, recorded=len(plan.applied), sizes=sizes), voice)
+        added = read_constraints(copy.conn, known)
+    violators = _count(settings, added, voice)
+    _tell(Foreseen(applied, name, recorded=len(plan.applied), sizes=sizes, violators=violators), voice)
     return int(ExitCode.PASSED)
 
 
@@ -86,3 +92,15 @@ def _looked_at(settings: Settings, files: Sequence[MigrationFile], voice: Voice)
         original = read_original(conn, server.dsn)
         sizes = read_sizes(conn)
     return _Seen(plan_migrations(files, original.recorded.rows), original.recorded, sizes)
+
+
+def _count(settings: Settings, added: Sequence[Added], voice: Voice) -> tuple[Violators, ...]:
+    from scripts.server.open import open_server
+
+    if settings.fresh_db or not added:
+        return ()
+    with (
+        open_server(settings, run_id=new_run_id(utc_now()), report=voice.say) as server,
+        open_read_only(server.dsn, settings) as conn,
+    ):
+        return count_violators(conn, added)

@@ -76,7 +76,7 @@ def test_what_pending_files_lock_and_do(
     assert any(line.startswith("    locks      public.big   ACCESS EXCLUSIVE   ~1,000 rows, ") for line in lines)
     assert any(line.startswith("0003_index.sql   statement by statement   ") for line in lines)
     assert lines[-1].startswith("2 pending files applied after 1 recorded file to a throw-away copy on PostgreSQL 18.")
-    assert lines[-1].endswith("sizes are the database's own, where nothing was run")
+    assert lines[-1].endswith("sizes and counts are the database's own, where nothing of a file was run")
     # Nothing of it happened in the database: not a row of catalog, ledger or table has another version.
     assert database.value(FOOTPRINT) == before
     assert database.recorded() == ["0001_big.sql"]

@@ -115,7 +115,7 @@ TEXT = """\
     seen       it was over before the first look
 
 2 pending files applied after 25 recorded files to a throw-away copy on PostgreSQL 18.6, which holds no rows: \
-times and row counts are of empty tables; sizes are the database's own, where nothing was run"""
+times and row counts are of empty tables; sizes and counts are the database's own, where nothing of a file was run"""
 
 
 def test_the_whole_text() -> None:
