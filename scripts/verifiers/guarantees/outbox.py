@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.probes import attempts, chain, claims, legacy, notify, proofs, replay
+from scripts.verifiers.probes import at_once, at_once_tenancy, attempts, chain, claims, legacy, notify, proofs, replay
 from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def verify_terminal(database: Database, findings: Findings) -> None:
     """INV-032: one terminal attempt an item."""
     facts = _facts(database, findings)
     facts.index(_ATTEMPTS, "ux_outbox_attempts_one_terminal_per_outbox")
-    play(database.conn, findings, attempts.TERMINAL_PROBES)
+    play(database.conn, findings, (*attempts.TERMINAL_PROBES, *at_once.terminal_probes(database)))
     refused = next((c.observed for c in findings.checks if c.id == "second_terminal_failed"), "not asked")
     findings.details["terminal_uniqueness_result"] = refused
 
@@ -62,20 +62,20 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    play(database.conn, findings, replay.REPLAY_PROBES)
+    play(database.conn, findings, (*replay.REPLAY_PROBES, *at_once.replay_probes(database)))
 
 
 def verify_claims(database: Database, findings: Findings) -> None:
     """INV-012: claims."""
     _facts(database, findings, "claim_outbox_batch", "outbox_claim_limit")
     claims.skips_locked(database, findings)
-    play(database.conn, findings, claims.CLAIM_PROBES)
+    play(database.conn, findings, (*claims.CLAIM_PROBES, *at_once.claim_probes(database)))
 
 
 def verify_fencing(database: Database, findings: Findings) -> None:
     """INV-013: leases."""
     _facts(database, findings, "complete_outbox_attempt")
-    play(database.conn, findings, claims.FENCING_PROBES)
+    play(database.conn, findings, (*claims.FENCING_PROBES, *at_once.fencing_probes(database)))
 
 
 def verify_ceiling(database: Database, findings: Findings) -> None:
@@ -96,7 +96,7 @@ def verify_attribution(database: Database, findings: Findings) -> None:
     facts = _facts(database, findings, "set_external_proofs_attribution")
     facts.trigger(_PROOFS, "trg_set_external_proofs_attribution")
     facts.only_triggers(_PROOFS)
-    play(database.conn, findings, proofs.PROBES)
+    play(database.conn, findings, (*proofs.PROBES, *at_once_tenancy.attribution_probes(database)))
 
 
 def verify_legacy(database: Database, findings: Findings) -> None:
@@ -112,4 +112,4 @@ def verify_legacy(database: Database, findings: Findings) -> None:
         (_PAYERS, "billable_clients_client_key_required_new_rows_chk"),
     ):
         facts.constraint(table, table.constraint(rule))
-    play(database.conn, findings, legacy.PROBES)
+    play(database.conn, findings, (*legacy.PROBES, *at_once_tenancy.legacy_probes(database)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.probes import at_once_tenancy
 from scripts.verifiers.probes.stage import play
 from scripts.verifiers.probes.tenancy import TENANCY_PROBES, USAGE_PROBES
 
@@ -35,7 +36,7 @@ def verify_integrity(database: Database, findings: Findings) -> None:
         for constraint in TABLES[table].constraints:
             if constraint.kind == "f":
                 facts.constraint(TABLES[table], constraint)
-    play(database.conn, findings, TENANCY_PROBES)
+    play(database.conn, findings, (*TENANCY_PROBES, *at_once_tenancy.tenancy_probes(database)))
 
 
 def verify_usage(database: Database, findings: Findings) -> None:
@@ -47,4 +48,4 @@ def verify_usage(database: Database, findings: Findings) -> None:
     facts.index(events, "ux_billing_usage_events_idempotency")
     for constraint in events.constraints:
         facts.constraint(events, constraint)
-    play(database.conn, findings, USAGE_PROBES)
+    play(database.conn, findings, (*USAGE_PROBES, *at_once_tenancy.usage_probes(database)))

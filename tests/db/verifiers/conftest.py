@@ -10,6 +10,7 @@ import pytest
 from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import select_invariants, verify_invariant
+from scripts.verifiers.twin.schema import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,10 +31,12 @@ class Bench:
         self.files = files
         self.owner = database.connect()
         self.admin = database.connect_admin()
+        # One for all that is settled here: it goes with the database.
+        self.twin = Twin(database.connect)
 
     def on(self, conn: psycopg.Connection[Any]) -> Database:
         """The database as the verifiers see it over this connection, its catalog not read yet."""
-        return Database(conn, self.database.connect, self.files)
+        return Database(conn, self.database.connect, self.files, twin=self.twin)
 
     def settle(self, *names: str, conn: psycopg.Connection[Any] | None = None) -> dict[str, Result]:
         """The results of the invariants of these names, all of them without any."""

@@ -1,0 +1,408 @@
+"""INV-011…013, INV-015, INV-023, INV-032: the outbox under two sessions at once (D-14, D-38, D-45).
+
+Each probe is played in the twin, where both sessions see what the other has committed and wait for what it has not.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from scripts.verifiers.probes import world
+from scripts.verifiers.probes.stage import ACCEPTED, Control
+from scripts.verifiers.probes.violations import rewritten
+from scripts.verifiers.twin.pair import SNAPSHOT
+from scripts.verifiers.twin.probe import two_sessions
+
+if TYPE_CHECKING:
+    from scripts.verifiers.model import Database
+    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.twin.pair import Pair, Session
+
+EXECUTOR, INGEST = "symphony_executor", "symphony_ingest"
+_CLAIM: LiteralString = "SELECT c.outbox_id FROM public.claim_outbox_batch(%s, %s, 60) AS c"
+_REPAIR: LiteralString = "SELECT r.outbox_id FROM public.repair_expired_leases(%s, %s) AS r"
+_NUMBERED: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.sequence_id")
+_HOLD: LiteralString = "SELECT FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s FOR UPDATE"
+_EXPIRE: LiteralString = (
+    "UPDATE public.payment_outbox_pending SET lease_expires_at = "
+    "pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %s) WHERE outbox_id = ANY (%s)"
+)
+_UNTIL_EXPIRED: LiteralString = (
+    "SELECT pg_catalog.pg_sleep(greatest(0, pg_catalog.date_part('epoch', max(p.lease_expires_at) "
+    "- pg_catalog.clock_timestamp())) + 0.001) FROM public.payment_outbox_pending AS p WHERE p.outbox_id = ANY (%s)"
+)
+_ENDED: LiteralString = (
+    "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
+    "rail_type, sequence_id, payload, attempt_no, state) VALUES (%(item)s, %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{}', "
+    "%(no)s, %(state)s::public.outbox_attempt_state)"
+)
+_WAITS = "FOR UPDATE SKIP LOCKED"
+
+
+def _workers_share(stage: Stage, pair: Pair) -> None:
+    """Two workers at once get disjoint sets, and neither waits; an enqueue that is under way holds nobody up."""
+    for _ in range(4):
+        world.queued(pair.first)
+    pair.first.begin()
+    mine = {row[0] for row in pair.first.rows(_CLAIM, [2, "first"], role=EXECUTOR)}
+    waited, other = pair.meanwhile(_CLAIM, [10, "second"], role=EXECUTOR)
+    if waited:
+        pair.first.commit()
+    theirs = {row[0] for row in other.rows()}
+    stage.findings.check(
+        "two_claims_at_once_share_the_queue",
+        expected=[False, 2, 2, True],
+        observed=[waited, len(mine), len(theirs), mine.isdisjoint(theirs)],
+        where="public.claim_outbox_batch",
+    )
+
+
+def _enqueue_holds_nobody_up(stage: Stage, pair: Pair) -> None:
+    """While an enqueue is open, others claim, complete and repair; while a claim is open, its participant enqueues."""
+    _, done, lost = (world.queued(pair.first, participant="shared") for _ in range(3))
+    token = world.leased(pair.first, done)
+    world.leased(pair.first, lost, expired=True)
+    pair.first.begin()
+    pair.first.rows(world.ENQUEUE, world.request(participant="shared"), role=INGEST)
+    complete = {"item": done.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
+    calls: tuple[tuple[LiteralString, Any], ...] = (
+        (_REPAIR, [5, "second"]),
+        (_CLAIM, [1, "second"]),
+        (world.COMPLETE, complete),
+    )
+    waits = []
+    for call, arguments in calls:
+        waited, pending = pair.meanwhile(call, arguments, role=EXECUTOR)
+        waits.append(waited)
+        if waited:
+            pair.first.rollback()
+        pending.rows()
+    pair.first.rollback()
+    stage.findings.check(
+        "an_enqueue_holds_up_no_worker",
+        expected=[False, False, False],
+        observed=[*waits],
+        where="public.enqueue_payment_outbox",
+    )
+    pair.first.begin()
+    pair.first.rows(_CLAIM, [5, "first"], role=EXECUTOR)
+    waited, _ = pair.meanwhile(world.ENQUEUE, world.request(participant="shared"), role=INGEST)
+    stage.findings.check(
+        "a_claim_holds_up_no_enqueue", expected=False, observed=waited, where="public.claim_outbox_batch"
+    )
+
+
+def _repairers_share(stage: Stage, pair: Pair) -> None:
+    """Two repairs at once share the work, neither waits, and each lost lease is counted once."""
+    items = [world.queued(pair.first) for _ in range(4)]
+    for item in items:
+        world.leased(pair.first, item, expired=True)
+    pair.first.begin()
+    mine = pair.first.rows(_REPAIR, [2, "first"], role=EXECUTOR)
+    waited, other = pair.meanwhile(_REPAIR, [10, "second"], role=EXECUTOR)
+    if not waited:
+        other.rows()
+    pair.first.commit()
+    stage.findings.check(
+        "two_repairs_at_once_share_the_work",
+        expected=[False, 2, 2, [["ZOMBIE_REQUEUE"]] * 4],
+        observed=[waited, len(mine), len(other.rows()), [[*world.attempts(pair.first, item)] for item in items]],
+        where="public.repair_expired_leases",
+    )
+
+
+def _completed_once(stage: Stage, pair: Pair) -> None:
+    """Of two completions with one token the second waits, and has lost the lease."""
+    item = world.queued(pair.first)
+    token = world.leased(pair.first, item)
+    call = {"item": item.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
+    pair.first.begin()
+    pair.first.rows(world.COMPLETE, call, role=EXECUTOR)
+    waited, second = pair.meanwhile(world.COMPLETE, call | {"state": "FAILED"}, role=EXECUTOR)
+    pair.first.commit()
+    stage.findings.check(
+        "two_completions_at_once_are_one",
+        expected=[True, "P7002", ["DISPATCHED"]],
+        observed=[waited, second.told(), [*world.attempts(pair.first, item)]],
+        where="public.complete_outbox_attempt",
+    )
+
+
+def _lost_while_waiting(stage: Stage, pair: Pair) -> None:
+    """A lease that runs out while its completion waits is lost; one that is being completed is not repaired."""
+    held, done = world.queued(pair.first), world.queued(pair.first)
+    both = [[held.outbox_id, done.outbox_id]]
+    tokens = {item.outbox_id: world.leased(pair.first, item) for item in (held, done)}
+
+    def call(item: world.Item) -> dict[str, Any]:
+        found = {"item": item.outbox_id, "token": tokens[item.outbox_id]}
+        return found | {"worker": "probe-worker", "state": "DISPATCHED"}
+
+    waited, pending = False, None
+    # Long enough for two statements; where it was not, once more with a longer one.
+    for seconds in (0.02, 0.2, 2.0):
+        pair.first.run(_EXPIRE, [seconds, *both])
+        pair.first.begin()
+        if pair.first.answer(world.COMPLETE, call(done), role=EXECUTOR) == ACCEPTED:
+            pair.first.run("SAVEPOINT held")
+            pair.first.run(_HOLD, [held.outbox_id])
+            waited, pending = pair.meanwhile(world.COMPLETE, call(held), role=EXECUTOR)
+            if waited:
+                break
+            pending.told()
+        pair.first.rollback()
+    if pending is None or not waited:
+        stage.findings.check("lease_lost_while_waiting", expected="P7002", observed="it did not wait")
+        return
+    pair.first.run(_UNTIL_EXPIRED, both)
+    pair.first.run("ROLLBACK TO SAVEPOINT held")
+    stage.findings.check(
+        "lease_lost_while_waiting",
+        expected="P7002",
+        observed=pending.told(),
+        where="public.complete_outbox_attempt",
+    )
+    waited, repair = pair.meanwhile(_REPAIR, [10, "second"], role=EXECUTOR)
+    if not waited:
+        repair.rows()
+    pair.first.commit()
+    stage.findings.check(
+        "an_item_in_completion_is_not_repaired",
+        expected=[False, True, ["DISPATCHED"]],
+        observed=[waited, repair.rows() == [(held.outbox_id,)], [*world.attempts(pair.first, done)]],
+        where="public.repair_expired_leases",
+    )
+
+
+def _key_at_once(stage: Stage, pair: Pair) -> None:
+    """The second of two enqueues of one key waits: it gets the first's item, or makes its own when there is none."""
+    where = "public.enqueue_payment_outbox"
+    asked = world.request()
+    pair.first.begin()
+    (first,) = pair.first.rows(_NUMBERED, asked, role=INGEST)
+    waited, second = pair.meanwhile(_NUMBERED, asked, role=INGEST)
+    pair.first.commit()
+    stage.findings.check(
+        "two_enqueues_at_once_are_one", expected=[True, True], observed=[waited, second.rows() == [first]], where=where
+    )
+    asked = world.request()
+    pair.first.begin()
+    pair.first.rows(_NUMBERED, asked, role=INGEST)
+    waited, second = pair.meanwhile(world.ENQUEUE, asked | {"rail": "OTHER"}, role=INGEST)
+    pair.first.commit()
+    stage.findings.check(
+        "other_content_at_once_is_refused", expected=[True, "P7104"], observed=[waited, second.told()], where=where
+    )
+    asked = world.request()
+    pair.first.begin()
+    (first,) = pair.first.rows(_NUMBERED, asked, role=INGEST)
+    waited, second = pair.meanwhile(_NUMBERED, asked, role=INGEST)
+    pair.first.rollback()
+    (own,) = second.rows() or [(None, 0)]
+    stage.findings.check(
+        "a_key_given_back_is_free",
+        expected=[True, True, 1],
+        observed=[waited, own[0] not in (None, first[0]), own[1]],
+        where=where,
+    )
+    pair.first.begin()
+    participant = asked["participant"]
+    pair.first.rows(_NUMBERED, world.request(participant=participant), role=INGEST)
+    waited, second = pair.meanwhile(_NUMBERED, world.request(participant=participant), role=INGEST)
+    pair.first.commit()
+    stage.findings.check(
+        "numbers_have_no_gap",
+        expected=[True, 3],
+        observed=[waited, (second.rows() or [(None, 0)])[0][1]],
+        where="public.bump_participant_outbox_seq",
+    )
+
+
+def _old_snapshot(stage: Stage, pair: Pair) -> None:
+    """A key that was queued and dispatched after the snapshot is refused, and never becomes a second item (D-14)."""
+    for label, level in (("repeatable_read", "REPEATABLE READ"), ("serializable", "SERIALIZABLE")):
+        asked = world.request()
+        pair.second.begin(level)
+        pair.second.rows("SELECT FROM public.payment_outbox_idempotency LIMIT 1")
+        _dispatch(pair.first, asked)
+        # Another participant's number would not stop it: the key alone has to.
+        other = asked | {"participant": world.name("participant")}
+        found = pair.second.answer(world.ENQUEUE, other, role=INGEST)
+        pair.second.rollback()
+        stage.findings.check(
+            f"replay_under_{label}", expected=SNAPSHOT, observed=found, where="public.enqueue_payment_outbox"
+        )
+
+
+def _dispatch(session: Session, asked: dict[str, Any]) -> None:
+    item = world.Item(session.value(world.ENQUEUE, asked, role=INGEST), asked)
+    token = world.leased(session, item)
+    call = {"item": item.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
+    session.rows(world.COMPLETE, call, role=EXECUTOR)
+
+
+def _ended_once(stage: Stage, pair: Pair) -> None:
+    """Of two ends that are written at once one waits, and is refused by the index made for it."""
+    row = {"item": uuid.uuid4(), "n": world.name()}
+    pair.first.begin()
+    pair.first.rows(_ENDED, row | {"no": 1, "state": "DISPATCHED"})
+    waited, second = pair.meanwhile(_ENDED, row | {"no": 2, "state": "FAILED"})
+    pair.first.commit()
+    stage.findings.check(
+        "two_ends_at_once",
+        expected=[True, "23505 ux_outbox_attempts_one_terminal_per_outbox"],
+        observed=[waited, second.told()],
+        where="public.payment_outbox_attempts",
+    )
+
+
+def claim_probes(database: Database) -> tuple[Probe, ...]:
+    """INV-012, D-45: who claims waits for nobody."""
+    return (
+        two_sessions(
+            database,
+            "claims_at_once_setup",
+            _workers_share,
+            [
+                Control(
+                    "the claim waits for locked rows",
+                    rewritten(("claim_outbox_batch", _WAITS, "FOR UPDATE")),
+                    ("two_claims_at_once_share_the_queue",),
+                )
+            ],
+        ),
+        two_sessions(
+            database,
+            "enqueue_beside_workers_setup",
+            _enqueue_holds_nobody_up,
+            [
+                Control(
+                    "an enqueue locks the queue",
+                    rewritten(
+                        (
+                            "enqueue_payment_outbox",
+                            "v_sequence_id := public",
+                            "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE; v_sequence_id := public",
+                        )
+                    ),
+                    ("an_enqueue_holds_up_no_worker",),
+                ),
+                Control(
+                    "a claim locks the queue",
+                    rewritten(
+                        (
+                            "repair_expired_leases",
+                            "FOR v_item IN",
+                            "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE; FOR v_item IN",
+                        )
+                    ),
+                    ("a_claim_holds_up_no_enqueue",),
+                ),
+            ],
+        ),
+    )
+
+
+def fencing_probes(database: Database) -> tuple[Probe, ...]:
+    """INV-013, D-38: one lease, one completion, and the clock decides when it has ended."""
+    return (
+        two_sessions(
+            database,
+            "completions_at_once_setup",
+            _completed_once,
+            [
+                Control(
+                    "the completion locks nothing",
+                    rewritten(("complete_outbox_attempt", "\n       FOR UPDATE", "")),
+                    ("two_completions_at_once_are_one",),
+                )
+            ],
+        ),
+        two_sessions(
+            database,
+            "lease_in_a_lock_queue_setup",
+            _lost_while_waiting,
+            [
+                Control(
+                    "the clock is not looked at again",
+                    rewritten(
+                        ("complete_outbox_attempt", " OR v_item.lease_expires_at <= pg_catalog.clock_timestamp()", "")
+                    ),
+                    ("lease_lost_while_waiting",),
+                ),
+                Control(
+                    "the repair waits for locked rows",
+                    rewritten(("repair_expired_leases", _WAITS, "FOR UPDATE")),
+                    ("an_item_in_completion_is_not_repaired",),
+                ),
+            ],
+        ),
+    )
+
+
+def replay_probes(database: Database) -> tuple[Probe, ...]:
+    """INV-011, INV-023, D-14: one key, one item, whoever else is at it."""
+    keyless = rewritten(
+        (
+            "enqueue_payment_outbox",
+            "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,",
+            "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key || v_outbox_id,",
+        )
+    )
+    return (
+        two_sessions(
+            database,
+            "repairs_at_once_setup",
+            _repairers_share,
+            [
+                Control(
+                    "the repair waits for locked rows",
+                    rewritten(("repair_expired_leases", _WAITS, "FOR UPDATE")),
+                    ("two_repairs_at_once_share_the_work",),
+                )
+            ],
+        ),
+        two_sessions(
+            database,
+            "enqueues_at_once_setup",
+            _key_at_once,
+            [
+                Control(
+                    "the key is not the request's",
+                    keyless,
+                    ("two_enqueues_at_once_are_one", "other_content_at_once_is_refused"),
+                ),
+                Control(
+                    "numbers are drawn, not counted",
+                    rewritten(("bump_participant_outbox_seq", "RETURN v_sequence_id;", "RETURN 1000 + v_sequence_id;")),
+                    ("a_key_given_back_is_free", "numbers_have_no_gap"),
+                ),
+            ],
+        ),
+        two_sessions(
+            database,
+            "old_snapshot_setup",
+            _old_snapshot,
+            [
+                Control(
+                    "the key is not the request's",
+                    keyless,
+                    ("replay_under_repeatable_read", "replay_under_serializable"),
+                )
+            ],
+        ),
+    )
+
+
+def terminal_probes(database: Database) -> tuple[Probe, ...]:
+    """INV-032: an item ends once, also when two end it."""
+    index = ("index", "payment_outbox_attempts", "ux_outbox_attempts_one_terminal_per_outbox")
+    return (
+        two_sessions(
+            database,
+            "ends_at_once_setup",
+            _ended_once,
+            [Control("the index is gone", lambda _: database.twin.lack(index), ("two_ends_at_once",))],
+        ),
+    )
