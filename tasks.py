@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
 ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
+SEVERITY = {"severity": "P0 or P1: gates of that severity alone; with --only those that are in both"}
 JSON = {"json": "print JSON on stdout"}
 ROW_DATA = {"show-row-data": "after a failure print what the server said about rows; on a terminal alone, never in CI"}
 REPAIR = {"file": "its name, with the ending", "reason": "why, for whoever reads the ledger in a year"} | JSON
@@ -28,10 +29,10 @@ def pre_ci(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - in
     _run("pre-ci", json=json)
 
 
-@task(help=ONLY, iterable=["only"])
-def verify(_: Context, only: list[str], json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+@task(help=ONLY | SEVERITY, iterable=["only", "severity"])
+def verify(_: Context, only: list[str], severity: list[str], json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
     """Run the database's gates (on a fresh database, or on DATABASE_URL with FRESH_DB=0)."""
-    _run("verify", only=only, json=json)
+    _run("verify", only=only, severity=severity, json=json)
 
 
 @task(help=ONLY, iterable=["only"])
@@ -64,6 +65,20 @@ def plan(_: Context, trace: bool = False, show_row_data: bool = False, json: boo
 def drift(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
     """Compare the database with what its recorded migrations make of it; exit 1 when it differs."""
     _run("drift", json=json)
+
+
+@task(
+    help={
+        "only": "invariants whose mutants are judged; repeat it or separate with commas",
+        "shard": "K/N: every mutant falls to exactly one of N shards",
+        "from": "a file of mutants that somebody else wrote, each behind a line `-- mutant: NAME`",
+    }
+    | JSON,
+    iterable=["only"],
+)
+def mutants(_: Context, only: list[str], shard: str = "", from_: str = "", json: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
+    """Break the schema in every way we know, and see whether the owner of each guarantee notices."""
+    _run("mutants", only=only, shard=shard, from_=from_, json=json)
 
 
 @task(help=JSON)
@@ -108,7 +123,7 @@ def image_build(_: Context, offline: bool = False) -> None:  # noqa: FBT001, FBT
     _run("image.build", offline=offline)
 
 
-namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, gates)
+namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, mutants, gates)
 namespace.add_collection(Collection("catalog", catalog_update))
 namespace.add_collection(Collection("sums", sums_update))
 namespace.add_collection(Collection("ledger", ledger_verify, ledger_accept, ledger_abandon))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Kind = Literal["lint", "migrate", "verify", "catalog"]
+# Grave first. P0 stops a release, P1 has a deadline.
+SEVERITIES = ("P0", "P1")
 
 # Where the gates are to hold. The first of each is what a developer most likely has.
 ORIGINS = ("embedded", "docker")
@@ -28,10 +30,11 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate: what kind of thing settles it, and its place in evidence."""
+    """One gate: what kind of thing settles it, its place in evidence, and how grave its failure is."""
 
     kind: Kind
     expected: Expected
+    severity: str = "P0"
 
     @property
     def id(self) -> str:
@@ -70,6 +73,7 @@ BASELINE = Gate(
         invariants=("INV-004",),
         answers=("D-27",),
     ),
+    severity="P1",
 )
 TRACES = Gate(
     "catalog",
@@ -88,6 +92,7 @@ def all_gates() -> tuple[Gate, ...]:
     """Every gate in the order in which it runs: files first, then the database, its traces last."""
     from scripts.lint.run import LINT_GATES
     from scripts.verifiers.registry import INVARIANTS
+    from scripts.verifiers.registry.numbers import numbers_of_gate
 
     lints = (
         Gate(
@@ -100,7 +105,10 @@ def all_gates() -> tuple[Gate, ...]:
                 verb="lint",
                 title=g.promise,
                 repro_command=f"invoke lint --only {g.id}",
+                invariants=tuple(number.id for number in numbers_of_gate(g.id)),
             ),
+            # As grave as the gravest promise it holds; one that holds no number of its own is a matter of form.
+            severity=min((number.severity for number in numbers_of_gate(g.id)), default="P1"),
         )
         for g in LINT_GATES
     )
@@ -119,6 +127,7 @@ def all_gates() -> tuple[Gate, ...]:
                 criteria=i.criteria,
                 answers=i.answers,
             ),
+            severity=i.severity,
         )
         for i in INVARIANTS
     )
@@ -144,6 +153,26 @@ def select_gates(gates: Sequence[Gate], only: Iterable[str]) -> tuple[Gate, ...]
     if not chosen:
         raise UsageError.empty_selection()
     return tuple(gate for gate in gates if gate.id in chosen)
+
+
+def select_severity(gates: Sequence[Gate], severities: Iterable[str]) -> tuple[Gate, ...]:
+    """The gates of these severities, in the list's order.
+
+    Args:
+        gates: what may be chosen, in part chosen by name already.
+        severities: P0 or P1, in any letter case; one string may hold both, with a comma between.
+
+    Raises:
+        UsageError: another severity, or nothing left.
+    """
+    wanted = {name.strip().upper() for part in severities for name in part.split(",")}
+    unknown = sorted(wanted - set(SEVERITIES))
+    if unknown:
+        raise UsageError.unknown_severity([name or "(an empty name)" for name in unknown], SEVERITIES)
+    chosen = tuple(gate for gate in gates if gate.severity in wanted)
+    if not chosen:
+        raise UsageError.none_of_severity(sorted(wanted), [(gate.id, gate.severity) for gate in gates])
+    return chosen
 
 
 def matrix() -> dict[str, list[dict[str, str | int]]]:

@@ -51,6 +51,33 @@ class UsageError(ProjectError):
         )
 
     @classmethod
+    def unknown_severity(cls, unknown: Sequence[str], known: Sequence[str]) -> UsageError:
+        """`--severity` named what does not exist."""
+        return cls(
+            "no such severity",
+            facts=[("expected", " or ".join(known)), ("found", ", ".join(unknown))],
+            help="P0 stops a release, P1 has a deadline; docs/invariants.md says which gate has which",
+        )
+
+    @classmethod
+    def none_of_severity(cls, wanted: Sequence[str], named: Sequence[tuple[str, str]]) -> UsageError:
+        """`--only` and `--severity` have no gate in common.
+
+        Args:
+            wanted: the severities asked for.
+            named: gates chosen by name, each with its severity.
+        """
+        found = "none" if not named else ", ".join(f"{gate} {severity}" for gate, severity in named)
+        return cls(
+            "the selection is empty",
+            facts=[
+                ("expected", f"at least one gate of severity {' or '.join(wanted)} among those named"),
+                ("found", textwrap.fill(found, 100, break_on_hyphens=False)),
+            ],
+            help="leave --only or --severity out",
+        )
+
+    @classmethod
     def needs_offline(cls) -> UsageError:
         """`image.build` without `--offline`: Docker builds from a registry's base, and needs nothing of ours for it."""
         return cls(

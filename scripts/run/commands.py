@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from scripts.errors.base import ExitCode
-from scripts.gates import all_gates, select_gates
+from scripts.gates import all_gates, select_gates, select_severity
 from scripts.run.proof import prove
 
 if TYPE_CHECKING:
@@ -29,11 +29,20 @@ def pre_ci(settings: Settings, voice: Voice) -> int:
     return prove(settings, all_gates(), voice, command="invoke pre-ci", apply=True)
 
 
-def verify(settings: Settings, voice: Voice, only: Sequence[str] = ()) -> int:
-    """The database's gates: on a fresh database, migrated first; or on an existing one as it is."""
-    gates = [gate for gate in all_gates() if gate.needs_database]
-    chosen = _chosen(gates, only)
-    return prove(settings, chosen, voice, command=_called("verify", only), apply=settings.fresh_db)
+def verify(settings: Settings, voice: Voice, only: Sequence[str] = (), severity: Sequence[str] = ()) -> int:
+    """The database's gates: on a fresh database, migrated first; or on an existing one as it is.
+
+    Args:
+        settings: what the run was told.
+        voice: where to speak.
+        only: gates by name; all of them when empty.
+        severity: P0, P1; with `only`, what is in both selections.
+    """
+    chosen = _chosen([gate for gate in all_gates() if gate.needs_database], only)
+    if severity:
+        chosen = select_severity(chosen, severity)
+    command = _called("verify", only) + "".join(f" --severity {name}" for name in severity)
+    return prove(settings, chosen, voice, command=command, apply=settings.fresh_db)
 
 
 def lint(settings: Settings, voice: Voice, only: Sequence[str] = ()) -> int:
@@ -60,17 +69,25 @@ def drift(settings: Settings, voice: Voice) -> int:
     return find(settings, voice)
 
 
+def mutants(settings: Settings, voice: Voice, only: Sequence[str] = (), shard: str = "", from_: str = "") -> int:
+    """Break the schema on purpose, and see whether the owner of each guarantee notices."""
+    from scripts.run.mutants import judge
+
+    return judge(settings, voice, only=only, shard=shard, from_=from_)
+
+
 def gates(settings: Settings, voice: Voice) -> int:  # noqa: ARG001 - every command takes both
     """List the gates in their order."""
     every = all_gates()
     width = max(len(gate.id) for gate in every)
     for gate in every:
-        voice.line(f"{gate.expected.verb:<8} {gate.id:<{width}}  {gate.expected.title}")
+        voice.line(f"{gate.expected.verb:<8} {gate.severity}  {gate.id:<{width}}  {gate.expected.title}")
     listed = [
         {
             "id": gate.id,
             "check_id": gate.expected.check_id,
             "kind": gate.kind,
+            "severity": gate.severity,
             "evidence": gate.expected.file,
             "title": gate.expected.title,
         }
@@ -95,6 +112,7 @@ def _commands() -> Mapping[str, Command]:
         "pre-ci": pre_ci,
         "verify": verify,
         "lint": lint,
+        "mutants": mutants,
         "gates": gates,
         "migrate": history.migrate_database,
         "status": history.status,
