@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.migrations.apply import migrate
+from scripts.settings import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fix_database import MigrationFolder, ScratchDatabase
 
 
 class Background:
@@ -40,8 +46,38 @@ class Background:
         """Whether it has not ended yet."""
         return self._thread.is_alive()
 
+    def until(self, look: Callable[[], Any], seconds: float = 20) -> Any:
+        """Wait until what is looked at is true, and give it; a call that ends instead hands on its error."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            assert self.running or self.join() is None, "the call ended first"
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.005)
+        return found
+
+
+class Migrating(Background):
+    """A run of the engine beside the test; `told` is what it said so far, a line of progress each."""
+
+    def __init__(
+        self, database: ScratchDatabase, migrations: MigrationFolder, settings: Settings | None = None
+    ) -> None:
+        self.told: list[str] = []
+        budgets = settings or Settings()
+        super().__init__(lambda: migrate(database.connect(), migrations.files(), budgets, report=self.told.append))
+
+    def until_told(self, words: str) -> None:
+        """Wait until a line of progress has the words."""
+        self.until(lambda: any(words in line for line in self.told))
+
 
 @pytest.fixture
 def background() -> type[Background]:
     """Runs a call beside the test."""
     return Background
+
+
+@pytest.fixture
+def migrating() -> type[Migrating]:
+    """`migrating(database, migrations, settings=None)`: the engine, beside the test."""
+    return Migrating

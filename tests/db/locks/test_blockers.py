@@ -137,20 +137,17 @@ def test_a_failed_file_names_who_was_in_the_way(table: ScratchDatabase, migratio
 
 
 def test_a_concurrent_build_shows_whom_it_waits_for(
-    table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    table: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """A build waits for transactions, not for tables; the error of one that gave up names them as well."""
     migrations.write("0001_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);")
     app = table.connect(autocommit=False)
     app.execute(b"UPDATE public.t SET b = 4111")
-    told: list[str] = []
-    call = background(lambda: migrate(table.connect(), migrations.files(), Settings(), report=told.append))
-    deadline = time.monotonic() + 10
-    while not any("in the way" in line for line in told) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    call = migrating(table, migrations)
+    call.until_told("in the way")
     app.commit()
     call.join()
-    line = next(line for line in told if "in the way" in line)
+    line = next(line for line in call.told if "in the way" in line)
     assert "for the end of a transaction that began earlier; in the way: " in line
     assert f"pid {app.info.backend_pid}, role symphony_owner" in line
 

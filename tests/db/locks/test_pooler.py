@@ -218,22 +218,14 @@ def test_a_pool_that_runs_out_of_backends_stops_nothing(
     with pooled(empty_database.dsn, "session", size=size) as dsn:
         call = background(lambda: _migrate(dsn, migrations.files()))
         # The first to look on gets the second backend; whoever looks at the build finds none with a size of two.
-        _wait_until(empty_database, "SELECT count(*) FROM pg_locks WHERE NOT granted", call)
+        call.until(lambda: empty_database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
         time.sleep(0.3)
         writer.execute("SET lock_timeout = 0; SELECT pg_advisory_xact_lock(1)")
         reader.rollback()
         writer.execute("INSERT INTO public.t (a) VALUES (1)")
-        _wait_until(empty_database, "SELECT pid FROM pg_stat_progress_create_index", call)
+        call.until(lambda: empty_database.value("SELECT pid FROM pg_stat_progress_create_index"))
         time.sleep(0.5)
         writer.commit()
         started = time.monotonic()
         call.join()
         assert time.monotonic() - started < 8
-
-
-def _wait_until(database: ScratchDatabase, query: str, call: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not database.value(query):
-        assert call.running or call.join() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.errors.migration import RunnerLockedError, RunnerLockLostError
-from scripts.migrations.apply import migrate
 from scripts.migrations.lock import RUNNER_LOCK_KEY, runner_lock, still_held_sql
 from scripts.settings import ROOT, Settings
 
@@ -82,7 +81,7 @@ def test_sixteen_runners_on_an_empty_database(empty_database: ScratchDatabase, m
 
 
 def test_an_orphans_build_is_waited_for(
-    empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    empty_database: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """The client of a build is killed: its session keeps the lock until the build ends, and is waited for."""
     migrations.write("0001_t.sql", "CREATE TABLE public.t (a int); CREATE TABLE public.u (a int);")
@@ -98,15 +97,14 @@ def test_an_orphans_build_is_waited_for(
             time.sleep(0.01)
         orphan.kill()
         orphan.communicate()
-    told: list[str] = []
     started = time.monotonic()
-    call = background(lambda: migrate(empty_database.connect(), migrations.files(), QUICK, report=told.append))
+    call = migrating(empty_database, migrations, QUICK)
     time.sleep(1.0)
     assert call.running, "the runner did not wait for the orphan"
     writer.commit()
     call.join()
     assert time.monotonic() - started > 0.9
-    waits = [line for line in told if "to end its index build" in line]
+    waits = [line for line in call.told if "to end its index build" in line]
     assert len(waits) == 1
     assert waits[0].startswith("waiting for another runner's session to end its index build: pid ")
     assert waits[0].endswith("; for up to 3600 s")
@@ -121,8 +119,7 @@ def test_an_orphans_drop_is_waited_for(empty_database: ScratchDatabase, backgrou
     holder.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK_KEY,))
     reader.execute("SELECT * FROM public.t")
     drop = background(lambda: holder.execute("DROP INDEX CONCURRENTLY public.t_a"))
-    while not empty_database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        time.sleep(0.01)
+    drop.until(lambda: empty_database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
     def take() -> None:
         with runner_lock(empty_database.connect(), QUICK, report=lambda _: None):
@@ -144,8 +141,7 @@ def test_even_a_builds_budget_ends(empty_database: ScratchDatabase, background: 
     holder.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK_KEY,))
     writer.execute("INSERT INTO public.t VALUES (1)")
     build = background(lambda: holder.execute("CREATE INDEX CONCURRENTLY t_a ON public.t (a)"))
-    while not empty_database.value("SELECT count(*) FROM pg_stat_progress_create_index"):
-        time.sleep(0.01)
+    build.until(lambda: empty_database.value("SELECT count(*) FROM pg_stat_progress_create_index"))
     settings = Settings(runner_lock_timeout_ms=100, index_timeout_ms=400)
     with (
         pytest.raises(RunnerLockedError, match="still building an index") as caught,

@@ -29,38 +29,19 @@ def tables(empty_database: ScratchDatabase) -> ScratchDatabase:
     return empty_database
 
 
-def wait_until(database: ScratchDatabase, query: str, call: Any) -> None:
-    """Until the query's first value is true; a call that ended instead hands on its error."""
-    deadline = time.monotonic() + 20
-    while not database.value(query):
-        assert call.running or call.join() is None, query
-        assert time.monotonic() < deadline, query
-        time.sleep(0.01)
-
-
-def until_told(told: list[str], words: str, call: Any) -> None:
-    """Until a line of progress has the words; a call that ended instead hands on its error."""
-    deadline = time.monotonic() + 20
-    while not any(words in line for line in told):
-        assert call.running or call.join() is None, told
-        assert time.monotonic() < deadline, told
-        time.sleep(0.005)
-
-
 QUEUED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
 
 
 def test_a_reader_waits_behind_us_no_longer_than_our_lock_timeout(
-    tables: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    tables: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """A waiting ACCESS EXCLUSIVE makes readers queue; they pass while we pause."""
     migrations.write("0001_c.sql", "ALTER TABLE public.t ADD c int;")
     idle, reader = tables.connect(autocommit=False), tables.connect()
     idle.execute("SELECT * FROM public.t")
-    told: list[str] = []
     settings = Settings(lock_timeout_ms=400, lock_attempts=20)
-    call = background(lambda: migrate(tables.connect(), migrations.files(), settings, report=told.append))
-    wait_until(tables, QUEUED, call)
+    call = migrating(tables, migrations, settings)
+    call.until(lambda: tables.value(QUEUED))
     started = time.monotonic()
     reader.execute("SELECT * FROM public.t")
     waited_s = time.monotonic() - started
@@ -85,16 +66,15 @@ def test_every_try_has_the_same_lock_timeout(tables: ScratchDatabase, migrations
 
 
 def test_a_retry_frees_the_first_table(
-    tables: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    tables: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """The whole transaction is tried again: between two tries nothing is locked, and nothing half done is seen."""
     migrations.write("0001_c.sql", "ALTER TABLE public.t ADD c int; ALTER TABLE public.u ADD c int;")
     idle, writer = tables.connect(autocommit=False), tables.connect()
     idle.execute("SELECT * FROM public.u")
-    told: list[str] = []
     settings = Settings(lock_timeout_ms=100, lock_attempts=50)
-    call = background(lambda: migrate(tables.connect(), migrations.files(), settings, report=told.append))
-    until_told(told, "rolled back, trying again", call)
+    call = migrating(tables, migrations, settings)
+    call.until_told("rolled back, trying again")
     writer.execute("SET lock_timeout = 5000")
     writer.execute("INSERT INTO public.t VALUES (2)")
     idle.rollback()
@@ -103,7 +83,7 @@ def test_a_retry_frees_the_first_table(
 
 
 def test_locks_taken_before_a_savepoint_are_freed_as_well(
-    tables: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    tables: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """Rolling back a block with an exception handler keeps the locks from before it; our retry does not."""
     migrations.write(
@@ -114,10 +94,9 @@ def test_locks_taken_before_a_savepoint_are_freed_as_well(
     )
     idle, reader = tables.connect(autocommit=False), tables.connect()
     idle.execute("SELECT * FROM public.u")
-    told: list[str] = []
     settings = Settings(lock_timeout_ms=100, lock_attempts=50)
-    call = background(lambda: migrate(tables.connect(), migrations.files(), settings, report=told.append))
-    until_told(told, "rolled back, trying again", call)
+    call = migrating(tables, migrations, settings)
+    call.until_told("rolled back, trying again")
     reader.execute("SET lock_timeout = 5000")
     reader.execute("SELECT * FROM public.t")
     idle.rollback()
@@ -133,15 +112,14 @@ def test_locks_taken_before_a_savepoint_are_freed_as_well(
     ],
 )
 def test_a_build_waits_for_old_snapshots_and_writers(
-    tables: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any], held: str
+    tables: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any], held: str
 ) -> None:
     """A snapshot, even of a transaction that read no table, an open cursor, a writer: told, and waited for."""
     migrations.write("0001_i.sql", BUILD)
     other = tables.connect()
     other.execute(held.encode())
-    told: list[str] = []
-    call = background(lambda: migrate(tables.connect(), migrations.files(), Settings(), report=told.append))
-    until_told(told, f"in the way: pid {other.info.backend_pid}, role symphony_owner", call)
+    call = migrating(tables, migrations)
+    call.until_told(f"in the way: pid {other.info.backend_pid}, role symphony_owner")
     other.execute("COMMIT")
     call.join()
     assert tables.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.t_a'::regclass") is True
@@ -168,15 +146,14 @@ def test_a_build_does_not_wait_for_idle_sessions(
 
 
 def test_no_connection_of_ours_holds_a_snapshot_while_a_build_runs(
-    tables: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    tables: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """Every other connection of the engine is outside a transaction between its looks, at every moment we look."""
     migrations.write("0001_i.sql", BUILD)
     writer = tables.connect(autocommit=False)
     writer.execute("INSERT INTO public.t VALUES (2)")
-    told: list[str] = []
-    call = background(lambda: migrate(tables.connect(), migrations.files(), Settings(), report=told.append))
-    until_told(told, "in the way", call)
+    call = migrating(tables, migrations)
+    call.until_told("in the way")
     ours = (
         "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8,"
         " count(*) FILTER (WHERE state LIKE 'idle in transaction%'), count(*)"
@@ -210,7 +187,7 @@ def in_a_deadlock(database: ScratchDatabase, held: str, started: str, call_of: C
     other.execute("SET LOCAL deadlock_timeout = '60s'")
     other.execute(held.encode())
     call = call_of()
-    wait_until(database, started, call)
+    call.until(lambda: database.value(started))
     other.execute("LOCK TABLE public.t IN SHARE UPDATE EXCLUSIVE MODE")  # until ours is ended
     other.rollback()
     return call.join()
@@ -293,7 +270,7 @@ def test_a_transaction_timeout_of_the_role_does_not_end_a_build(
         row = runner.execute("SHOW transaction_timeout").fetchone()
         assert row == ("400ms",)
         call = background(lambda: migrate(runner, migrations.files(), Settings(), report=lambda _: None))
-        wait_until(tables, "SELECT pid FROM pg_stat_progress_create_index", call)
+        call.until(lambda: tables.value("SELECT pid FROM pg_stat_progress_create_index"))
         time.sleep(0.8)
         assert call.running
         writer.commit()

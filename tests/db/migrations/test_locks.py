@@ -84,7 +84,7 @@ def test_a_waiting_runner_does_not_hold_up_a_concurrent_build(
 
 
 def test_a_busy_table_is_tried_again_as_a_whole(
-    empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    empty_database: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """While a reader holds the second table, the first is free; when it lets go, the file goes through (D-31)."""
     migrations.write("0001_t.sql", "CREATE TABLE public.a (x int); CREATE TABLE public.b (x int);")
@@ -92,12 +92,10 @@ def test_a_busy_table_is_tried_again_as_a_whole(
     migrations.write("0002_c.sql", "ALTER TABLE public.a ADD y int; ALTER TABLE public.b ADD y int;")
     reader = empty_database.connect(autocommit=False)
     reader.execute("SELECT * FROM public.b")
-    told: list[str] = []
     settings = Settings(lock_timeout_ms=250, lock_attempts=50)
-    call = background(lambda: migrate(empty_database.connect(), migrations.files(), settings, report=told.append))
+    call = migrating(empty_database, migrations, settings)
     tried_again = "0002_c.sql: a lock was not to be had (attempt 1 of 50), rolled back, trying again in 0."
-    while not any(tried_again in line for line in told):
-        time.sleep(0.01)
+    call.until_told(tried_again)
     other = empty_database.connect()
     other.execute("SET statement_timeout = 1000")
     other.execute("SELECT * FROM public.a")
@@ -105,7 +103,7 @@ def test_a_busy_table_is_tried_again_as_a_whole(
     done = call.join()
     assert done.files[0].attempts > 1
     # Who was in the way is told once, not at every try.
-    assert sum("in the way" in line for line in told) == 1
+    assert sum("in the way" in line for line in call.told) == 1
     assert empty_database.recorded() == ["0001_t.sql", "0002_c.sql"]
 
 
@@ -131,7 +129,7 @@ def test_the_budget_for_locks_ends(empty_database: ScratchDatabase, migrations: 
 
 
 def test_a_catalog_row_changed_by_another_session_is_tried_again(
-    empty_database: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    empty_database: ScratchDatabase, migrations: MigrationFolder, migrating: Callable[..., Any]
 ) -> None:
     """`tuple concurrently updated` (XX000) is no failure of the file (D-33)."""
     migrations.write("0001_t.sql", "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1';")
@@ -139,14 +137,12 @@ def test_a_catalog_row_changed_by_another_session_is_tried_again(
     migrations.write("0002_g.sql", "GRANT EXECUTE ON FUNCTION public.f() TO pg_monitor;")
     other = empty_database.connect(autocommit=False)
     other.execute("GRANT EXECUTE ON FUNCTION public.f() TO pg_read_all_stats")
-    told: list[str] = []
-    call = background(lambda: migrate(empty_database.connect(), migrations.files(), Settings(), report=told.append))
+    call = migrating(empty_database, migrations)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
-    while not empty_database.value(waiting):
-        time.sleep(0.01)
+    call.until(lambda: empty_database.value(waiting))
     other.commit()
     assert call.join().files[0].attempts == 2
-    assert any("a catalog row was changed by another session" in line for line in told)
+    assert any("a catalog row was changed by another session" in line for line in call.told)
 
 
 class _Proxied:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -64,8 +63,7 @@ def test_a_build_that_is_killed_is_rebuilt_and_then_recorded(
     writer = with_table.connect(autocommit=False)
     writer.execute("INSERT INTO public.t VALUES (100, 'open')")
     call = background(lambda: with_table.apply(migrations.files()))
-    while not (pid := with_table.value("SELECT pid FROM pg_stat_progress_create_index")):
-        time.sleep(0.01)
+    pid = call.until(lambda: with_table.value("SELECT pid FROM pg_stat_progress_create_index"))
     with_table.value("SELECT pg_terminate_backend(%s)", pid)
     with pytest.raises(ConnectionLostError, match=r"0002_i\.sql"):
         call.join()
@@ -173,7 +171,10 @@ def test_a_view_of_that_name_stops_the_run(with_table: ScratchDatabase, migratio
 
 
 def test_a_build_by_another_session_is_waited_for(
-    with_table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    with_table: ScratchDatabase,
+    migrations: MigrationFolder,
+    background: Callable[..., Any],
+    migrating: Callable[..., Any],
 ) -> None:
     """An orphaned backend still builds the index: wait, then adopt what it made."""
     writer = with_table.connect(autocommit=False)
@@ -183,19 +184,16 @@ def test_a_build_by_another_session_is_waited_for(
             b"CREATE UNIQUE INDEX CONCURRENTLY t_a ON public.t (a) WHERE a IS NOT NULL"
         )
     )
-    while not with_table.value("SELECT pid FROM pg_stat_progress_create_index"):
-        time.sleep(0.01)
+    orphan.until(lambda: with_table.value("SELECT pid FROM pg_stat_progress_create_index"))
     with pytest.raises(IndexConflictError, match=r"(?s)is being built by another session.*builder  pid \d+"):
         run(with_table, migrations, index_timeout_ms=200)
-    told: list[str] = []
-    call = background(lambda: migrate(with_table.connect(), migrations.files(), Settings(), report=told.append))
-    while not told:
-        time.sleep(0.01)
+    call = migrating(with_table, migrations)
+    call.until(lambda: call.told)
     writer.commit()
     orphan.join()
     call.join()
-    assert "is being built by pid" in told[0]
-    assert "adopted" in told[1]
+    assert "is being built by pid" in call.told[0]
+    assert "adopted" in call.told[1]
     assert state(with_table) == "valid"
 
 
@@ -383,7 +381,10 @@ def test_leftovers_below_a_partitioned_table_are_dropped(
 
 
 def test_a_build_of_a_role_we_may_not_look_into_is_waited_for(
-    with_table: ScratchDatabase, migrations: MigrationFolder, background: Callable[..., Any]
+    with_table: ScratchDatabase,
+    migrations: MigrationFolder,
+    background: Callable[..., Any],
+    migrating: Callable[..., Any],
 ) -> None:
     """The progress view hides a superuser's build from the owner; the lock table does not: waited for, and adopted."""
     writer = with_table.connect(autocommit=False)
@@ -391,16 +392,13 @@ def test_a_build_of_a_role_we_may_not_look_into_is_waited_for(
     admin = with_table.connect_admin()
     build = "CREATE UNIQUE INDEX CONCURRENTLY t_a ON public.t (a) WHERE a IS NOT NULL"
     theirs = background(lambda: admin.execute(build))
-    while not with_table.value("SELECT pid FROM pg_stat_progress_create_index"):
-        time.sleep(0.01)
-    told: list[str] = []
-    ours = background(lambda: migrate(with_table.connect(), migrations.files(), Settings(), report=told.append))
-    while not any(f"public.t_a is being built by pid {admin.info.backend_pid}" in line for line in told):
-        time.sleep(0.01)
+    theirs.until(lambda: with_table.value("SELECT pid FROM pg_stat_progress_create_index"))
+    ours = migrating(with_table, migrations)
+    ours.until_told(f"public.t_a is being built by pid {admin.info.backend_pid}")
     writer.commit()
     theirs.join()
     ours.join()
-    assert any("adopted" in line for line in told)
+    assert any("adopted" in line for line in ours.told)
     assert state(with_table) == "valid"
 
 
@@ -413,8 +411,7 @@ def test_a_build_by_somebody_else_is_no_invalid_index(
     writer.execute("INSERT INTO public.t VALUES (100, 'open')")
     admin = with_table.connect_admin()
     theirs = background(lambda: admin.execute("CREATE INDEX CONCURRENTLY theirs ON public.t (id)"))
-    while not with_table.value("SELECT pid FROM pg_stat_progress_create_index"):
-        time.sleep(0.01)
+    theirs.until(lambda: with_table.value("SELECT pid FROM pg_stat_progress_create_index"))
     assert with_table.apply(migrations.files()).files == ()
     writer.commit()
     theirs.join()
