@@ -9,7 +9,7 @@ from scripts.verifiers.facts.privileges import EXECUTORS
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
-from scripts.verifiers.probes.violations import rewritten, said
+from scripts.verifiers.probes.violations import all_of, altered, rewritten, said
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Query, Stage
@@ -62,7 +62,9 @@ def temporary_table_is_no_ledger(stage: Stage) -> None:
     for table in ("payment_outbox_attempts", "payment_outbox_pending"):
         # Whoever made it, a temporary table comes first on a path that does not put pg_temp last.
         shadow, original = sql.Identifier("pg_temp", table), sql.Identifier("public", table)
-        stage.run(sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING ALL)").format(sql.Identifier(table), original))
+        stage.run(
+            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING DEFAULTS)").format(sql.Identifier(table), original)
+        )
         stage.run(sql.SQL("GRANT ALL ON {} TO {}").format(shadow, sql.Identifier(EXECUTOR)))
     recorded = stage.value(world.COMPLETE, call, role=EXECUTOR)
     strays = stage.value("SELECT pg_catalog.count(*) FROM pg_temp.payment_outbox_attempts")
@@ -120,6 +122,10 @@ def boz_reads_only(stage: Stage) -> None:
     stage.refused("boz_reads_attestations", DENIED, "SELECT FROM public.ingress_attestations LIMIT 0", role=BOZ_ROLE)
 
 
+_KEEP: LiteralString = (
+    "CREATE TRIGGER planted BEFORE TRUNCATE ON public.{} EXECUTE FUNCTION public.deny_append_only_mutation()"
+)
+
 PRIVILEGE_PROBES = (
     Probe(
         "functions_denied_setup",
@@ -160,9 +166,14 @@ TABLE_PROBES = (
         (
             Control(
                 "everybody has every right on the outbox and makes tables",
-                said(
-                    "GRANT ALL ON public.payment_outbox_pending, public.payment_outbox_attempts, "
-                    "public.participant_outbox_sequences TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC"
+                all_of(
+                    said(
+                        "GRANT ALL ON public.payment_outbox_pending, public.payment_outbox_attempts, "
+                        "public.participant_outbox_sequences TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC"
+                    ),
+                    # The right to empty a table is seen as well when a guard refuses what was allowed.
+                    altered("payment_outbox_pending", _KEEP.format("payment_outbox_pending")),
+                    altered("participant_outbox_sequences", _KEEP.format("participant_outbox_sequences")),
                 ),
                 breaks=(
                     *(f"{attack} {table} as {role}" for role in _BY_HAND for table in _OUTBOX for attack in _ATTACKS),

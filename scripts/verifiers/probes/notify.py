@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.verifiers.probes.stage import Stage
 
-NOTIFIERS = ("enqueue_payment_outbox", "complete_outbox_attempt", "repair_expired_leases")
+NOTIFIERS = _ENQUEUES, _COMPLETES, _REPAIRS = (
+    "enqueue_payment_outbox",
+    "complete_outbox_attempt",
+    "repair_expired_leases",
+)
 _WAKES: list[Json] = [["symphony_outbox", ""]]
 
 
@@ -72,18 +76,18 @@ PROBES = (
             Control(
                 "nobody is woken",
                 rewritten(*((name, _CALL, "") for name in NOTIFIERS)),
-                breaks=(
-                    *(f"{name}_can_notify" for name in NOTIFIERS),
-                    *("enqueue_notifies", "retry_notifies", "repair_notifies"),
-                ),
+                breaks=tuple(f"{name}_can_notify" for name in NOTIFIERS),
             ),
             Control(
-                "a replay and an end wake too",
+                "a replay and an end wake, and nothing else does",
                 rewritten(
-                    before("enqueue_payment_outbox", "v_request_sha256 :=", _CALL),
-                    before("complete_outbox_attempt", "RETURN QUERY SELECT v_attempt_no", _CALL),
+                    (_ENQUEUES, _CALL, ""),
+                    before(_ENQUEUES, "IF v_known.request_sha256 <>", _CALL),
+                    (_COMPLETES, _CALL, f"IF false THEN {_CALL} END IF;"),
+                    before(_COMPLETES, "RETURN QUERY SELECT", f"IF v_state <> 'RETRYABLE' THEN {_CALL} END IF;"),
+                    (_REPAIRS, _CALL, f"IF false THEN {_CALL} END IF;"),
                 ),
-                breaks=("replay_is_silent", "end_is_silent"),
+                breaks=("enqueue_notifies", "replay_is_silent", "retry_notifies", "repair_notifies", "end_is_silent"),
             ),
         ),
     ),
