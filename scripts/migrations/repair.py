@@ -6,6 +6,7 @@ Promises: nothing recorded is ever changed; each record says who, when, what was
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.ledger import RepairRefusedError
@@ -17,7 +18,7 @@ from scripts.migrations.records import append
 from scripts.migrations.session import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
@@ -103,8 +104,7 @@ def accept(  # noqa: PLR0913 - what a repair is made of
         HistoryError: the ledger was changed by hand.
     """
     file = _file(files, name, reason)
-    with runner_lock(conn, settings, report=report), open_session(conn, settings, report=report) as session:
-        ledger = _upgraded(conn, files, who(session), report)
+    with _repairing(conn, files, settings, report) as (ledger, recorded_by):
         row = next((row for row in ledger.rows if row.version == name), None)
         if row is None:
             raise RepairRefusedError.not_recorded(name)
@@ -118,7 +118,7 @@ def accept(  # noqa: PLR0913 - what a repair is made of
             "accepted",
             name,
             file.checksum,
-            recorded_by=who(session),
+            recorded_by=recorded_by,
             statements_digest=file.statements_digest,
             replaces=row.checksum,
             reason=reason,
@@ -146,8 +146,7 @@ def abandon(  # noqa: PLR0913 - the same
         HistoryError: the ledger was changed by hand.
     """
     file = _file(files, name, reason)
-    with runner_lock(conn, settings, report=report), open_session(conn, settings, report=report) as session:
-        ledger = _upgraded(conn, files, who(session), report)
+    with _repairing(conn, files, settings, report) as (ledger, recorded_by):
         if any(row.version == name for row in ledger.rows):
             raise RepairRefusedError.recorded(name)
         journal = read_journal(conn, [name]).get(name)
@@ -157,7 +156,7 @@ def abandon(  # noqa: PLR0913 - the same
             "abandoned",
             name,
             file.checksum,
-            recorded_by=who(session),
+            recorded_by=recorded_by,
             statements_digest=file.statements_digest,
             replaces=journal_digest(journal),
             reason=reason,
@@ -166,6 +165,18 @@ def abandon(  # noqa: PLR0913 - the same
             append(conn, [entry], ledger.head or Head())
             clear_journal(conn, name)
         return read_ledger(conn).records[-1]
+
+
+@contextmanager
+def _repairing(
+    conn: psycopg.Connection[Any],
+    files: Sequence[MigrationFile],
+    settings: Settings,
+    report: Callable[[str], None],
+) -> Iterator[tuple[Ledger, str]]:
+    """The ledger under the runner lock, with a history, and who repairs it."""
+    with runner_lock(conn, settings, report=report), open_session(conn, settings, report=report) as session:
+        yield _upgraded(conn, files, who(session), report), who(session)
 
 
 def _file(files: Sequence[MigrationFile], name: str, reason: str) -> MigrationFile:
