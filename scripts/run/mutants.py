@@ -1,0 +1,108 @@
+"""`invoke mutants`: break a migrated schema in every way we know, and see whether the owner of each guarantee notices.
+
+Owns: the order: a fresh server of our own, the migrations, the mutants, the lanes, the score.
+Promises: no database that exists is broken, not even DATABASE_URL's server is used; a score is given only when every
+    owner was green before; server and copies are gone afterwards, also after a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.clock import utc_now
+from scripts.errors.base import ExitCode
+from scripts.errors.mutants import SelectionError
+from scripts.evidence.store import new_run_id
+from scripts.migrations.apply import migrate
+from scripts.migrations.files import read_files
+from scripts.report.mutants import render_score, score_json
+from scripts.run.rehearsal import rehearsal_settings
+from scripts.server.open import open_server
+from scripts.server.readiness import connect
+from scripts.verifiers.facts.roles import ROLES
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.mutants.blocks import read_blocks
+from scripts.verifiers.mutants.clones import open_lanes
+from scripts.verifiers.mutants.derive import derive_mutants
+from scripts.verifiers.mutants.lanes import judge_mutants
+from scripts.verifiers.mutants.model import Score
+from scripts.verifiers.mutants.select import owned_by, parse_shard, shard_of
+from scripts.verifiers.mutants.subject import read_subject
+from scripts.verifiers.mutants.waivers import read_waivers, require_known, waived
+from scripts.verifiers.run import select_invariants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from scripts.run.voice import Voice
+    from scripts.settings import Settings
+
+# A lane with fewer mutants than this would take longer to start than to run.
+_LANE_MIN = 40
+_TELL_EVERY_S = 5.0
+
+
+def judge(settings: Settings, voice: Voice, *, only: Sequence[str] = (), shard: str = "", from_: str = "") -> int:
+    """Judge the mutants derived from the schema, or those of a file.
+
+    Args:
+        settings: FRESH_DB must be 1.
+        voice: where the score goes.
+        only: invariants; the mutants that they own.
+        shard: `K/N`; every mutant is in exactly one of N shards.
+        from_: a file of mutants that somebody else wrote.
+
+    Returns:
+        0 when there are mutants and each is killed or waived, else 1.
+    """
+    if not settings.fresh_db:
+        raise SelectionError.existing_database()
+    share = parse_shard(shard) if shard else (1, 1)
+    names = [name.strip() for part in only for name in part.split(",")]
+    owners = frozenset(invariant.id for invariant in select_invariants(names)) if names else frozenset()
+    given = read_blocks(Path(from_)) if from_ else ()
+    waivers: Mapping[str, str] = {} if from_ else read_waivers(settings.migrations_dir)
+    own = replace(rehearsal_settings(settings), migrate_trace=False)
+    files = read_files(own.migrations_dir)
+    with open_server(own, run_id=new_run_id(utc_now()), report=voice.say) as server:
+        with connect(server.dsn) as conn:
+            migrate(conn, files, own, report=lambda _: None)
+            every = given or derive_mutants(read_subject(conn, ROLES, list(TABLES)))
+        require_known(waivers, every)
+        chosen = shard_of(owned_by(every, owners), *share)
+        if not chosen:
+            raise SelectionError.nothing()
+        count = min(_processors(), 1 + len(chosen) // _LANE_MIN)
+        voice.say(f"mutants  {len(chosen)} of {len(every)}, in {count} processes")
+        with open_lanes(server, own.migrations_dir, count) as lanes:
+            began = time.monotonic()
+            verdicts = judge_mutants(chosen, lanes, progress=_teller(voice.say, len(chosen)))
+            seconds = time.monotonic() - began
+    score = Score(verdicts, waived(waivers, verdicts), seconds, count)
+    voice.line(render_score(score))
+    voice.value(score_json(score))
+    return int(ExitCode.PASSED if score.passed else ExitCode.FAILED)
+
+
+def _teller(say: Callable[[str], None], total: int) -> Callable[[int], None]:
+    """Say how far it is, now and then."""
+    last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TELL_EVERY_S:
+            last = time.monotonic()
+            say(f"mutants  {done} of {total} judged")
+
+    return tell
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

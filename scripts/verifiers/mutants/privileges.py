@@ -1,0 +1,120 @@
+"""Mutants of privileges: given to everybody and to each role, down to columns; taken from those who need them.
+
+Owns: the operators on grants, default privileges and ownership of what is granted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.migrations.indexes import quoted
+from scripts.verifiers.mutants.model import Mutant
+from scripts.verifiers.mutants.owners import FUNCTION_RIGHTS, REGULATOR, TABLE_RIGHTS, table_rights_owner
+from scripts.verifiers.mutants.words import in_public
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scripts.verifiers.facts.reading import Held, Routine
+    from scripts.verifiers.mutants.subject import Subject
+
+_PUBLIC = "PUBLIC"
+_OF_TABLES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
+_OF_COLUMNS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+_STRANGER = ("CREATE ROLE mutant_stranger",)
+
+
+def table_right_mutants(subject: Subject, table: str) -> Iterator[Mutant]:
+    """Mutants of who may do what with a table and with each of its columns."""
+    held = subject.reading.held[table]
+    title, where = f"privileges on public.{table}", in_public(table)
+    for grantee in (_PUBLIC, *subject.roles):
+        owner = (table_rights_owner(grantee),)
+        has = {grant.privilege: grant.grantable for grant in held.grants if grant.grantee == grantee}
+        for privilege in _OF_TABLES:
+            if privilege not in has:
+                yield Mutant(title, f"{privilege} to {grantee}", owner, (_grant(privilege, where, grantee),))
+            elif grantee != _PUBLIC and not has[privilege]:
+                option = _grant(privilege, where, grantee) + " WITH GRANT OPTION"
+                yield Mutant(title, f"{privilege} to {grantee} to hand on", owner, (option,))
+        for privilege in has:
+            take = f"REVOKE {privilege} ON {where} FROM {_name(grantee)} CASCADE"
+            yield Mutant(title, f"{privilege} from {grantee}", owner, (take,))
+        yield from _columns(subject, table, held, grantee)
+    grant = _grant("SELECT", where, "mutant_stranger")
+    yield Mutant(title, "SELECT to a role nobody knows", (TABLE_RIGHTS,), (*_STRANGER, grant), admin=True, cluster=True)
+
+
+def _columns(subject: Subject, table: str, held: Held, grantee: str) -> Iterator[Mutant]:
+    where, owner = in_public(table), (table_rights_owner(grantee),)
+    for column in subject.reading.tables[table].columns:
+        title = f"privileges on public.{table}.{column.name}"
+        has = {one.privilege for one in held.column_grants.get(column.name, ()) if one.grantee == grantee}
+        for privilege in _OF_COLUMNS:
+            what = f"{privilege} ({quoted(column.name)})"
+            if privilege in has:
+                take = f"REVOKE {what} ON {where} FROM {_name(grantee)} CASCADE"
+                yield Mutant(title, f"{privilege} from {grantee}", owner, (take,))
+            else:
+                yield Mutant(title, f"{privilege} to {grantee}", owner, (_grant(what, where, grantee),))
+
+
+def function_right_mutants(subject: Subject, routine: Routine) -> Iterator[Mutant]:
+    """Mutants of who may run a function."""
+    title, where = f"privileges on {routine.signature}", f"FUNCTION {routine.signature}"
+    holders = {grant.grantee for grant in routine.grants}
+    for grantee in (_PUBLIC, *subject.roles):
+        if grantee in holders:
+            take = f"REVOKE EXECUTE ON {where} FROM {_name(grantee)} CASCADE"
+            yield Mutant(title, f"EXECUTE from {grantee}", (FUNCTION_RIGHTS,), (take,))
+            option = _grant("EXECUTE", where, grantee) + " WITH GRANT OPTION"
+            yield Mutant(title, f"EXECUTE to {grantee} to hand on", (FUNCTION_RIGHTS,), (option,))
+        else:
+            yield Mutant(title, f"EXECUTE to {grantee}", (FUNCTION_RIGHTS,), (_grant("EXECUTE", where, grantee),))
+    change = f"ALTER {where} OWNER TO {quoted(subject.roles[0])}"
+    yield Mutant(title, f"owned by {subject.roles[0]}", (FUNCTION_RIGHTS,), (change,), admin=True)
+
+
+def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
+    """Mutants of who may use and create in the schema and the database, and of what later objects grant."""
+    users = {grant.grantee for grant in subject.reading.schema_grants if grant.privilege == "USAGE"}
+    makers = {grant.grantee for grant in subject.reading.schema_grants if grant.privilege == "CREATE"}
+    title, where, database = "privileges on schema public", "SCHEMA public", f"DATABASE {quoted(subject.database)}"
+    for grantee in (_PUBLIC, *subject.roles):
+        owner = (table_rights_owner(grantee),)
+        if grantee not in makers:
+            yield Mutant(title, f"CREATE to {grantee}", owner, (_grant("CREATE", where, grantee),), admin=True)
+        if grantee in users:
+            take = f"REVOKE USAGE ON {where} FROM {_name(grantee)} CASCADE"
+            yield Mutant(title, f"USAGE from {grantee}", (TABLE_RIGHTS,), (take,), admin=True)
+        give = _grant("CREATE", database, grantee)
+        yield Mutant("privileges on the database", f"CREATE to {grantee}", (TABLE_RIGHTS,), (give,), admin=True)
+        yield from _defaults(subject, grantee)
+    change = f"ALTER SCHEMA public OWNER TO {quoted(subject.roles[0])}"
+    yield Mutant(title, f"owned by {subject.roles[0]}", (_owner_of_schema(subject.roles[0]),), (change,), admin=True)
+
+
+def _owner_of_schema(role: str) -> str:
+    return REGULATOR if role == "boz_auditor" else TABLE_RIGHTS
+
+
+def _defaults(subject: Subject, grantee: str) -> Iterator[Mutant]:
+    alter = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(subject.owner)}"
+    title = f"default privileges of {subject.owner}"
+    for within, words in (("", ""), (" in schema public", " IN SCHEMA public")):
+        for kind, privileges, owner in (
+            ("TABLES", ("SELECT", "INSERT", "MAINTAIN"), TABLE_RIGHTS),
+            ("FUNCTIONS", ("EXECUTE",), FUNCTION_RIGHTS),
+        ):
+            for privilege in privileges:
+                give = f"{alter}{words} GRANT {privilege} ON {kind} TO {_name(grantee)}"
+                change = f"{privilege} on {kind.lower()}{within} to {grantee}"
+                yield Mutant(title, change, (owner,), (give,), admin=True)
+
+
+def _grant(privilege: str, where: str, grantee: str) -> str:
+    return f"GRANT {privilege} ON {where} TO {_name(grantee)}"
+
+
+def _name(grantee: str) -> str:
+    return grantee if grantee == _PUBLIC else quoted(grantee)
