@@ -20,14 +20,11 @@ WITH me AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = %(role)s
 ), things AS (
     SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relnamespace AS schema, n.nspname,
-           pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
            CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS kind, c.relacl AS acl, c.relowner AS owner
       FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_(temp|toast)'
      UNION ALL
     SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.pronamespace, n.nspname,
-           pg_catalog.format('%%I.%%I(%%s)', n.nspname, p.proname,
-                             pg_catalog.pg_get_function_identity_arguments(p.oid)),
            'f', p.proacl, p.proowner
       FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
      WHERE n.nspname !~ '^pg_(temp|toast)'
@@ -37,7 +34,7 @@ WITH me AS (
                             WHERE d.classid = t.class AND d.objid = t.oid AND d.deptype = 'e') AS supplied
       FROM things AS t
 ), reach AS (
-    SELECT t.name, v.privilege
+    SELECT t.class, t.oid, v.privilege
       FROM told AS t CROSS JOIN me
      CROSS JOIN LATERAL pg_catalog.unnest(CASE t.kind
                WHEN 'r' THEN '{SELECT,INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER,MAINTAIN}'::text[]
@@ -49,7 +46,7 @@ WITH me AS (
                     THEN pg_catalog.has_any_column_privilege(me.oid, t.oid, v.privilege)
                 ELSE pg_catalog.has_table_privilege(me.oid, t.oid, v.privilege) END
      UNION
-    SELECT t.name, x.privilege_type
+    SELECT t.class, t.oid, x.privilege_type
       FROM told AS t CROSS JOIN me
      CROSS JOIN LATERAL (
                SELECT g.grantee, g.privilege_type FROM pg_catalog.aclexplode(t.acl) AS g WHERE g.grantee IN (0, me.oid)
@@ -63,21 +60,33 @@ WITH me AS (
        -- Made after the server wrote its first privileges down: everybody reads its views.
        AND (t.nspname, x.grantee, x.privilege_type) <> ('information_schema', 0::oid, 'SELECT')
      UNION
-    SELECT t.name, g.privilege_type
+    SELECT t.class, t.oid, g.privilege_type
       FROM told AS t CROSS JOIN me
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid
      CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
      WHERE t.supplied AND t.kind = 'r' AND g.grantee = me.oid
      UNION
-    SELECT pg_catalog.format('schema %%I', n.nspname), 'CREATE'
+    SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'CREATE'
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me
      WHERE n.nspname !~ '^pg_(temp|toast)' AND pg_catalog.has_schema_privilege(me.oid, n.oid, 'CREATE')
      UNION
-    SELECT pg_catalog.format('schema %%I', n.nspname), g.privilege_type
+    SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, g.privilege_type
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS g
      WHERE g.grantee = me.oid
 )
-SELECT name, pg_catalog.array_agg(privilege::text ORDER BY privilege::text COLLATE "C") FROM reach GROUP BY name
+-- Named only now: what a role can get at is a few of the thousands of things that there are.
+SELECT CASE r.class WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN
+                        (SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
+                           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = r.oid)
+                    WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN
+                        (SELECT pg_catalog.format('%%I.%%I(%%s)', n.nspname, p.proname,
+                                                  pg_catalog.pg_get_function_identity_arguments(p.oid))
+                           FROM pg_catalog.pg_proc AS p
+                           JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = r.oid)
+                    ELSE (SELECT pg_catalog.format('schema %%I', n.nspname) FROM pg_catalog.pg_namespace AS n
+                           WHERE n.oid = r.oid) END,
+       pg_catalog.array_agg(r.privilege::text ORDER BY r.privilege::text COLLATE "C")
+  FROM reach AS r GROUP BY r.class, r.oid
 """
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scripts.digest import sha256_hex
+from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.sessions import Power, Setting, powers_of, settings_of
 from scripts.verifiers.facts.shape import (
     Column,
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
     import psycopg
 
 _QUERY = Path(__file__).with_name("reading.sql")
-# The server writes names as the path allows; JIT would take longer than the question, and so does planning it, which
-# is done once a session. What is asked is in the plan's name: a session may have been another's, of another version.
-_CANONICAL = (
-    "SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; SET LOCAL jit TO off; "
-    "SET LOCAL plan_cache_mode TO force_generic_plan; "
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = '{plan}')"
-)
-_ASK = "EXECUTE {plan} ({{}}, {{}})"
-_PREPARE = "PREPARE {plan} (name[], name[]) AS {query}"
 # Relations and functions that are remembered, several times as many as one reading has: a mutant is told beside the
 # original.
 _REMEMBERED = 512
@@ -138,33 +129,17 @@ def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str], tables: Iter
         roles: the roles whose attributes, memberships and sessions are wanted; those that do not exist are left out.
         tables: whose owners need no way around their rules.
     """
-    from psycopg import sql
     from psycopg.rows import tuple_row
 
-    canonical, prepare, ask = _statements()
-    lists = [sql.Literal(list(names)) for names in (roles, tables)]
     # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(canonical, prepare=False)
-        while cursor.nextset():
-            pass
-        if cursor.fetchall() != [(True,)]:
-            cursor.execute(prepare, prepare=False)
-        cursor.execute(sql.SQL(ask).format(*lists), prepare=False)
-        rows = cursor.fetchall()
+        rows = _query().ask(cursor, roles, tables)
     return _reading(rows)
 
 
 @cache
-def _statements() -> tuple[bytes, bytes, Any]:
-    """The settings and whether the query is prepared; the statement that prepares it; the one that asks."""
-    query = _QUERY.read_text(encoding="utf-8")
-    plan = f"verifiers_facts_{sha256_hex(query.encode())[:16]}"
-    return (
-        _CANONICAL.format(plan=plan).encode(),
-        _PREPARE.format(plan=plan, query=query).encode(),
-        _ASK.format(plan=plan),
-    )
+def _query() -> Planned:
+    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=2)
 
 
 def _reading(rows: Iterable[tuple[str, str]]) -> Reading:

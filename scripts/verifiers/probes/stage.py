@@ -9,7 +9,7 @@ Never: knows what a row of ours looks like (world.py).
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
@@ -57,12 +57,19 @@ class Stage:
     findings: Findings
     home: str
     keyed: bool
+    _cursor: psycopg.Cursor[tuple[Any, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the cursor that everything goes over: making one takes as long as a statement."""
+        from psycopg.rows import tuple_row
+
+        object.__setattr__(self, "_cursor", self.conn.cursor(row_factory=tuple_row))
 
     def run(self, sql: Query, params: Params = None) -> None:
         """Do it as the owner."""
         # Not prepared, here and below: a statement that was prepared before a column changed its type is refused for
         # that alone, and every rollback throws away what was prepared.
-        self.conn.execute(sql, params, prepare=False)
+        self._cursor.execute(sql, params, prepare=False)
 
     def value(self, sql: Query, params: Params = None, *, role: str = "") -> Any:
         """The first column of the first row, None without one; as `role`, else as the owner."""
@@ -76,13 +83,11 @@ class Stage:
 
     def rows(self, sql: Query, params: Params = None, *, role: str = "") -> list[tuple[Any, ...]]:
         """Every row; as `role`, else as the owner."""
-        from psycopg.rows import tuple_row
-
         if role:
             self.become(role)
-        with self.conn.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(sql, params, prepare=False)
-            rows = cursor.fetchall() if cursor.description else []
+        cursor = self._cursor
+        cursor.execute(sql, params, prepare=False)
+        rows = cursor.fetchall() if cursor.description else []
         if role:
             # Not reached after an error: then the savepoint's rollback gives the role back.
             self.become(self.home)
@@ -110,7 +115,7 @@ class Stage:
         try:
             with self._busy(table, lock):
                 self._send(*before)
-                self.conn.execute(sql, params, prepare=False)
+                self._cursor.execute(sql, params, prepare=False)
                 self._send(*behind)
         except BaseException as exc:
             self._undo_after_error()
@@ -217,7 +222,7 @@ class Stage:
 
     def _send(self, *statements: str) -> None:
         """Statements without values, in one message."""
-        self.conn.execute("; ".join(statements).encode(), prepare=False)
+        self._cursor.execute("; ".join(statements).encode(), prepare=False)
 
     def _undo_after_error(self) -> None:
         """Roll the savepoint back. Where that fails too, the error that was there first is the one to be told."""

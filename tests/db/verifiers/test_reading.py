@@ -87,6 +87,6 @@ def test_the_query_is_planned_once_and_leaves_the_session_as_it_was(bench: Bench
 
     assert conn.execute(asked.encode()).fetchone() == before
     prepared = conn.execute(
-        "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE name LIKE 'verifiers_facts_%'"
+        "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE name LIKE 'verifiers_%'"
     ).fetchall()
     assert prepared == [(3,)]
