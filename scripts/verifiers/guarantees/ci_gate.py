@@ -9,7 +9,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.privileges import matrix_of, public_privileges
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.probes import at_once_tenancy
+from scripts.verifiers.probes import at_once_tenancy, edges
 from scripts.verifiers.probes.policy import BOOT_PROBES, VERSION_PROBES
 from scripts.verifiers.probes.stage import play
 
@@ -73,4 +73,5 @@ def verify_policy(database: Database, findings: Findings) -> None:
     if _POLICY.name in database.facts.tables:
         row = database.conn.execute(_EMPTY).fetchone()
         findings.check("policy_rows_without_checksum", expected=0, observed=row[0] if row else -1)
-    play(database.conn, findings, (*VERSION_PROBES, *at_once_tenancy.policy_probes(database), *BOOT_PROBES))
+    twins = at_once_tenancy.policy_probes(database)
+    play(database.conn, findings, (*VERSION_PROBES, *edges.AGE_PROBES, *twins, *BOOT_PROBES))

@@ -8,6 +8,7 @@ from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.privileges import EXECUTORS, NONE, grantees, open_to
 from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
+from scripts.verifiers.probes.edges import GENERATOR_PROBES
 from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
@@ -54,4 +55,4 @@ def verify_search_path(database: Database, findings: Findings) -> None:
                 observed=path[0] if path else "the caller's path",
                 where=routine.signature,
             )
-    play(database.conn, findings, SHADOW_PROBES)
+    play(database.conn, findings, (*SHADOW_PROBES, *GENERATOR_PROBES))

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.probes import at_once, at_once_tenancy, attempts, chain, claims, legacy, notify, proofs, replay
+from scripts.verifiers.probes import (
+    at_once,
+    at_once_tenancy,
+    attempts,
+    chain,
+    claims,
+    derived,
+    keys,
+    legacy,
+    notify,
+    one_id,
+    outcomes,
+    proofs,
+    replay,
+)
 from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
@@ -62,33 +76,34 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    play(database.conn, findings, (*replay.REPLAY_PROBES, *at_once.replay_probes(database)))
+    play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *at_once.replay_probes(database)))
 
 
 def verify_claims(database: Database, findings: Findings) -> None:
     """INV-012: claims."""
     _facts(database, findings, "claim_outbox_batch", "outbox_claim_limit")
     claims.skips_locked(database, findings)
-    play(database.conn, findings, (*claims.CLAIM_PROBES, *at_once.claim_probes(database)))
+    play(database.conn, findings, (*claims.CLAIM_PROBES, *outcomes.LIMIT_PROBES, *at_once.claim_probes(database)))
 
 
 def verify_fencing(database: Database, findings: Findings) -> None:
     """INV-013: leases."""
     _facts(database, findings, "complete_outbox_attempt")
-    play(database.conn, findings, (*claims.FENCING_PROBES, *at_once.fencing_probes(database)))
+    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *at_once.fencing_probes(database))
+    play(database.conn, findings, probes)
 
 
 def verify_ceiling(database: Database, findings: Findings) -> None:
     """INV-015, D-01, D-07: retrying ends, on every path."""
     _facts(database, findings, "outbox_retry_ceiling", "repair_expired_leases", "outbox_claim_limit")
-    play(database.conn, findings, attempts.CEILING_PROBES)
+    play(database.conn, findings, (*attempts.CEILING_PROBES, *outcomes.SETTING_PROBES))
 
 
 def verify_correlation(database: Database, findings: Findings) -> None:
     """INV-092, D-03: one id from the attestation to the proof."""
     facts = _facts(database, findings, "set_correlation_id_if_null", "outbox_correlation")
     facts.constraint(_PROOFS, _PROOFS.constraint("external_proofs_correlation_required_new_rows_chk"))
-    play(database.conn, findings, chain.PROBES)
+    play(database.conn, findings, (*chain.PROBES, *one_id.ID_PROBES, *one_id.order_probes(database)))
 
 
 def verify_attribution(database: Database, findings: Findings) -> None:
@@ -96,7 +111,8 @@ def verify_attribution(database: Database, findings: Findings) -> None:
     facts = _facts(database, findings, "set_external_proofs_attribution")
     facts.trigger(_PROOFS, "trg_set_external_proofs_attribution")
     facts.only_triggers(_PROOFS)
-    play(database.conn, findings, (*proofs.PROBES, *at_once_tenancy.attribution_probes(database)))
+    twins = (*derived.derivation_probes(database), *at_once_tenancy.attribution_probes(database))
+    play(database.conn, findings, (*proofs.PROBES, *derived.STRANGER_PROBES, *twins))
 
 
 def verify_legacy(database: Database, findings: Findings) -> None:

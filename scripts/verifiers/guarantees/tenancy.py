@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.probes import at_once_tenancy
+from scripts.verifiers.probes import at_once_tenancy, borders
 from scripts.verifiers.probes.stage import play
 from scripts.verifiers.probes.tenancy import TENANCY_PROBES, USAGE_PROBES
 
@@ -36,7 +36,8 @@ def verify_integrity(database: Database, findings: Findings) -> None:
         for constraint in TABLES[table].constraints:
             if constraint.kind == "f":
                 facts.constraint(TABLES[table], constraint)
-    play(database.conn, findings, (*TENANCY_PROBES, *at_once_tenancy.tenancy_probes(database)))
+    twins = (*borders.tree_probes(database), *at_once_tenancy.tenancy_probes(database))
+    play(database.conn, findings, (*TENANCY_PROBES, *borders.BORDER_PROBES, *twins))
 
 
 def verify_usage(database: Database, findings: Findings) -> None:
@@ -48,4 +49,4 @@ def verify_usage(database: Database, findings: Findings) -> None:
     facts.index(events, "ux_billing_usage_events_idempotency")
     for constraint in events.constraints:
         facts.constraint(events, constraint)
-    play(database.conn, findings, (*USAGE_PROBES, *at_once_tenancy.usage_probes(database)))
+    play(database.conn, findings, (*USAGE_PROBES, *borders.PARTY_PROBES, *at_once_tenancy.usage_probes(database)))

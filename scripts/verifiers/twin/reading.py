@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.tables import ENUMS
 from scripts.verifiers.twin.mapping import NOTIFIER, TWIN, TwinError, mapped
 
@@ -38,8 +39,8 @@ TABLES = (
 )
 COPIED = frozenset({*TABLES, *FUNCTIONS})
 KEPT = frozenset(ENUMS)
-_SQL = Path(__file__).with_name("reading.sql").read_bytes()
-_STAMP = Path(__file__).with_name("stamp.sql").read_bytes()
+_SQL = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=2)
+_STAMP = Planned(Path(__file__).with_name("stamp.sql").read_text(encoding="utf-8"), parameters=1)
 _HEAD_ENDS = "\nAS $function"
 _TAG = "$twin$"
 
@@ -59,7 +60,9 @@ class Part:
 
 def read_stamp(stage: Stage) -> str:
     """A digest that differs whenever a definition that the parts are made from was written, committed or not."""
-    return str(stage.value(_STAMP, {"tables": list(TABLES)}))
+    with stage.undone():
+        ((stamp,),) = stage.ask(_STAMP, TABLES)
+    return str(stamp)
 
 
 def read_parts(stage: Stage) -> Mapping[Key, Part]:
@@ -68,11 +71,8 @@ def read_parts(stage: Stage) -> Mapping[Key, Part]:
     Raises:
         TwinError: a definition reaches outside the twin.
     """
-    from psycopg.rows import tuple_row
-
-    with stage.undone(), stage.conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute("SET LOCAL search_path TO pg_catalog")
-        rows = cursor.execute(_SQL, {"tables": list(TABLES), "functions": sorted(FUNCTIONS)}).fetchall()
+    with stage.undone():
+        rows = stage.ask(_SQL, TABLES, sorted(FUNCTIONS))
     schemas = frozenset(row[2] for row in rows if row[0] == "schema" and not row[2].startswith("parity_twin_"))
     return dict(_parts([row for row in rows if row[0] != "schema"], schemas))
 

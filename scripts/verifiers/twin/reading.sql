@@ -2,7 +2,7 @@
 -- Names are written in full: the path holds pg_catalog alone.
 WITH tables AS (
     SELECT c.oid, c.relname, w.place
-      FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS w (name, place)
+      FROM unnest($1::text[]) WITH ORDINALITY AS w (name, place)
       JOIN pg_class AS c ON c.oid = to_regclass('public.' || quote_ident(w.name)) AND c.relkind = 'r'
 ), told AS (
     SELECT 0 AS rank, 0::bigint AS place, 'schema' AS kind, '' AS parent, n.nspname::text AS name, '' AS text, '' AS rest
@@ -11,11 +11,11 @@ WITH tables AS (
     SELECT 1, p.oid::bigint, 'function', pg_get_function_identity_arguments(p.oid), p.proname::text,
            pg_get_functiondef(p.oid), CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END
       FROM pg_proc AS p
-     WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (%(functions)s)
+     WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY ($2)
     UNION ALL
     SELECT 2, t.place, 'table', '', t.relname::text,
            (SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
-                       CASE WHEN a.attgenerated = 's' THEN format('GENERATED ALWAYS AS (%%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+                       CASE WHEN a.attgenerated = 's' THEN format('GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
                             WHEN d.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END,
                        CASE WHEN a.attnotnull THEN 'NOT NULL' END), ', ' ORDER BY a.attnum)
               FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

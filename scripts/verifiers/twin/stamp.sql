@@ -1,7 +1,7 @@
 -- A digest of which row versions the definitions of reading.sql are made from: it differs once any of them was written.
 WITH tables AS (
     SELECT c.oid, c.ctid, c.xmin, c.cmin FROM pg_catalog.pg_class AS c
-     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relname = ANY (%(tables)s)
+     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relname = ANY ($1)
 ), versions AS (
     SELECT 1 AS kind, p.oid, 0 AS number, p.ctid, p.xmin, p.cmin FROM pg_catalog.pg_proc AS p
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
