@@ -19,11 +19,12 @@ from scripts.result import Planted
 from scripts.verifiers.facts.roles import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import psycopg
     from psycopg.sql import SQL, Composed
 
+    from scripts.verifiers.facts.planned import Planned
     from scripts.verifiers.model import Findings
 
 # SQL text of ours, bytes of it, or text composed from names.
@@ -92,6 +93,10 @@ class Stage:
             # Not reached after an error: then the savepoint's rollback gives the role back.
             self.become(self.home)
         return rows
+
+    def ask(self, question: Planned, *names: Iterable[str]) -> list[tuple[Any, ...]]:
+        """Every row of the answer to a question about the catalog, a list for each parameter; within `undone`."""
+        return question.ask(self._cursor, *names)
 
     def attempt(self, sql: Query, params: Params = None, *, role: str = "", lock: str = "", table: str = "") -> str:
         """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name.
