@@ -117,6 +117,12 @@ def ledger_abandon(_: Context, file: str, reason: str, json: bool = False) -> No
     _run("ledger.abandon", file=file, reason=reason, json=json)
 
 
+@task(name="seed", help=JSON)
+def policy_seed(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
+    """Give an existing database the policy it starts with; one that is there already is left as it is."""
+    _run("policy.seed", json=json)
+
+
 @task(name="build", help={"offline": "from what is installed here, without a registry"})
 def image_build(_: Context, offline: bool = False) -> None:  # noqa: FBT001, FBT002 - invoke makes a flag of it
     """Build the Docker image of the server."""
@@ -127,4 +133,5 @@ namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, mutan
 namespace.add_collection(Collection("catalog", catalog_update))
 namespace.add_collection(Collection("sums", sums_update))
 namespace.add_collection(Collection("ledger", ledger_verify, ledger_accept, ledger_abandon))
+namespace.add_collection(Collection("policy", policy_seed))
 namespace.add_collection(Collection("image", image_build))

@@ -34,6 +34,8 @@ BYPASS_VARIABLES = (
 )
 _TRUE, _FALSE = "1", "0"
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+# Text that is kept in the database as it is: printable, no blank at either end.
+_POLICY_TEXT = re.compile(r"(?! )[^\x00-\x1f\x7f-\x9f]{1,200}(?<! )")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -44,6 +46,7 @@ class Settings:
     Times end in their unit. `database_url` is a libpq URL and may hold a password, so it stays out of `repr`.
     `migrate_role`: the role that the migrations run as; the connection's own when None.
     `migrate_trace`: whether every statement's locks and effects are recorded.
+    `policy_file` may not exist: only who seeds a policy reads it.
     """
 
     fresh_db: bool = True
@@ -64,6 +67,11 @@ class Settings:
     runner_lock_timeout_ms: int = 60_000
     migrate_role: str | None = None
     migrate_trace: bool = True
+    policy_file: Path | None = None
+    policy_version: str | None = None
+    policy_checksum: str | None = None
+    skip_policy_seed: bool = False
+    require_policy_seed: bool = False
     server_start_timeout_ms: int = 60_000
     ci: bool = False
     color: bool = True
@@ -96,6 +104,11 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         reader.problem("SERVER", "auto or external, since FRESH_DB=0 uses DATABASE_URL", repr(server))
     if server == "external" and url is None and fresh_db:
         reader.problem("DATABASE_URL", "the server to use, since SERVER=external", "nothing")
+    policy_file = reader.values.get("SEED_POLICY_FILE")
+    skip_seed = reader.switch("SKIP_POLICY_SEED", default=default.skip_policy_seed)
+    require_seed = reader.switch("REQUIRE_POLICY_SEED", default=default.require_policy_seed)
+    if skip_seed and require_seed:
+        reader.problem("REQUIRE_POLICY_SEED", "0, since SKIP_POLICY_SEED=1", "'1'")
     settings = Settings(
         fresh_db=fresh_db,
         server=cast("ServerKind", server),
@@ -119,6 +132,13 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         runner_lock_timeout_ms=reader.milliseconds("RUNNER_LOCK_TIMEOUT_MS", default=default.runner_lock_timeout_ms),
         migrate_role=reader.matching("MIGRATE_ROLE", re.compile(r"[^\x00-\x1f]{1,63}"), "the name of a role"),
         migrate_trace=reader.switch("MIGRATE_TRACE", default=default.migrate_trace),
+        policy_file=Path(policy_file).absolute() if policy_file else None,
+        policy_version=reader.either("SEED_POLICY_VERSION", "POLICY_VERSION", _POLICY_TEXT, "plain text, at most 200"),
+        policy_checksum=reader.either(
+            "SEED_POLICY_CHECKSUM", "POLICY_CHECKSUM", _POLICY_TEXT, "plain text, at most 200"
+        ),
+        skip_policy_seed=skip_seed,
+        require_policy_seed=require_seed,
         server_start_timeout_ms=reader.milliseconds("SERVER_START_TIMEOUT_MS", default=default.server_start_timeout_ms),
         ci=reader.values.get("CI", "") not in ("", _FALSE, "false"),
         color=not reader.values.get("NO_COLOR"),
@@ -190,6 +210,13 @@ class _Reader:
         if pattern.fullmatch(value) is None:
             self.problem(name, expected, repr(value))
         return value
+
+    def either(self, name: str, older: str, pattern: re.Pattern[str], expected: str) -> str | None:
+        """A variable that has an older name; where both are set they say the same."""
+        value, other = self.matching(name, pattern, expected), self.matching(older, pattern, expected)
+        if value is not None and other is not None and value != other:
+            self.problem(older, f"the same as {name}, or to be unset", repr(other))
+        return value if value is not None else other
 
     def folder(self, name: str) -> Path | None:
         value = self.values.get(name)

@@ -106,7 +106,7 @@ def _called(verb: str, only: Sequence[str]) -> str:
 
 
 def _commands() -> Mapping[str, Command]:
-    from scripts.run import history, image, ledger
+    from scripts.run import history, image, ledger, policy
 
     return {
         "pre-ci": pre_ci,
@@ -123,6 +123,7 @@ def _commands() -> Mapping[str, Command]:
         "ledger.verify": ledger.verify_ledger,
         "ledger.accept": ledger.accept_file,
         "ledger.abandon": ledger.abandon_file,
+        "policy.seed": policy.seed,
         "image.build": image.build_image,
     }
 

@@ -116,3 +116,26 @@ def test_any_text_is_read_or_refused(environ: dict[str, str]) -> None:
     """Whatever the value, the outcome is valid settings or a SettingsError."""
     with contextlib.suppress(SettingsError):
         assert read(**environ).server in {"auto", "docker", "embedded"}
+
+
+def test_a_policy_is_named_by_either_name_and_never_by_two() -> None:
+    """The older names count; where both are set they say the same. A file is not looked for here."""
+    assert read(POLICY_VERSION="2026.1", POLICY_CHECKSUM="abc") == read(
+        SEED_POLICY_VERSION="2026.1", SEED_POLICY_CHECKSUM="abc", POLICY_CHECKSUM="abc"
+    )
+    assert read(SEED_POLICY_FILE="/no/such/policy.json").policy_file == Path("/no/such/policy.json")
+    for environ, line in (
+        (
+            {"SEED_POLICY_VERSION": "2", "POLICY_VERSION": "1"},
+            "POLICY_VERSION  expected the same as SEED_POLICY_VERSION, or to be unset, found '1'",
+        ),
+        ({"SEED_POLICY_CHECKSUM": " a"}, "SEED_POLICY_CHECKSUM  expected plain text, at most 200, found ' a'"),
+        ({"POLICY_VERSION": "a\nb"}, "POLICY_VERSION  expected plain text, at most 200, found 'a\\nb'"),
+        (
+            {"SKIP_POLICY_SEED": "1", "REQUIRE_POLICY_SEED": "1"},
+            "REQUIRE_POLICY_SEED  expected 0, since SKIP_POLICY_SEED=1, found '1'",
+        ),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            read(**environ)
+        assert line in str(caught.value)
