@@ -94,7 +94,9 @@ def _enqueue_holds_nobody_up(stage: Stage, pair: Pair) -> None:
 
 
 def _repairers_share(stage: Stage, pair: Pair) -> None:
-    """Two repairs at once share the work, neither waits, and each lost lease is counted once."""
+    """Two repairs at once share the work, neither waits, each lost lease is counted once, and no running one."""
+    running = world.queued(pair.first)
+    world.leased(pair.first, running)
     items = [world.queued(pair.first) for _ in range(4)]
     for item in items:
         world.leased(pair.first, item, expired=True)
@@ -108,6 +110,12 @@ def _repairers_share(stage: Stage, pair: Pair) -> None:
         "two_repairs_at_once_share_the_work",
         expected=[False, 2, 2, [["ZOMBIE_REQUEUE"]] * 4],
         observed=[waited, len(mine), len(other.rows()), [[*world.attempts(pair.first, item)] for item in items]],
+        where="public.repair_expired_leases",
+    )
+    stage.findings.check(
+        "a_running_lease_is_not_repaired",
+        expected=[],
+        observed=[*world.attempts(pair.first, running)],
         where="public.repair_expired_leases",
     )
 
@@ -360,7 +368,12 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
                     "the repair waits for locked rows",
                     rewritten(("repair_expired_leases", _WAITS, "FOR UPDATE")),
                     ("two_repairs_at_once_share_the_work",),
-                )
+                ),
+                Control(
+                    "whatever is leased is repaired",
+                    rewritten(("repair_expired_leases", "AND p.lease_expires_at <=", "OR p.lease_expires_at <=")),
+                    ("a_running_lease_is_not_repaired",),
+                ),
             ],
         ),
         two_sessions(
