@@ -1,0 +1,114 @@
+"""Several processes at once: every verdict in its place, and nothing left when the call is over."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from db.mutants.conftest import lane_of
+from fix_database import ScratchDatabase
+from make_voices import Heard
+
+from scripts.errors.mutants import LaneLostError, NotGreenError, SelectionError
+from scripts.run.mutants import judge
+from scripts.settings import Settings
+from scripts.verifiers.mutants import lanes as lanes_module
+from scripts.verifiers.mutants.lanes import judge_mutants
+from scripts.verifiers.mutants.model import Fate, Mutant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fix_database import Databases
+
+    from scripts.migrations.files import MigrationFile
+
+
+def test_two_lanes_judge_in_order(
+    database: ScratchDatabase,
+    databases: Databases,
+    project_files: tuple[MigrationFile, ...],
+    mutants: dict[str, Mutant],
+) -> None:
+    """As one would: the verdicts stand in the order of the mutants, those of roles among them."""
+    other = ScratchDatabase(*databases.create(template=databases.template(project_files)))
+    chosen = [m for m in mutants.values() if m.cluster][::6] + [m for m in mutants.values() if not m.cluster][::250]
+    verdicts = judge_mutants(chosen, [lane_of(database), lane_of(other)])
+
+    assert [one.mutant for one in verdicts] == chosen
+    assert [one.mutant.name for one in verdicts if one.fate is Fate.FAILED] == []
+    assert not multiprocessing.active_children()
+
+
+def test_a_red_schema_is_not_judged(database: ScratchDatabase, mutants: dict[str, Mutant]) -> None:
+    """A red invariant kills everything, so there is no score."""
+    database.connect().execute("DROP INDEX public.idx_tenants_status")
+    mutant = mutants["index public.idx_tenants_parent_tenant_id: dropped"]
+    with pytest.raises(NotGreenError, match="idx_tenants_status"):
+        judge_mutants([replace(mutant, owners=("table-definitions",))], [lane_of(database)])
+
+    assert not multiprocessing.active_children()
+
+
+def test_a_lane_that_dies_gives_no_score(database: ScratchDatabase, mutants: dict[str, Mutant]) -> None:
+    """A process that cannot even connect is no verdict."""
+    lane = replace(lane_of(database), admin_dsn=database.admin_dsn + " dbname=nowhere")
+    with pytest.raises(LaneLostError):
+        judge_mutants(list(mutants.values())[:1], [lane])
+
+    assert not multiprocessing.active_children()
+
+
+def test_an_interrupt_leaves_no_process(
+    database: ScratchDatabase, mutants: dict[str, Mutant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised in the middle, the lanes end."""
+    monkeypatch.setattr(lanes_module, "CHUNK", 1)
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge_mutants(list(mutants.values())[:5], [lane_of(database)], progress=stop)
+
+    assert not multiprocessing.active_children()
+
+
+def test_the_verb_prints_one_json_value() -> None:
+    """On a server of its own, from nothing to the score."""
+    heard = Heard()
+    code = judge(Settings(server="embedded"), heard.voice(json=True), only=["outbox-mvcc-posture"])
+
+    value = json.loads(heard.text)
+    assert code == 0
+    assert (value["total"], value["killed"], value["waived"], value["survivors"]) == (3, 3, 0, [])
+    assert value["seconds"] > 0
+
+
+def test_the_verb_judges_a_file(tmp_path: Path) -> None:
+    """A survivor fails the run and is told."""
+    path = tmp_path / "given.sql"
+    path.write_text("-- mutant: a comment\nCOMMENT ON TABLE public.tenants IS 'x';\n", encoding="utf-8")
+    heard = Heard()
+    code = judge(Settings(server="embedded"), heard.voice(), from_=str(path))
+
+    assert code == 1
+    text = heard.text
+    assert "SURVIVED a comment" in text
+    assert "1 mutants = 0 killed + 0 waived + 1 survived + 0 errors" in text
+
+
+def test_a_database_that_exists_is_never_broken() -> None:
+    """FRESH_DB=0 is refused before anything is connected to."""
+    settings = Settings(fresh_db=False, database_url="postgresql://nobody@nowhere.invalid/x")
+    with pytest.raises(SelectionError, match="never put into a database that exists"):
+        judge(settings, Heard().voice())
+
+
+def test_an_empty_selection_is_an_error() -> None:
+    """Nothing judged never reads as passed."""
+    with pytest.raises(SelectionError, match="no mutant is selected"):
+        judge(Settings(server="embedded"), Heard().voice(), only=["outbox-mvcc-posture"], shard="9/9")
