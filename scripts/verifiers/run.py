@@ -135,14 +135,11 @@ def _bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     outermost = conn.info.transaction_status is TransactionStatus.IDLE
     # What the database or the role sets by default must not change the answers.
     pinned = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",) if outermost else ()
-    deadlines = (
-        f"SET LOCAL {name} TO '{value:d}ms'"
-        for name, value in (
-            ("statement_timeout", STATEMENT_TIMEOUT_MS),
-            ("lock_timeout", LOCK_TIMEOUT_MS),
-            ("transaction_timeout", INVARIANT_TIMEOUT_MS),
-        )
-    )
+    limits = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
+    if outermost:
+        # Set inside a savepoint, its clock outlives the savepoint and ends the connection in a later transaction.
+        limits["transaction_timeout"] = INVARIANT_TIMEOUT_MS
+    deadlines = (f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items())
     with conn.transaction(force_rollback=True):
         conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -95,6 +96,16 @@ def test_an_invariant_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPat
 
     assert result.outcome is Outcome.ERROR
     assert "connection" in result.error
+
+
+def test_a_deadline_does_not_outlive_its_invariant(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside transactions of others, which may be many, no invariant is ended by the deadline of one before it."""
+    monkeypatch.setattr(run, "INVARIANT_TIMEOUT_MS", 300)
+    (invariant,) = select_invariants(["outbox-mvcc-posture"])
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        with bench.owner.transaction(force_rollback=True):
+            assert verify_invariant(invariant, bench.on(bench.owner)).error == ""
 
 
 def test_a_lock_that_others_hold_is_no_verdict(bench: Bench) -> None:
