@@ -161,7 +161,7 @@ def fencing(stage: Stage) -> None:
 def skips_locked(database: Database, findings: Findings) -> None:
     """The lock of the claim, as its body is parsed: rows that another worker holds are passed over, not waited for.
 
-    That two workers at once get disjoint sets takes rows that both can see, and a probe commits none.
+    That two workers at once get disjoint sets is played in the twin (at_once.py).
     """
     from scripts.parser.statements import parse_statements, walk
 

@@ -72,13 +72,13 @@ def _replaced(
         # The only string of a head that means a schema is an item of its search_path.
         return f"'{TWIN}'" if not body and token.text == "'public'" else None
     name = _name(token)
-    if name not in ("public", "pg_catalog") or _text(tokens, index - 1) == "." or _text(tokens, index + 1) != ".":
-        if name == "public" and not body and _text(tokens, index - 1) in ("schema", ","):
-            return TWIN
-        if name == "public":
-            msg = "the schema public by itself"
-            raise TwinError(msg)
+    if name not in ("public", "pg_catalog") or _text(tokens, index - 1) == ".":
         return None
+    if _text(tokens, index + 1) != ".":
+        if name == "pg_catalog":
+            return None
+        msg = "the schema public by itself"
+        raise TwinError(msg)
     meant = _name(tokens[index + 2]) if index + 2 < len(tokens) else ""
     if name == "pg_catalog":
         return TWIN if meant == NOTIFIER else None

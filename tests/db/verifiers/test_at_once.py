@@ -1,0 +1,69 @@
+"""Every probe of two sessions, and of the edges: green, each of its checks seen to fail; and every code met."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.verifiers.model import Findings
+from scripts.verifiers.probes import at_once, at_once_tenancy, borders, derived, edges, keys, one_id, outcomes
+from scripts.verifiers.probes.stage import play, play_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from db.verifiers.conftest import Bench
+
+    from scripts.verifiers.model import Database
+    from scripts.verifiers.probes.stage import Probe
+
+MODULES = (at_once, at_once_tenancy, borders, derived, edges, keys, one_id, outcomes)
+CODES = json.loads((Path(__file__).resolve().parents[3] / "schema" / "sqlstates.yml").read_text())["codes"]
+
+
+def probes_of(name: str, database: Database) -> tuple[Probe, ...]:
+    """The probes that the module lists under the name, or makes for a database."""
+    module, _, attribute = name.partition(".")
+    (found,) = (getattr(one, attribute) for one in MODULES if one.__name__.endswith(f".{module}"))
+    make: Callable[[Database], tuple[Probe, ...]] | tuple[Probe, ...] = found
+    return make if isinstance(make, tuple) else make(database)
+
+
+NAMES = sorted(
+    f"{module.__name__.rpartition('.')[2]}.{name}"
+    for module in MODULES
+    for name in vars(module)
+    if name.endswith(("_PROBES", "_probes"))
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_check_is_kept_and_can_be_broken(bench: Bench, name: str) -> None:
+    """Green as it is; under the violations planted for it every check fails, and afterwards all is green again."""
+    database, findings = bench.on(bench.owner), Findings()
+    probes = probes_of(name, database)
+    with bench.owner.transaction(force_rollback=True):
+        play(bench.owner, findings, probes)
+    assert [(check.id, check.observed) for check in findings.checks if not check.holds] == []
+
+    with bench.owner.transaction(force_rollback=True):
+        planted = play_controls(bench.owner, probes)
+    assert [(one.name, one.missed, one.trouble) for one in planted if one.missed or one.trouble] == []
+    broken = {name for probe in probes for control in probe.controls for name in control.breaks}
+    assert {check.id for check in findings.checks} == broken
+
+    again = Findings()
+    with bench.owner.transaction(force_rollback=True):
+        play(bench.owner, again, probes)
+    assert again.failed() == ()
+
+
+def test_every_code_of_a_function_is_met_by_a_probe(bench: Bench) -> None:
+    """Each SQLSTATE that a function of the schema raises is what some check expects; a file's own is no probe's."""
+    expected = json.dumps([check.expected for result in bench.settle().values() for check in result.checks])
+    raised = {code for code, entry in CODES.items() if any(not name.endswith(".sql") for name in entry["raised_by"])}
+    assert len(raised) > 15
+    assert {code for code in raised if code not in expected} == set()
