@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts.migrations.indexes import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import FUNCTION_RIGHTS, REGULATOR, TABLE_RIGHTS, table_rights_owner
-from scripts.verifiers.mutants.words import in_public
+from scripts.verifiers.mutants.words import in_public, in_this_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
     """Mutants of who may use and create in the schema and the database, and of what later objects grant."""
     users = {grant.grantee for grant in subject.reading.schema_grants if grant.privilege == "USAGE"}
     makers = {grant.grantee for grant in subject.reading.schema_grants if grant.privilege == "CREATE"}
-    title, where, database = "privileges on schema public", "SCHEMA public", f"DATABASE {quoted(subject.database)}"
+    title, where = "privileges on schema public", "SCHEMA public"
     for grantee in (_PUBLIC, *subject.roles):
         owner = (table_rights_owner(grantee),)
         if grantee not in makers:
@@ -87,7 +87,7 @@ def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
         if grantee in users:
             take = f"REVOKE USAGE ON {where} FROM {_name(grantee)} CASCADE"
             yield Mutant(title, f"USAGE from {grantee}", (TABLE_RIGHTS,), (take,), admin=True)
-        give = _grant("CREATE", database, grantee)
+        give = in_this_database(_grant("CREATE", "DATABASE %I", grantee))
         yield Mutant("privileges on the database", f"CREATE to {grantee}", (TABLE_RIGHTS,), (give,), admin=True)
         yield from _defaults(subject, grantee)
     change = f"ALTER SCHEMA public OWNER TO {quoted(subject.roles[0])}"

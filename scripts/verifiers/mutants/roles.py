@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts.migrations.indexes import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import HISTORY, POSTURE, posture_owner
-from scripts.verifiers.mutants.words import literal
+from scripts.verifiers.mutants.words import in_this_database, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,10 @@ def role_mutants(subject: Subject) -> Iterator[Mutant]:
             if other not in (role, "pg_database_owner"):
                 yield mutant(f"member of {other}", f"GRANT {quoted(other)} TO {name}")
         for setting, value in _SETTINGS:
-            for within in ("", f" IN DATABASE {quoted(subject.database)}"):
-                change = f"ALTER ROLE {name}{within} SET {setting} = {literal(value)}"
-                words = f"{setting} set" + (" in the database" if within else "")
-                yield mutant(words, change, owner=(POSTURE,))
+            change = f"SET {setting} = {literal(value)}"
+            yield mutant(f"{setting} set", f"ALTER ROLE {name} {change}", owner=(POSTURE,))
+            here = in_this_database(f"ALTER ROLE {name} IN DATABASE %I {change}")
+            yield mutant(f"{setting} set in the database", here, owner=(POSTURE,))
         for privilege in ("SET", "ALTER SYSTEM"):
             change = f"GRANT {privilege} ON PARAMETER session_replication_role TO {name}"
             yield mutant(f"{privilege} on session_replication_role", change, owner=(POSTURE,))
@@ -56,7 +56,7 @@ def role_mutants(subject: Subject) -> Iterator[Mutant]:
 
 def _everybody(subject: Subject) -> Iterator[Mutant]:
     for setting, value in _SETTINGS:
-        change = f"ALTER DATABASE {quoted(subject.database)} SET {setting} = {literal(value)}"
+        change = in_this_database(f"ALTER DATABASE %I SET {setting} = {literal(value)}")
         yield Mutant("the database", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)
         change = f"ALTER ROLE ALL SET {setting} = {literal(value)}"
         yield Mutant("every role", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)

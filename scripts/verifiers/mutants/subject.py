@@ -44,8 +44,8 @@ _FUNCTIONS: LiteralString = """
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace AND p.prokind = 'f'
      ORDER BY p.oid::pg_catalog.regprocedure::text COLLATE "C"
 """
-_NAMES: LiteralString = """
-    SELECT pg_catalog.current_database()::text, pg_catalog.array_agg(r.rolname::text ORDER BY r.rolname COLLATE "C")
+_SUPPLIED: LiteralString = """
+    SELECT pg_catalog.array_agg(r.rolname::text ORDER BY r.rolname COLLATE "C")
       FROM pg_catalog.pg_roles AS r WHERE r.rolname LIKE 'pg\\_%'
 """
 _CANONICAL = b"SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off"
@@ -93,7 +93,6 @@ class Subject:
     reading: Reading
     roles: tuple[str, ...]
     owner: str = ""
-    database: str = ""
     supplied: tuple[str, ...] = ()
     not_nulls: Mapping[tuple[str, str], str] = field(default_factory=dict)
     bound: frozenset[tuple[str, str]] = frozenset()
@@ -118,14 +117,13 @@ def read_subject(conn: psycopg.Connection[Any], roles: Sequence[str], tables: Se
         not_nulls = cursor.execute(_NOT_NULLS).fetchall()
         bound = cursor.execute(_BOUND).fetchall()
         functions = cursor.execute(_FUNCTIONS).fetchall()
-        ((database, supplied),) = cursor.execute(_NAMES).fetchall()
+        ((supplied,),) = cursor.execute(_SUPPLIED).fetchall()
         recorded = cursor.execute("SELECT version FROM public.schema_migrations ORDER BY version").fetchall()
         ((records,),) = cursor.execute("SELECT pg_catalog.count(*) FROM public.schema_migrations_history").fetchall()
     return Subject(
         reading=reading,
         roles=tuple(roles),
         owner=next((held.owner for name, held in reading.held.items() if name in tables), reading.reader),
-        database=database,
         supplied=tuple(supplied),
         not_nulls={(table, column): name for table, column, name in not_nulls},
         bound=frozenset((table, column) for table, column in bound),

@@ -31,6 +31,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def in_this_database(statement: str) -> str:
+    """A statement in which %I stands for the database that it is run in: each lane breaks one of its own.
+
+    Args:
+        statement: without any other percent sign.
+    """
+    return f"DO $do$ BEGIN EXECUTE pg_catalog.format({literal(statement)}, pg_catalog.current_database()); END $do$"
+
+
 def constraint_text(constraint: Constraint) -> str:
     """What follows ADD CONSTRAINT name; the server's own states included."""
     columns = listed(constraint.columns)
