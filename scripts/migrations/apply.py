@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
@@ -115,7 +116,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
             execute_batch(conn, prepare)
         else:
-            head = make_ledger(conn, then=prepare, meanwhile=lambda: require_all_runnable(plan.pending))
+            head = make_ledger(conn, then=prepare, meanwhile=lambda: _check(plan))
         run = Run(
             conn,
             session,
@@ -131,7 +132,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         # One list for the whole run: a new tuple for every file would be the square of their number.
         files: list[AppliedFile] = []
         applied = replace(applied, files=files, head=head)
-        for file in plan.pending:
+        for file, run.following in zip_longest(plan.pending, plan.pending[1:]):
             apply_file = apply_no_tx if file.no_tx else apply_transactional
             try:
                 done = apply_file(run, file, applied)
@@ -142,6 +143,12 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             file.release()
             report(f"applied {file.name}   {done.duration_ms} ms")
         return replace(applied, files=tuple(files), head=run.head)
+
+
+def _check(plan: Plan) -> None:
+    """All files, and what the first record needs beside."""
+    require_all_runnable(plan.pending)
+    _ = plan.pending[0].statements_digest
 
 
 @contextmanager

@@ -70,6 +70,12 @@ def require_no_ledger_write(file: MigrationFile) -> None:
             raise LedgerWriteError.of(table, where=positions.label(file.name, offset), source=positions.caret(offset))
 
 
+def may_write_ledger(run: Run, file: MigrationFile) -> bool:
+    """Whether the file, or one of this run before it, has the ledger's name in it: one may call what another made."""
+    run.names_ledger = run.names_ledger or says_ledger(file.data)
+    return run.names_ledger
+
+
 def require_ledger_as_left(run: Run, file: MigrationFile) -> None:
     """After the file's statements, in its transaction: read the chain again, if a file of this run had its name in it.
 
@@ -78,8 +84,7 @@ def require_ledger_as_left(run: Run, file: MigrationFile) -> None:
     """
     import psycopg
 
-    run.names_ledger = run.names_ledger or says_ledger(file.data)
-    if not run.names_ledger:
+    if not may_write_ledger(run, file):
         return
     try:
         execute_batch(run.conn, OWN_PATH)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scripts.digest import Json
     from scripts.migrations.chain import Head
+    from scripts.migrations.files import MigrationFile
     from scripts.migrations.journal import JournalEntry
     from scripts.migrations.observer import Observer
     from scripts.migrations.records import Writer
@@ -33,6 +34,7 @@ class Run:
     recorded_by: who migrates, for the history.
     head: where the history ends; moves on with every record. tracer: None when nothing is to be traced.
     writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
+    following: the file behind the one at hand.
     names_ledger: whether a file of this run had the ledger's name in it.
     """
 
@@ -46,6 +48,7 @@ class Run:
     writer: Writer
     head: Head
     journal: dict[str, dict[int, JournalEntry]]
+    following: MigrationFile | None = None
     names_ledger: bool = False
 
     def stored(self, trace: FileTrace | None) -> str:

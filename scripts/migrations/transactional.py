@@ -3,10 +3,11 @@
 Owns: that transaction, its retries, and the pauses between them.
 Promises: file, row and record commit together or not at all; the lock timeout is the same at the last try as at the
     first; nothing is recorded without the runner lock.
-How: two messages a file. The first begins the transaction, holds the file as it is (a percent sign is a percent sign;
-    the tracer's questions between its statements) and brings the session back to its baseline, because the file may
-    have changed the role or the search path; that also runs deferred triggers while an error can still be told from a
-    lost COMMIT. The second writes row and record, and commits.
+How: one message begins the transaction, holds the file as it is (a percent sign is a percent sign; the tracer's
+    questions between its statements) and brings the session back to its baseline, because the file may have changed the
+    role or the search path; that also runs deferred triggers while an error can still be told from a lost COMMIT. Then
+    come row, record and COMMIT: in the same message, or, where the record holds a trace or the ledger has to be read
+    again first, in one of their own. Which statement failed, the number of answers before it tells.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.ledger import OWN_PATH
-from scripts.migrations.ledger_writes import require_ledger_as_left
+from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as_left
 from scripts.migrations.model import AppliedFile, rows_changed
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.trace.weave import Woven, weave
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
     from psycopg.pq.abc import PGresult
 
@@ -46,7 +48,8 @@ _NOT_NULL, _NO_SUCH_PREPARED = "23502", "26000"
 # The server's words for two sessions that changed one catalog row; it has no SQLSTATE of its own.
 _CONCURRENT = ("tuple concurrently updated", "tuple concurrently deleted")
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.1, 5.0
-_BEGIN = b"BEGIN;\n"
+_CANCEL_S = 2.0
+_BEGIN, _COMMIT = b"BEGIN;\n", b";\nCOMMIT"
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Attempt:
 
     woven: the text that was sent. statement: the one that failed; None at the end of the transaction.
     probe_failed: whether it was none of the file's, but a question of the tracer.
-    committing: whether row, record and COMMIT are on their way.
+    committing: whether row, record and COMMIT are on their way, and nothing before them is known to have failed.
     lifted: what is to be told of the file's own timeouts.
     """
 
@@ -209,7 +212,10 @@ def _give_up(conn: psycopg.Connection[Any]) -> None:
 
     with suppress(psycopg.Error):
         if conn.info.transaction_status.name in ("ACTIVE", "UNKNOWN"):
-            conn.close()  # answers are still to come: the server rolls back when it sees us gone
+            # Answers are still to come, and a COMMIT may be on its way: it is not to be reached.
+            with suppress(psycopg.Error):
+                conn.cancel_safe(timeout=_CANCEL_S)
+            conn.close()
         elif not conn.closed:
             conn.rollback()
 
@@ -221,13 +227,52 @@ def _woven(run: Run, file: MigrationFile, *, probes: bool) -> Woven:
 def _run(
     run: Run, file: MigrationFile, attempt: Attempt, watching: Watching
 ) -> tuple[FileTrace | None, tuple[str, ...]]:
+    if run.tracer is None and not may_write_ledger(run, file):
+        return None, _run_at_once(run, file, attempt, watching)
+    woven = attempt.woven
+    results = _send(run, file, attempt, watching)
+    require_ledger_as_left(run, file)
+    answers = results[1 : 1 + woven.results]
+    counts = _counts(woven, answers)
+    question = _question(run, file, counts)
+    trace = None if run.tracer is None else run.tracer.read(answers, woven)
+    finish = finish_sql(run, entry_of(run, file, trace)) + question + _COMMIT
+    attempt.committing = True
+    try:
+        results = execute_batch(run.conn, finish, watch=watching)
+    except BatchError as exc:
+        raise _told(exc.error, file) from None
+    notes = _finish(run, file, attempt, results, counts if question else None)
+    if run.tracer is not None:
+        run.tracer.committed()
+        if run.session.forgets_prepared:
+            run.tracer.forget_prepared()
+    return trace, notes
+
+
+def _run_at_once(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching) -> tuple[str, ...]:
+    """Everything in one message: what is recorded is known before it is sent."""
+    after = run.session.after(file.data)
+    # Which statements will have changed no row is not known yet: any may.
+    question = _question(run, file, [0] * file.statement_count)
+    finish = after + b";\n" + finish_sql(run, entry_of(run, file, None)) + question + _COMMIT
+    attempt.committing = True
+    results = _send(run, file, attempt, watching, finish)
+    counts = _counts(attempt.woven, results[1 : 1 + attempt.woven.results])
+    return _finish(run, file, attempt, results, counts if question else None)
+
+
+def _send(
+    run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, finish: bytes | None = None
+) -> list[PGresult]:
+    """BEGIN, the file, and what ends the message: row, record and COMMIT, or, for None, the baseline alone."""
     woven = attempt.woven
     # _BEGIN is one statement.
     into = None if run.tracer is None else run.tracer.begin(file, ahead=1)
     try:
-        results = execute_batch(
+        return execute_batch(
             run.conn,
-            _BEGIN + woven.text + b"\n;\n" + run.session.after(file.data),
+            _BEGIN + woven.text + b"\n;\n" + (run.session.after(file.data) if finish is None else finish),
             watch=watching,
             meanwhile=lambda: _prepare(run, file, attempt),
             into=into,
@@ -236,37 +281,41 @@ def _run(
         index = woven.statement_of(exc.index - 1) if exc.index else None
         attempt.probe_failed = exc.index > 0 and woven.is_probe(exc.index - 1)
         attempt.statement = None if index is None else file.statements[index]
-        raise exc.error from None
-    require_ledger_as_left(run, file)
-    answers = results[1 : 1 + woven.results]
-    counts = _counts(woven, answers)
+        # The server told which one failed: if it is one of the file's, COMMIT was not reached.
+        attempt.committing = attempt.committing and exc.index > woven.results
+        raise (_told(exc.error, file) if attempt.committing else exc.error) from None
+
+
+def _question(run: Run, file: MigrationFile, counts: Sequence[int | None]) -> bytes:
+    """The question for rows that were hidden, to stand between record and COMMIT, where the path is our own."""
     question = hiding_sql(run.conn, file, counts, prepared=not run.session.forgets_prepared)
-    trace = None if run.tracer is None else run.tracer.read(answers, woven)
-    finish = finish_sql(run, entry_of(run, file, trace)) + b";\nCOMMIT"
-    attempt.committing = True
-    try:
-        results = execute_batch(run.conn, OWN_PATH + question + b";\n" + finish if question else finish, watch=watching)
-    except BatchError as exc:
-        if lock_was_lost(exc.error):
-            raise RunnerLockLostError.by(file.name) from None
-        if row_was_not_kept(exc.error):
-            raise LedgerChainError.not_kept(file.name) from None
-        raise exc.error from None
-    finished(run, results[-2])  # the last one is COMMIT's
-    notes = hidden_rows(results[1], file, counts) if question else ()  # the first one is the path's
+    return b";\n" + question if question else b""
+
+
+def _told(exc: psycopg.Error, file: MigrationFile) -> Exception:
+    """What it means that the server refused row or record."""
+    if lock_was_lost(exc):
+        return RunnerLockLostError.by(file.name)
+    return LedgerChainError.not_kept(file.name) if row_was_not_kept(exc) else exc
+
+
+def _finish(
+    run: Run, file: MigrationFile, attempt: Attempt, results: list[PGresult], asked: list[int | None] | None
+) -> tuple[str, ...]:
+    """After COMMIT, the last answer: take the head, and say what was hidden. asked: the rows changed, if it was."""
+    finished(run, results[-2 if asked is None else -3])
+    notes = () if asked is None else hidden_rows(results[-2], file, asked)
     for note in (*attempt.lifted, *notes):
         run.report(note)
-    if run.tracer is not None:
-        run.tracer.committed()
-        if run.session.forgets_prepared:
-            run.tracer.forget_prepared()
-    return trace, notes
+    return notes
 
 
 def _prepare(run: Run, file: MigrationFile, attempt: Attempt) -> None:
-    """What the record needs of the file, made while the server runs it."""
-    _ = file.statements_digest
+    """What is said of the file, and what the next one's record needs, made while the server runs it."""
     attempt.lifted = lifted_budgets(file)
+    _ = file.statements_digest
+    if run.following is not None:
+        _ = run.following.statements_digest
     if run.tracer is not None:
         run.tracer.ahead()
 
