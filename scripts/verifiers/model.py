@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.surroundings import Surroundings
     from scripts.verifiers.twin.schema import Twin
 
 Asks = Literal["all", "facts"]
@@ -40,7 +41,8 @@ class Findings:
     `probes` are those that were played, in order; a check asked outside any of them is a fact.
 
     Whoever needs less than every answer says so: only the checks of the ids in `wanted`, or only `until_red`. The check
-    that settles it raises `Settled`; what was kept until then stands.
+    that settles it raises `Settled`; what was kept until then stands. `around` holds what the stage knows of the
+    database's roles, once it was asked; whoever settles several invariants hands it on.
     """
 
     checks: list[Check] = field(default_factory=list)
@@ -50,6 +52,7 @@ class Findings:
     probes: list[Probe] = field(default_factory=list)
     wanted: frozenset[str] = frozenset()
     until_red: bool = False
+    around: list[Surroundings] = field(default_factory=list)
     _origin: dict[str, str] = field(default_factory=dict, repr=False)
     _playing: str = field(default="", repr=False)
 
@@ -134,6 +137,8 @@ class Database:
         self._given_twin = twin
         self._twin = twin
         self.files = tuple(files)
+        # Filled at the first probe, and true for as long as the catalog that was read is.
+        self.around: list[Surroundings] = []
         self._facts: Reading | None = None
         self._sources: Mapping[str, str] | None = None
         # The written conventions, where they are not to be read from their file.

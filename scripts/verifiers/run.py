@@ -81,7 +81,7 @@ def verify_invariant(
         raise RuntimeError(msg)
 
     started_at = now()
-    findings = Findings(until_red=until_red)
+    findings = Findings(until_red=until_red, around=database.around)
     cut_short = False
     planted: tuple[Planted, ...] | None = None
     error = ""
@@ -123,7 +123,7 @@ def _controls(invariant: Invariant, database: Database, findings: Findings) -> t
             found = hollow_facts(invariant, database, facts)
     if findings.probes:
         with _bounded(database.conn):
-            found += play_controls(database.conn, findings.probes)
+            found += play_controls(database.conn, findings.probes, around=database.around)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
-from scripts.verifiers.facts.roles import ROLES
+from scripts.verifiers.probes.surroundings import read_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from scripts.verifiers.facts.planned import Planned
     from scripts.verifiers.model import Findings
+    from scripts.verifiers.probes.surroundings import Surroundings
 
 # SQL text of ours, bytes of it, or text composed from names.
 Query: TypeAlias = "LiteralString | bytes | SQL | Composed"
@@ -287,12 +288,15 @@ def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Pro
                     findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
 
 
-def play_controls(conn: psycopg.Connection[Any], probes: Sequence[Probe]) -> tuple[Planted, ...]:
+def play_controls(
+    conn: psycopg.Connection[Any], probes: Sequence[Probe], *, around: list[Surroundings] | None = None
+) -> tuple[Planted, ...]:
     """Play every probe once more under each violation planted for it.
 
     Args:
         conn: inside a transaction of the invariant's.
         probes: those that were played, all green.
+        around: see `Findings`.
 
     Raises:
         UnaskedError: the verifying role may not act as the runtime roles, or others hold a lock.
@@ -300,7 +304,7 @@ def play_controls(conn: psycopg.Connection[Any], probes: Sequence[Probe]) -> tup
     """
     from scripts.verifiers.model import Findings
 
-    with _set(conn, Findings()) as stage:
+    with _set(conn, Findings(around=[] if around is None else around)) as stage:
         return tuple(_played(stage, probe, control) for probe in probes for control in probe.controls)
 
 
@@ -334,18 +338,18 @@ def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
 def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
     """The stage, with every role within reach and the owner on it."""
     from psycopg import errors
-    from psycopg.rows import tuple_row
 
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        ((home, keyed, beyond),) = cursor.execute(_SURROUNDINGS, [list(ROLES)], prepare=False).fetchall()
-    stage = Stage(conn, findings, home, keyed)
+    if not findings.around:
+        findings.around.append(read_surroundings(conn))
+    (around,) = findings.around
+    stage = Stage(conn, findings, around.home, around.keyed)
     with stage.undone():
         try:
-            stage.appear(beyond)
+            stage.appear(around.beyond)
         except errors.InsufficientPrivilege as exc:
-            if not beyond:
+            if not around.beyond:
                 raise
-            raise UnaskedError.role_out_of_reach(", ".join(beyond), sqlstate="42501") from exc
+            raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501") from exc
         yield stage
 
 
@@ -359,20 +363,6 @@ def told(exc: psycopg.Error) -> str:
     if state is None or state.startswith(_NO_ANSWER) or state in _NO_ANSWER_STATES:
         raise exc
     return f"{state} {exc.diag.constraint_name or ''}".strip()
-
-
-# The owner made the tables and functions, so it is the owner that plants rows and makes twins, also when a superuser
-# verifies: what a superuser may do proves nothing.
-_SURROUNDINGS: LiteralString = """
-    SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class AS c
-                      WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
-                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text),
-           EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attname = 'client_key'
-                      AND a.attrelid = pg_catalog.to_regclass('public.billable_clients')),
-           ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
-                  WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
-                  ORDER BY r.rolname)
-"""
 
 
 @cache

@@ -175,3 +175,16 @@ def test_the_first_error_is_the_one_that_is_told(bench: Bench) -> None:
 
     assert caught.value.sqlstate in {"57P01", None}
     assert lost.closed
+
+
+def test_the_surroundings_are_asked_once_a_database(bench: Bench) -> None:
+    """Who owns the schema is asked at the first probe; a database that is looked at anew is asked anew."""
+    subject = bench.on(bench.owner)
+    assert subject.around == []
+    for invariant in select_invariants(["outbox-retry-ceiling", "outbox-terminal-uniqueness"]):
+        assert verify_invariant(invariant, subject).passed
+
+    (around,) = subject.around
+    assert around.home == bench.owner.info.user
+    assert (around.keyed, "symphony_ingest" in around.beyond) == (True, True)
+    assert bench.on(bench.owner).around == []

@@ -1,0 +1,50 @@
+"""Who owns the schema, and which roles the verifying one must first be let act as.
+
+Owns: the question for it, asked once a database.
+Never: changes anything (stage.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from scripts.verifiers.facts.roles import ROLES
+
+if TYPE_CHECKING:
+    import psycopg
+
+# The owner made the tables and functions, so it is the owner that plants rows and makes twins, also when a superuser
+# verifies: what a superuser may do proves nothing.
+_SURROUNDINGS: LiteralString = """
+    SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class AS c
+                      WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
+                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text),
+           EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attname = 'client_key'
+                      AND a.attrelid = pg_catalog.to_regclass('public.billable_clients')),
+           ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
+                  WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
+                  ORDER BY r.rolname)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a stage must know of the database.
+
+    `home`: the schema's owner, or the verifying role where it may not act as that. `keyed`: payers have keys already.
+    `beyond`: the roles of the schema that the verifying role may not act as.
+    """
+
+    home: str
+    keyed: bool
+    beyond: tuple[str, ...]
+
+
+def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
+    """Ask for them."""
+    from psycopg.rows import tuple_row
+
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        ((home, keyed, beyond),) = cursor.execute(_SURROUNDINGS, [list(ROLES)], prepare=False).fetchall()
+    return Surroundings(home, keyed, tuple(beyond))
