@@ -1,4 +1,4 @@
-"""Edits of a function's body: each statement left out, each comparison turned round, each condition denied.
+"""Edits of a function's body: each statement and clause left out, each comparison turned round, each condition denied.
 
 Owns: where in a body an edit is made.
 Promises: places come from the scanner and from parsed trees; text around an edit stays as it is, so what people read
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from scripts.parser.native import Token, parse_raw, scan_tokens, unwrap
 from scripts.parser.plpgsql import cut_plpgsql
-from scripts.verifiers.mutants.flips import Flip, flips_of
+from scripts.verifiers.mutants.clauses import without_clauses
+from scripts.verifiers.mutants.flips import Flip, edges_of, flips_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +50,8 @@ def _of_sql(body: str) -> Iterator[Flip]:
         end = body.index(";", raw.end) + 1 if body[raw.end : raw.end + 1] != ";" else raw.end + 1
         yield Flip(raw.start, end, "", f"{_line(body, raw.start)}without {_short(body[raw.start : raw.end])}")
     for raw in statements:
-        for flip in flips_of(body[raw.start : raw.end]):
+        text = body[raw.start : raw.end]
+        for flip in (*flips_of(text), *edges_of(text), *without_clauses(text)):
             yield _placed(body, flip, raw.start)
 
 
@@ -97,7 +99,7 @@ def _turned(body: str, piece: Piece) -> Iterator[Flip]:
         return
     named = _option_names(piece)
     flips = [flip for flip in flips_of(piece.sql) if flip.start not in named]
-    for flip in flips:
+    for flip in (*flips, *edges_of(piece.sql), *without_clauses(piece.sql)):
         yield _placed(body, flip, piece.sql_start)
     if piece.kind in _CONDITIONS and len(flips) != 1:
         start, end = piece.sql_start + _SELECT, piece.sql_start + len(piece.sql)

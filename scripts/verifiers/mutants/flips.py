@@ -29,6 +29,7 @@ _OPPOSITE = {
     "~*": "!~*",
     "!~*": "~*",
 }
+_EDGES = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 # (what the tree has there, the word) → what stands there instead, and how it is told.
 _NEGATED = {
     ("operator", "in"): ("NOT IN", "IN is NOT IN"),
@@ -74,6 +75,18 @@ def flips_of(sql: str) -> Iterator[Flip]:
             # The AND of BETWEEN is none of ours: with OR in its place the grammar refuses the text.
             if _tree(sql[: found.start] + other + sql[found.end :]) is not None:
                 yield found
+
+
+def edges_of(sql: str) -> Iterator[Flip]:
+    """Every order of one statement with its edge moved: what is equal falls to the other side."""
+    tree = _tree(sql)
+    if tree is None:
+        return
+    places = _places(tree)
+    for token in scan_tokens(sql):
+        other = _EDGES.get(token.text)
+        if other and places.get(len(sql[: token.start].encode())) == "operator":
+            yield Flip(token.start, token.end, other, f"{token.text} is {other}")
 
 
 def flipped(expression: str) -> Iterator[tuple[str, str]]:

@@ -51,10 +51,10 @@ def role_mutants(subject: Subject) -> Iterator[Mutant]:
         for privilege in ("SET", "ALTER SYSTEM"):
             change = f"GRANT {privilege} ON PARAMETER session_replication_role TO {name}"
             yield mutant(f"{privilege} on session_replication_role", change, owner=(POSTURE,))
-    yield from _everybody(subject)
+    yield from _everybody()
 
 
-def _everybody(subject: Subject) -> Iterator[Mutant]:
+def _everybody() -> Iterator[Mutant]:
     for setting, value in _SETTINGS:
         change = in_this_database(f"ALTER DATABASE %I SET {setting} = {literal(value)}")
         yield Mutant("the database", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)
