@@ -73,6 +73,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """The schema broken in every way we know: each mutant is seen by the owner of the guarantee (`-- --shard 1/4`)."""
+    _install(session, RUN)
+    session.run("invoke", "mutants", *session.posargs, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The migration engine against a bare loop, on a server of its own: prints a table (`-- --help` for options)."""
     _install(session, DEV)
