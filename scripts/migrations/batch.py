@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGconn, PGresult
@@ -96,6 +96,19 @@ def execute_batch(
         msg = "a COPY with the client reached the server"
         raise RuntimeError(msg)
     return results
+
+
+def literals(conn: psycopg.Connection[Any], values: Iterable[object]) -> list[bytes]:
+    """Values as the connection's quoted literals: the driver's own way takes ten times as long.
+
+    Args:
+        conn: whose encoding is UTF-8.
+        values: each is written as its text.
+    """
+    from psycopg.pq import Escaping
+
+    quote = Escaping(conn.pgconn).escape_literal
+    return [bytes(quote(str(value).encode())) for value in values]
 
 
 def cells(result: PGresult) -> list[tuple[str, ...]]:

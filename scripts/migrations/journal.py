@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.digest import digest_of
 from scripts.errors.history import LedgerShapeError
+from scripts.migrations.batch import literals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,50 +84,35 @@ def started_sql(
         digest: of its tokens.
         if_free: a name, quoted and qualified: when a relation has it, nothing is noted, and the count of rows is 0.
     """
-    from psycopg import sql
-
-    condition: sql.Composable = sql.SQL("")
+    condition = b""
     if if_free is not None:
-        condition = sql.SQL(" WHERE pg_catalog.to_regclass({}) IS NULL").format(sql.Literal(if_free))
+        condition = b" WHERE pg_catalog.to_regclass(%s) IS NULL" % tuple(literals(conn, [if_free]))
+    name, tokens = literals(conn, (version, digest))
     return (
-        sql.SQL(
-            "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at)"
-            " SELECT {}, {}, {}, 'started', pg_catalog.clock_timestamp(){}"
-            " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'started',"
-            " started_at = excluded.started_at, done_at = NULL"
-        )
-        .format(sql.Literal(version), sql.Literal(statement), sql.Literal(digest), condition)
-        .as_bytes(conn)
-    )
+        b"INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at)"
+        b" SELECT %s, %d, %s, 'started', pg_catalog.clock_timestamp()%s"
+        b" ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'started',"
+        b" started_at = excluded.started_at, done_at = NULL"
+    ) % (name, statement, tokens, condition)
 
 
 def done_sql(conn: psycopg.Connection[Any], version: str, statement: int, digest: str) -> bytes:
     """SQL that notes that a statement has ended, or that its work was found done."""
-    from psycopg import sql
-
+    name, tokens = literals(conn, (version, digest))
     return (
-        sql.SQL(
-            "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at, done_at)"
-            " VALUES ({}, {}, {}, 'done', pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
-            " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'done',"
-            " done_at = excluded.done_at"
-        )
-        .format(sql.Literal(version), sql.Literal(statement), sql.Literal(digest))
-        .as_bytes(conn)
-    )
+        b"INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at, done_at)"
+        b" VALUES (%s, %d, %s, 'done', pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
+        b" ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'done',"
+        b" done_at = excluded.done_at"
+    ) % (name, statement, tokens)
 
 
 def forget_sql(conn: psycopg.Connection[Any], version: str, statement: int) -> bytes:
     """SQL that takes back that a statement was begun: the server refused it, and it has left nothing."""
-    from psycopg import sql
-
+    (name,) = literals(conn, [version])
     return (
-        sql.SQL(
-            "DELETE FROM public.schema_migrations_journal WHERE version = {} AND statement = {} AND state = 'started'"
-        )
-        .format(sql.Literal(version), sql.Literal(statement))
-        .as_bytes(conn)
-    )
+        b"DELETE FROM public.schema_migrations_journal WHERE version = %s AND statement = %d AND state = 'started'"
+    ) % (name, statement)
 
 
 def journal_digest(entries: Mapping[int, JournalEntry]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.batch import literals
 from scripts.migrations.chain import Entry, Head, hash_prefix
 from scripts.migrations.ledger import OWN_PATH
 
@@ -69,8 +70,8 @@ class Writer:
             head: where the history ends.
             prepared: whether the two are still prepared; they are again afterwards.
         """
-        row = self._quoted([entry.version, entry.checksum])
-        record = self._quoted(_fields(entry, head))
+        row = b", ".join(literals(self._conn, (entry.version, entry.checksum)))
+        record = b", ".join(literals(self._conn, _fields(entry, head)))
         names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
         prepare = b"" if prepared else self.preparation + b";\n"
         return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
@@ -82,12 +83,6 @@ class Writer:
         return (
             f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
         ).encode()
-
-    def _quoted(self, values: Sequence[object]) -> bytes:
-        from psycopg.pq import Escaping
-
-        quote = Escaping(self._conn.pgconn).escape_literal
-        return b", ".join(quote(str(value).encode()) for value in values)
 
 
 def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
