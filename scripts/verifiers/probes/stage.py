@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
+from scripts.verifiers.probes.stricter import relaxing
 from scripts.verifiers.probes.surroundings import read_surroundings
 
 if TYPE_CHECKING:
@@ -350,6 +351,9 @@ def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
             if not around.beyond:
                 raise
             raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501") from exc
+        for table, statement in relaxing(around.stricter):
+            with stage.hurried(table, ACCESS_EXCLUSIVE):
+                stage.run(statement.encode())
         yield stage
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.roles import ROLES
+from scripts.verifiers.probes.stricter import NAMES
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,7 +25,11 @@ _SURROUNDINGS: LiteralString = """
                       AND a.attrelid = pg_catalog.to_regclass('public.billable_clients')),
            ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
                   WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
-                  ORDER BY r.rolname)
+                  ORDER BY r.rolname),
+           ARRAY(SELECT c.relname || '.' || a.attname FROM pg_catalog.pg_attribute AS a
+                   JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+                  WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind = 'r' AND a.attnotnull
+                    AND c.relname || '.' || a.attname = ANY (%s) ORDER BY 1)
 """
 
 
@@ -34,11 +39,13 @@ class Surroundings:
 
     `home`: the schema's owner, or the verifying role where it may not act as that. `keyed`: payers have keys already.
     `beyond`: the roles of the schema that the verifying role may not act as.
+    `stricter`: columns, as in `stricter.NAMES`, that are NOT NULL and need not be.
     """
 
     home: str
     keyed: bool
     beyond: tuple[str, ...]
+    stricter: tuple[str, ...] = ()
 
 
 def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
@@ -46,5 +53,6 @@ def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        ((home, keyed, beyond),) = cursor.execute(_SURROUNDINGS, [list(ROLES)], prepare=False).fetchall()
-    return Surroundings(home, keyed, tuple(beyond))
+        asked = cursor.execute(_SURROUNDINGS, [list(ROLES), list(NAMES)], prepare=False)
+        ((home, keyed, beyond, stricter),) = asked.fetchall()
+    return Surroundings(home, keyed, tuple(beyond), tuple(stricter))
