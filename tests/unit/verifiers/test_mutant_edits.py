@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from scripts.parser.native import parse_raw
 from scripts.verifiers.mutants.bodies import edits_of
+from scripts.verifiers.mutants.clauses import without_clauses
 from scripts.verifiers.mutants.expressions import other_values, simpler
-from scripts.verifiers.mutants.flips import flipped, flips_of
+from scripts.verifiers.mutants.flips import edges_of, flipped, flips_of
 
 BODY = """
 DECLARE
@@ -162,3 +163,34 @@ def test_edits_have_names_of_their_own() -> None:
     names = [edit.what for edit in edits_of("plpgsql", BODY)]
 
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT a FROM t FOR UPDATE", ["FOR UPDATE"]),
+        ("SELECT a FROM t FOR NO KEY UPDATE OF t NOWAIT", ["FOR NO KEY UPDATE OF t NOWAIT"]),
+        ("SELECT a FROM t ORDER BY a LIMIT 1 FOR UPDATE SKIP LOCKED", [
+            "ORDER BY a", "LIMIT 1", "FOR UPDATE SKIP LOCKED", "SKIP LOCKED",
+        ]),
+        ("SELECT (SELECT b FROM u ORDER BY b, c LIMIT 1), 'ORDER BY x' FROM t", ["ORDER BY b, c", "LIMIT 1"]),
+        ("SELECT array_agg(a ORDER BY b) FROM t", ["ORDER BY b"]),
+        ("SELECT substring(a FROM 1 FOR 2) FROM t", []),
+        ("SELECT row_number() OVER (ORDER BY a) FROM t", []),
+        ("not sql at all", []),
+    ],
+)  # fmt: skip
+def test_each_clause_is_left_out(sql: str, expected: list[str]) -> None:
+    """Locks, waits that are skipped, orders and limits: each once, and what remains is SQL."""
+    found = list(without_clauses(sql))
+
+    assert [flip.what.removeprefix("without ") for flip in found] == expected
+    for flip in found:
+        parse_raw(sql[: flip.start] + flip.text + sql[flip.end :])
+
+
+def test_edges_are_moved_both_ways() -> None:
+    """What is equal falls to the other side; an arrow or a string is no order."""
+    found = [flip.what for flip in edges_of("SELECT a < 1, b <= 2, c > 3, d >= 4, e -> 'x < y', f = 5, g(h => 6)")]
+
+    assert found == ["< is <=", "<= is <", "> is >=", ">= is >"]
