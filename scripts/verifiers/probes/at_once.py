@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.stage import ACCEPTED, Control
-from scripts.verifiers.probes.violations import rewritten
+from scripts.verifiers.probes.violations import before, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
 from scripts.verifiers.twin.probe import two_sessions
 
@@ -37,11 +37,18 @@ _ENDED: LiteralString = (
     "rail_type, sequence_id, payload, attempt_no, state) VALUES (%(item)s, %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{}', "
     "%(no)s, %(state)s::public.outbox_attempt_state)"
 )
+_KEYLESS = (
+    "enqueue_payment_outbox",
+    "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,",
+    "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key || v_outbox_id,",
+)
 _WAITS = "FOR UPDATE SKIP LOCKED"
+_LOCK = "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE;"
 
 
 def _workers_share(stage: Stage, pair: Pair) -> None:
     """Two workers at once get disjoint sets, and neither waits; an enqueue that is under way holds nobody up."""
+    pair.empty_queue()
     for _ in range(4):
         world.queued(pair.first)
     pair.first.begin()
@@ -60,6 +67,7 @@ def _workers_share(stage: Stage, pair: Pair) -> None:
 
 def _enqueue_holds_nobody_up(stage: Stage, pair: Pair) -> None:
     """While an enqueue is open, others claim, complete and repair; while a claim is open, its participant enqueues."""
+    pair.empty_queue()
     _, done, lost = (world.queued(pair.first, participant="shared") for _ in range(3))
     token = world.leased(pair.first, done)
     world.leased(pair.first, lost, expired=True)
@@ -95,6 +103,7 @@ def _enqueue_holds_nobody_up(stage: Stage, pair: Pair) -> None:
 
 def _repairers_share(stage: Stage, pair: Pair) -> None:
     """Two repairs at once share the work, neither waits, each lost lease is counted once, and no running one."""
+    pair.empty_queue()
     running = world.queued(pair.first)
     world.leased(pair.first, running)
     items = [world.queued(pair.first) for _ in range(4)]
@@ -139,6 +148,7 @@ def _completed_once(stage: Stage, pair: Pair) -> None:
 
 def _lost_while_waiting(stage: Stage, pair: Pair) -> None:
     """A lease that runs out while its completion waits is lost; one that is being completed is not repaired."""
+    pair.empty_queue()
     held, done = world.queued(pair.first), world.queued(pair.first)
     both = [[held.outbox_id, done.outbox_id]]
     tokens = {item.outbox_id: world.leased(pair.first, item) for item in (held, done)}
@@ -253,14 +263,11 @@ def _dispatch(session: Session, asked: dict[str, Any]) -> None:
 def _ended_once(stage: Stage, pair: Pair) -> None:
     """Of two ends that are written at once one waits, and is refused by the index made for it."""
     row = {"item": uuid.uuid4(), "n": world.name()}
-    pair.first.begin()
-    pair.first.rows(_ENDED, row | {"no": 1, "state": "DISPATCHED"})
-    waited, second = pair.meanwhile(_ENDED, row | {"no": 2, "state": "FAILED"})
-    pair.first.commit()
+    one, two = row | {"no": 1, "state": "DISPATCHED"}, row | {"no": 2, "state": "FAILED"}
     stage.findings.check(
         "two_ends_at_once",
         expected=[True, "23505 ux_outbox_attempts_one_terminal_per_outbox"],
-        observed=[waited, second.told()],
+        observed=pair.race(_ENDED, one, _ENDED, two).end,
         where="public.payment_outbox_attempts",
     )
 
@@ -286,26 +293,12 @@ def claim_probes(database: Database) -> tuple[Probe, ...]:
             _enqueue_holds_nobody_up,
             [
                 Control(
-                    "an enqueue locks the queue",
+                    "enqueue and claim lock the queue",
                     rewritten(
-                        (
-                            "enqueue_payment_outbox",
-                            "v_sequence_id := public",
-                            "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE; v_sequence_id := public",
-                        )
+                        before("enqueue_payment_outbox", "v_sequence_id := public", _LOCK),
+                        before("repair_expired_leases", "FOR v_item IN", _LOCK),
                     ),
-                    ("an_enqueue_holds_up_no_worker",),
-                ),
-                Control(
-                    "a claim locks the queue",
-                    rewritten(
-                        (
-                            "repair_expired_leases",
-                            "FOR v_item IN",
-                            "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE; FOR v_item IN",
-                        )
-                    ),
-                    ("a_claim_holds_up_no_enqueue",),
+                    ("an_enqueue_holds_up_no_worker", "a_claim_holds_up_no_enqueue"),
                 ),
             ],
         ),
@@ -333,16 +326,12 @@ def fencing_probes(database: Database) -> tuple[Probe, ...]:
             _lost_while_waiting,
             [
                 Control(
-                    "the clock is not looked at again",
+                    "the clock is not looked at again, and the repair waits for locked rows",
                     rewritten(
-                        ("complete_outbox_attempt", " OR v_item.lease_expires_at <= pg_catalog.clock_timestamp()", "")
+                        ("complete_outbox_attempt", " OR v_item.lease_expires_at <= pg_catalog.clock_timestamp()", ""),
+                        ("repair_expired_leases", _WAITS, "FOR UPDATE"),
                     ),
-                    ("lease_lost_while_waiting",),
-                ),
-                Control(
-                    "the repair waits for locked rows",
-                    rewritten(("repair_expired_leases", _WAITS, "FOR UPDATE")),
-                    ("an_item_in_completion_is_not_repaired",),
+                    ("lease_lost_while_waiting", "an_item_in_completion_is_not_repaired"),
                 ),
             ],
         ),
@@ -351,13 +340,6 @@ def fencing_probes(database: Database) -> tuple[Probe, ...]:
 
 def replay_probes(database: Database) -> tuple[Probe, ...]:
     """INV-011, INV-023, D-14: one key, one item, whoever else is at it."""
-    keyless = rewritten(
-        (
-            "enqueue_payment_outbox",
-            "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,",
-            "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key || v_outbox_id,",
-        )
-    )
     return (
         two_sessions(
             database,
@@ -365,14 +347,12 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
             _repairers_share,
             [
                 Control(
-                    "the repair waits for locked rows",
-                    rewritten(("repair_expired_leases", _WAITS, "FOR UPDATE")),
-                    ("two_repairs_at_once_share_the_work",),
-                ),
-                Control(
-                    "whatever is leased is repaired",
-                    rewritten(("repair_expired_leases", "AND p.lease_expires_at <=", "OR p.lease_expires_at <=")),
-                    ("a_running_lease_is_not_repaired",),
+                    "whatever is leased is repaired, and waited for",
+                    rewritten(
+                        ("repair_expired_leases", _WAITS, "FOR UPDATE"),
+                        ("repair_expired_leases", "AND p.lease_expires_at <=", "OR p.lease_expires_at <="),
+                    ),
+                    ("two_repairs_at_once_share_the_work", "a_running_lease_is_not_repaired"),
                 ),
             ],
         ),
@@ -382,14 +362,17 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
             _key_at_once,
             [
                 Control(
-                    "the key is not the request's",
-                    keyless,
-                    ("two_enqueues_at_once_are_one", "other_content_at_once_is_refused"),
-                ),
-                Control(
-                    "numbers are drawn, not counted",
-                    rewritten(("bump_participant_outbox_seq", "RETURN v_sequence_id;", "RETURN 1000 + v_sequence_id;")),
-                    ("a_key_given_back_is_free", "numbers_have_no_gap"),
+                    "the key is not the request's, and numbers are drawn",
+                    rewritten(
+                        _KEYLESS,
+                        ("bump_participant_outbox_seq", "RETURN v_sequence_id;", "RETURN 1000 + v_sequence_id;"),
+                    ),
+                    (
+                        "two_enqueues_at_once_are_one",
+                        "other_content_at_once_is_refused",
+                        "a_key_given_back_is_free",
+                        "numbers_have_no_gap",
+                    ),
                 ),
             ],
         ),
@@ -400,7 +383,7 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
             [
                 Control(
                     "the key is not the request's",
-                    keyless,
+                    rewritten(_KEYLESS),
                     ("replay_under_repeatable_read", "replay_under_serializable"),
                 )
             ],

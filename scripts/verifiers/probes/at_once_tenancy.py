@@ -5,16 +5,15 @@ Each probe is played in the twin (scripts/verifiers/twin).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.stage import ACCEPTED, Control
-from scripts.verifiers.probes.violations import rewritten
+from scripts.verifiers.probes.violations import all_of, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
 from scripts.verifiers.twin.probe import two_sessions
 
 if TYPE_CHECKING:
-    from scripts.digest import Json
     from scripts.verifiers.model import Database
     from scripts.verifiers.probes.stage import Probe, Stage
     from scripts.verifiers.twin.pair import Pair
@@ -41,45 +40,12 @@ _PAYER: LiteralString = (
 _PROOFS, _EVENTS, _TENANTS = "public.external_proofs", "public.billing_usage_events", "public.tenants"
 
 
-class Race(NamedTuple):
-    """Whether the second waited, and `accepted` or SQLSTATE and constraint; the row that it returned."""
-
-    end: list[Json]
-    row: tuple[Any, ...]
-
-
-def _race(  # noqa: PLR0913 - two statements, their values and the level
-    pair: Pair,
-    mine: LiteralString,
-    first: Any,
-    theirs: LiteralString,
-    second: Any,
-    *,
-    level: LiteralString = "READ COMMITTED",
-) -> Race:
-    """The first does it in a transaction, the second meanwhile, the first commits.
-
-    Where nobody waited nothing is committed: what a violation let through must not outlive it.
-    """
-    pair.second.begin(level)
-    pair.second.rows(_LOOK)
-    pair.first.begin()
-    pair.first.rows(mine, first)
-    waited, pending = pair.meanwhile(theirs, second)
-    if waited:
-        pair.first.commit()
-    race = Race([waited, pending.told()], (pending.rows() or [()])[0])
-    pair.first.rollback()
-    pair.second.rollback()
-    return race
-
-
 def _proof_and_payer(stage: Stage, pair: Pair) -> None:
     """A proof and a change of who pays wait for each other; no proof names a payer replaced before it (D-16)."""
     old, new = world.payer(pair.first), world.payer(pair.first)
     tenant = world.tenant(pair.first, pays=old)
     attestation = world.attestation(pair.first, tenant)
-    changed = _race(pair, _SET_PAYER, [new, tenant], _PROOF, [attestation])
+    changed = pair.race(_SET_PAYER, [new, tenant], _PROOF, [attestation])
     stage.findings.check(
         "proof_waits_for_a_payer_change",
         expected=[True, ACCEPTED, True],
@@ -90,7 +56,7 @@ def _proof_and_payer(stage: Stage, pair: Pair) -> None:
     stage.findings.check(
         "payer_change_waits_for_a_proof",
         expected=[True, ACCEPTED],
-        observed=_race(pair, _PROOF, [attestation], _SET_PAYER, [old, tenant]).end,
+        observed=pair.race(_PROOF, [attestation], _SET_PAYER, [old, tenant]).end,
         where=_PROOFS,
     )
     pair.second.begin("REPEATABLE READ")
@@ -109,23 +75,23 @@ def _usage_and_payer(stage: Stage, pair: Pair) -> None:
     free = event | {"tenant": None}
     doomed = world.payer(pair.first)
     for id_, expected, found in (
-        ("closing_waits_for_a_usage_event", ACCEPTED, _race(pair, _EVENT, free, _CLOSE, [payer])),
-        ("usage_waits_for_a_closing", "P7222", _race(pair, _CLOSE, [doomed], _EVENT, free | {"payer": doomed})),
+        ("closing_waits_for_a_usage_event", ACCEPTED, pair.race(_EVENT, free, _CLOSE, [payer])),
+        ("usage_waits_for_a_closing", "P7222", pair.race(_CLOSE, [doomed], _EVENT, free | {"payer": doomed})),
     ):
         stage.findings.check(id_, expected=[True, expected], observed=found.end, where=_EVENTS)
     payer = world.payer(pair.first)
     pair.first.run(_SET_PAYER, [payer, tenant])
     event = event | {"payer": payer}
     for id_, expected, found in (
-        ("payer_change_waits_for_a_usage_event", ACCEPTED, _race(pair, _EVENT, event, _SET_PAYER, [payer, tenant])),
-        ("usage_waits_for_a_payer_change", "P7221", _race(pair, _SET_PAYER, [other, tenant], _EVENT, event)),
+        ("payer_change_waits_for_a_usage_event", ACCEPTED, pair.race(_EVENT, event, _SET_PAYER, [payer, tenant])),
+        ("usage_waits_for_a_payer_change", "P7221", pair.race(_SET_PAYER, [other, tenant], _EVENT, event)),
     ):
         stage.findings.check(id_, expected=[True, expected], observed=found.end, where=_EVENTS)
     keyed = free | {"payer": payer, "key": world.name("key")}
     stage.findings.check(
         "usage_at_once_is_billed_once",
         expected=[True, "23505 ux_billing_usage_events_idempotency"],
-        observed=_race(pair, _EVENT, keyed, _EVENT, keyed).end,
+        observed=pair.race(_EVENT, keyed, _EVENT, keyed).end,
         where=_EVENTS,
     )
 
@@ -137,7 +103,7 @@ def _circle(stage: Stage, pair: Pair) -> None:
         ("circle_closed_from_old_snapshots", "REPEATABLE READ", SNAPSHOT),
     ):
         one, two = world.tenant(pair.first), world.tenant(pair.first)
-        found = _race(pair, _ADOPT, [two, one], _ADOPT, [one, two], level=level)
+        found = pair.race(_ADOPT, [two, one], _ADOPT, [one, two], level=level)
         stage.findings.check(id_, expected=[True, expected], observed=found.end, where=_TENANTS)
 
 
@@ -147,7 +113,7 @@ def _attested_once(stage: Stage, pair: Pair) -> None:
     stage.findings.check(
         "two_acceptances_at_once",
         expected=[True, "23505 ux_ingress_attestations_tenant_instruction"],
-        observed=_race(pair, _ATTEST, row, _ATTEST, row).end,
+        observed=pair.race(_ATTEST, row, _ATTEST, row).end,
         where="public.ingress_attestations",
     )
 
@@ -158,7 +124,7 @@ def _activated_once(stage: Stage, pair: Pair) -> None:
     stage.findings.check(
         "two_activations_at_once",
         expected=[True, "23505 ux_policy_versions_single_active"],
-        observed=_race(pair, _ACTIVATE, [world.name("one")], _ACTIVATE, [world.name("two")]).end,
+        observed=pair.race(_ACTIVATE, [world.name("one")], _ACTIVATE, [world.name("two")]).end,
         where="public.policy_versions",
     )
 
@@ -169,7 +135,7 @@ def _keyed_once(stage: Stage, pair: Pair) -> None:
     stage.findings.check(
         "two_payers_of_one_key_at_once",
         expected=[True, "23505 ux_billable_clients_client_key"],
-        observed=_race(pair, _PAYER, [key], _PAYER, [f" {key.upper()}\t"]).end,
+        observed=pair.race(_PAYER, [key], _PAYER, [f" {key.upper()}\t"]).end,
         where="public.billable_clients",
     )
 
@@ -205,7 +171,7 @@ def _proposals(stage: Stage, pair: Pair) -> None:
             [payer],
         ),
     ):
-        found = _race(pair, proposal, given, removal, row)
+        found = pair.race(proposal, given, removal, row)
         stage.findings.check(id_, expected=[True, ACCEPTED], observed=found.end, where=where)
 
 
@@ -237,19 +203,18 @@ def usage_probes(database: Database) -> tuple[Probe, ...]:
             _usage_and_payer,
             [
                 Control(
-                    "payer and tenant are not locked",
-                    rewritten(("enforce_usage_event_parties", "FOR SHARE", "")),
+                    "payer and tenant are not locked, and the index of keys is gone",
+                    all_of(
+                        rewritten(("enforce_usage_event_parties", "FOR SHARE", "")),
+                        lambda _: database.twin.lack(index),
+                    ),
                     (
                         "closing_waits_for_a_usage_event",
                         "usage_waits_for_a_closing",
                         "payer_change_waits_for_a_usage_event",
                         "usage_waits_for_a_payer_change",
+                        "usage_at_once_is_billed_once",
                     ),
-                ),
-                Control(
-                    "the index of keys is gone",
-                    lambda _: database.twin.lack(index),
-                    ("usage_at_once_is_billed_once",),
                 ),
             ],
         ),
@@ -316,14 +281,12 @@ def legacy_probes(database: Database) -> tuple[Probe, ...]:
             _proposals,
             [
                 Control(
-                    "the tenant is not locked",
-                    rewritten(("settle_tenant_payer", "\n            FOR KEY SHARE", "")),
-                    ("proposal_keeps_the_tenant",),
-                ),
-                Control(
-                    "the payer is not locked",
-                    rewritten(("settle_billable_client_key", " FOR KEY SHARE", "")),
-                    ("proposal_keeps_the_payer",),
+                    "tenant and payer are not locked",
+                    rewritten(
+                        ("settle_tenant_payer", "\n            FOR KEY SHARE", ""),
+                        ("settle_billable_client_key", " FOR KEY SHARE", ""),
+                    ),
+                    ("proposal_keeps_the_tenant", "proposal_keeps_the_payer"),
                 ),
             ],
         ),

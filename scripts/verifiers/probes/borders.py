@@ -170,14 +170,12 @@ def tree_probes(database: Database) -> tuple[Probe, ...]:
             _tree,
             [
                 Control(
-                    "every change walks to the top",
-                    rewritten((_TREE, "IF TG_OP = 'UPDATE' AND", "IF TG_OP = 'INSERT' AND")),
-                    ("a_change_asks_nothing_of_the_parent",),
-                ),
-                Control(
-                    "the way is forgotten",
-                    rewritten((_TREE, "v_path := v_path || v_ancestor;", "")),
-                    ("a_walk_ends",),
+                    "every change walks to the top, and forgets the way",
+                    rewritten(
+                        (_TREE, "IF TG_OP = 'UPDATE' AND", "IF TG_OP = 'INSERT' AND"),
+                        (_TREE, "v_path := v_path || v_ancestor;", ""),
+                    ),
+                    ("a_change_asks_nothing_of_the_parent", "a_walk_ends"),
                 ),
             ],
         ),

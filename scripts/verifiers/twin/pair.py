@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from scripts.verifiers.probes.stage import ACCEPTED, told
 from scripts.verifiers.twin.mapping import TWIN, mapped
@@ -20,6 +20,7 @@ from scripts.verifiers.twin.reading import COPIED, KEPT
 if TYPE_CHECKING:
     import psycopg
 
+    from scripts.digest import Json
     from scripts.verifiers.probes.stage import Params
 
 # Longer than the server lets the statement run; only a connection that hangs gets here.
@@ -156,6 +157,13 @@ class Pending:
         self.end()
 
 
+class Race(NamedTuple):
+    """Whether the second waited, and `accepted` or SQLSTATE and constraint; the first row that it returned."""
+
+    end: list[Json]
+    row: tuple[Any, ...]
+
+
 class Pair:
     """Two sessions and who watches them."""
 
@@ -165,11 +173,49 @@ class Pair:
         self._watch = watch
         self._pending: list[Pending] = []
 
+    def empty_queue(self) -> None:
+        """Take every item off the queue: what is planted next is all there is."""
+        self.first.run("DELETE FROM public.payment_outbox_pending")
+
     def meanwhile(self, sql: LiteralString, params: Params = None, *, role: str = "") -> tuple[bool, Pending]:
         """Let the second session do it; whether it waits for the first, and what will come of it."""
         pending = Pending(self.second, sql, params, role)
         self._pending.append(pending)
         return pending.waits_for(self.first, self._watch), pending
+
+    def race(
+        self,
+        mine: LiteralString,
+        first: Params,
+        theirs: LiteralString,
+        second: Params,
+        *,
+        level: LiteralString = "READ COMMITTED",
+    ) -> Race:
+        """The first session does it in a transaction, the second meanwhile, the first commits.
+
+        What the second does is rolled back, and so is everything where nobody waited: what a violation let through must
+        not outlive it.
+
+        Args:
+            mine: what the first does, and with which values.
+            first: see `mine`.
+            theirs: what the second does, and with which values.
+            second: see `theirs`.
+            level: of the second's transaction; its snapshot, if it keeps one, is from before the first began.
+        """
+        self.second.begin(level)
+        if level != "READ COMMITTED":
+            self.second.run("SELECT FROM public.tenants LIMIT 1")
+        self.first.begin()
+        self.first.run(mine, first)
+        waited, pending = self.meanwhile(theirs, second)
+        if waited:
+            self.first.commit()
+        race = Race([waited, pending.told()], (pending.rows() or [()])[0])
+        self.first.rollback()
+        self.second.rollback()
+        return race
 
     def end(self) -> None:
         """Give up whatever is under way or open."""

@@ -16,9 +16,10 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.tables import ENUMS
 from scripts.verifiers.twin.mapping import NOTIFIER, TWIN, TwinError, mapped
+from scripts.verifiers.twin.names import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from scripts.verifiers.probes.stage import Stage
 
@@ -39,8 +40,11 @@ TABLES = (
 )
 COPIED = frozenset({*TABLES, *FUNCTIONS})
 KEPT = frozenset(ENUMS)
-_SQL = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=2)
-_STAMP = Planned(Path(__file__).with_name("stamp.sql").read_text(encoding="utf-8"), parameters=1)
+_REST = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=1)
+_FUNCTIONS = Planned(Path(__file__).with_name("functions.sql").read_text(encoding="utf-8"), parameters=2)
+_VERSIONS = Planned(Path(__file__).with_name("versions.sql").read_text(encoding="utf-8"), parameters=3)
+# What the rows of functions are called in versions.sql.
+_FUNCTION = "1"
 _HEAD_ENDS = "\nAS $function"
 _TAG = "$twin$"
 
@@ -58,38 +62,61 @@ class Part:
     inline: str = ""
 
 
-def read_stamp(stage: Stage) -> str:
-    """A digest that differs whenever a definition that the parts are made from was written, committed or not."""
-    with stage.undone():
-        ((stamp,),) = stage.ask(_STAMP, TABLES)
-    return str(stamp)
-
-
-def read_parts(stage: Stage) -> Mapping[Key, Part]:
+@dataclass(frozen=True, slots=True)
+class Snapshot:
     """The parts in the order in which they can be made, `TWIN` in place of the schema's name.
+
+    `versions` are the catalog's rows that they were read from, `schemas` the other schemas of the database.
+    """
+
+    versions: str
+    schemas: frozenset[str]
+    parts: Mapping[Key, Part]
+
+
+def read_versions(stage: Stage) -> str:
+    """What differs whenever a definition that the parts are made from was written, committed or not."""
+    with stage.undone():
+        return str(stage.ask(_VERSIONS, TABLES, sorted(FUNCTIONS), sorted(ENUMS))[0][0])
+
+
+def read_snapshot(stage: Stage, versions: str, base: Snapshot | None) -> Snapshot:
+    """What the transaction sees; where only functions differ from the base, only these are read.
 
     Raises:
         TwinError: a definition reaches outside the twin.
     """
+    oids = _replaced_functions(versions, base.versions) if base else None
     with stage.undone():
-        rows = stage.ask(_SQL, TABLES, sorted(FUNCTIONS))
-    schemas = frozenset(row[2] for row in rows if row[0] == "schema" and not row[2].startswith("parity_twin_"))
-    return dict(_parts([row for row in rows if row[0] != "schema"], schemas))
+        functions = stage.ask(_FUNCTIONS, sorted(FUNCTIONS), oids or ())
+        rest = stage.ask(_REST, TABLES) if oids is None else []
+    if base is not None and oids is not None:
+        return Snapshot(versions, base.schemas, {**base.parts, **_parts(functions, base.schemas)})
+    schemas = frozenset(row[2] for row in rest if row[0] == "schema" and not row[2].startswith(PREFIX))
+    rows = [*functions, *(row for row in rest if row[0] != "schema")]
+    return Snapshot(versions, schemas, _NOTIFIER | _parts(rows, schemas))
 
 
-def _parts(rows: list[tuple[Any, ...]], schemas: frozenset[str]) -> Iterator[tuple[Key, Part]]:
+def _replaced_functions(versions: str, before: str) -> list[str] | None:
+    """The OIDs of functions that were replaced, when nothing else differs."""
+    now, then = (dict(one.split("=") for one in text.split()) for text in (versions, before))
+    if now.keys() != then.keys():
+        return None
+    changed = [key.split(".") for key, version in now.items() if then[key] != version]
+    return [oid for _, oid, _ in changed] if all(kind == _FUNCTION for kind, _, _ in changed) else None
+
+
+def _parts(rows: list[tuple[Any, ...]], schemas: frozenset[str]) -> dict[Key, Part]:
     def moved(text: str, *, body: bool = False) -> str:
         return mapped(text, COPIED, KEPT, schemas, body=body)
 
-    yield (
-        ("function", "", NOTIFIER),
-        Part(f"CREATE FUNCTION {TWIN}.{NOTIFIER}(text, text) RETURNS void LANGUAGE sql RETURN NULL", ""),
-    )
-    for kind, parent, name, text, rest in rows:
-        yield (kind, "" if kind == "function" else parent, name), _MAKERS[kind](parent, name, text, rest, moved)
+    return {
+        (kind, "" if kind == "function" else parent, name): _MAKERS[kind](parent, name, text, rest, moved)
+        for kind, parent, name, text, rest in rows
+    }
 
 
-def _function(parent: str, name: str, text: str, rest: str | None, moved: Moved) -> Part:
+def _routine(parent: str, name: str, text: str, rest: str | None, moved: Moved) -> Part:
     return Part(_definition(text, rest, moved), f"DROP FUNCTION {TWIN}.{_quoted(name)}({moved(parent)})")
 
 
@@ -115,7 +142,7 @@ def _trigger(parent: str, name: str, text: str, rest: str, moved: Moved) -> Part
 
 
 _MAKERS: dict[str, Callable[..., Part]] = {
-    "function": _function,
+    "function": _routine,
     "table": _table,
     "constraint": _constraint,
     "index": _index,
@@ -136,3 +163,10 @@ def _definition(definition: str, source: str | None, moved: Moved) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+_NOTIFIER = {
+    ("function", "", NOTIFIER): Part(
+        f"CREATE FUNCTION {TWIN}.{NOTIFIER}(text, text) RETURNS void LANGUAGE sql RETURN NULL", ""
+    )
+}

@@ -1,4 +1,5 @@
--- What the twin is made of, as this transaction sees it: kind, the table it belongs to, name, definition, the rest.
+-- What the twin is made of beside functions, as this transaction sees it, for the tables in $1: kind, the table it belongs
+-- to, name, definition, the rest.
 -- Names are written in full: the path holds pg_catalog alone.
 WITH tables AS (
     SELECT c.oid, c.relname, w.place
@@ -7,11 +8,6 @@ WITH tables AS (
 ), told AS (
     SELECT 0 AS rank, 0::bigint AS place, 'schema' AS kind, '' AS parent, n.nspname::text AS name, '' AS text, '' AS rest
       FROM pg_namespace AS n WHERE n.nspname NOT IN ('public', 'pg_catalog')
-    UNION ALL
-    SELECT 1, p.oid::bigint, 'function', pg_get_function_identity_arguments(p.oid), p.proname::text,
-           pg_get_functiondef(p.oid), CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END
-      FROM pg_proc AS p
-     WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY ($2)
     UNION ALL
     SELECT 2, t.place, 'table', '', t.relname::text,
            (SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),

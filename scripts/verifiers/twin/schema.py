@@ -15,15 +15,16 @@ from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.twin.mapping import TWIN
 from scripts.verifiers.twin.names import COMMENT, lock, new_name, sweep
 from scripts.verifiers.twin.pair import Pair, Session
-from scripts.verifiers.twin.reading import TABLES, read_parts, read_stamp
+from scripts.verifiers.twin.reading import TABLES, read_snapshot, read_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
 
+    from scripts.verifiers.model import Findings
     from scripts.verifiers.probes.stage import Stage
-    from scripts.verifiers.twin.reading import Key, Part
+    from scripts.verifiers.twin.reading import Key, Part, Snapshot
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
@@ -59,12 +60,15 @@ class Twin:
         self._roles: frozenset[str] = frozenset()
         self._standing: dict[Key, Part] = {}
         self._lacking: frozenset[Key] = frozenset()
-        self._stamp = ""
+        # What was read first, when nothing was planted yet, what was read last, and for whom.
+        self._base: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
+        self._asked: Findings | None = None
         self.name = ""
 
     @contextmanager
     def pair(self, stage: Stage) -> Iterator[Pair]:
-        """Two sessions in the twin of what the stage sees, its queue empty; what they left open is rolled back.
+        """Two sessions in the twin of what the stage sees; what they left open is rolled back.
 
         Raises:
             TwinError: a definition cannot be moved.
@@ -72,18 +76,12 @@ class Twin:
             psycopg.Error: the twin cannot be made of these definitions.
         """
         first, second = self._opened(stage.home)
-        stamp = read_stamp(stage)
-        if stamp != self._stamp or self._lacking:
-            self._stamp = ""
-            self._match(read_parts(stage))
-            self._stamp = "" if self._lacking else stamp
-            self._lacking = frozenset()
+        self._follow(stage)
         one, two = (
             Session(conn, self.name, self._home, roles=self._roles, keyed=stage.keyed) for conn in (first, second)
         )
         pair = Pair(one, two, stage.conn)
         try:
-            pair.first.run("DELETE FROM public.payment_outbox_pending")
             yield pair
         finally:
             pair.end()
@@ -97,7 +95,8 @@ class Twin:
         import psycopg
         from psycopg import sql
 
-        sessions, self._sessions, self._standing, self._stamp = self._sessions, None, {}, ""
+        sessions, self._sessions, self._standing = self._sessions, None, {}
+        self._base = self._snapshot = self._asked = None
         for conn in reversed(sessions or ()):
             with suppress(psycopg.Error):
                 conn.rollback()
@@ -133,11 +132,26 @@ class Twin:
         conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(home)))
         return conn
 
-    def _match(self, parts: Mapping[Key, Part]) -> None:
+    def _follow(self, stage: Stage) -> None:
+        """Make the twin what the stage sees. Whoever asks into the same findings sees what the one before saw."""
+        if stage.findings is self._asked and not self._lacking:
+            return
+        self._asked = None
+        versions = read_versions(stage)
+        if self._snapshot is None or versions != self._snapshot.versions:
+            base = self._base
+            same = base is not None and base.versions == versions
+            self._snapshot = base if same else read_snapshot(stage, versions, base)
+            self._base = base or self._snapshot
+        parts = self._snapshot.parts if self._snapshot else {}
+        lacking, self._lacking = self._lacking, frozenset()
+        self._match({key: part for key, part in parts.items() if key not in lacking})
+        self._asked = None if lacking else stage.findings
+
+    def _match(self, wanted: dict[Key, Part]) -> None:
         """Make the twin what the parts say, with as little as can be."""
         import psycopg
 
-        wanted = {key: part for key, part in parts.items() if key not in self._lacking}
         if wanted == self._standing:
             return
         script = self._difference(wanted) if self._standing else ""
