@@ -1,4 +1,4 @@
-"""`nox -s bench`: measure the engine on a server of its own and print the table.
+"""`nox -s bench`: measure the engine and the verifiers on a server of its own and print the table.
 
 A target that is not met is told, and is no failure: a busy machine must not turn a red line into a broken build.
 """

@@ -18,6 +18,7 @@ from bench.folders import write_folder
 from bench.measure import Line, in_turn, ms, ratios
 from bench.memory import apply_in_own_process
 from bench.scratch import Scratch
+from bench.verifiers import measure_verifiers
 
 from scripts.catalog.read import read_catalog
 from scripts.migrations.ledger import read_ledger
@@ -61,6 +62,8 @@ def measure(server: Server, settings: Settings, size: Size, report: Callable[[st
     yield from _ours(scratch, plain, traced, size)
     report("the parts by themselves")
     yield from _parts(scratch, plain, size)
+    report("the verifiers on the project's own schema")
+    yield from measure_verifiers(scratch, plain, size.rounds)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         report(f"{size.few} and {size.many} generated migrations")
         yield from _generated(scratch, plain, size, Path(folder), report)

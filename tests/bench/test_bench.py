@@ -18,14 +18,16 @@ def test_every_line_is_measured(server: Server) -> None:
     """The bench runs from end to end on a server, with a round of each and folders of a few files."""
     told: list[str] = []
     lines = list(measure(server, Settings(), Size(rounds=1, few=10, many=30), told.append))
-    assert len(told) == 5
-    assert len({line.what for line in lines}) == len(lines) == 22
+    assert len(told) == 6
+    assert len({line.what for line in lines}) == len(lines) == 28
     assert all(value >= 0 for line in lines for value in line.values if line.unit != "bytes")
     targets = {line.what: line.most for line in lines if line.most is not None}
     assert targets == {
         "apply ours: engine over bare": 1.2,
         "apply ours: engine, traced, over bare": 1.5,
         "nothing to do: ours": 10,
+        "verify ours: facts, probes, controls": 1000,
+        "read the facts of ours: again after a change": 12,
         "nothing to do: 10 files": 500,
         "nothing to do: 30 files": 500,
         "time for a file, 30 over 10: engine": 1.3,
