@@ -142,7 +142,7 @@ TENANCY_PROBES = (
                         (_MEMBER, _NO_FOREIGN_KEY, "'P7999'"),
                         (_CLIENT, _NO_FOREIGN_KEY, "'P7999'"),
                         # Who attests may not read attestations; the guard has to.
-                        (_CLIENT, "LANGUAGE plpgsql", "LANGUAGE plpgsql SECURITY DEFINER"),
+                        before(_CLIENT, "AS $function$", "SECURITY DEFINER"),
                         before(
                             _CLIENT,
                             "IF NEW.client_id IS NULL THEN",
