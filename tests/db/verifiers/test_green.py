@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from db.verifiers.conftest import Bench
 from psycopg import sql
 
 from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
-from scripts.verifiers.facts.tables import TABLES
-from scripts.verifiers.registry import INVARIANTS, TIGHTENING
+from scripts.verifiers.registry import INVARIANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from db.verifiers.conftest import Bench
 
-    import psycopg
-    from fix_database import MigratedDatabase
-
-    from scripts.migrations.files import MigrationFile
     from scripts.result import Result
 
 
@@ -40,53 +34,6 @@ def test_the_migrated_database_is_green(bench: Bench, who: str) -> None:
     assert red(results) == {}
     assert len(results) == len(INVARIANTS)
     assert all(result.examined >= len(result.checks) // 2 for result in results.values())
-
-
-def test_what_0026_and_0027_bring_is_red_before_them(
-    migrated_to: Callable[[int], MigratedDatabase], project_files: tuple[MigrationFile, ...]
-) -> None:
-    """On 0025 exactly the invariants that the last two files bring are red; the task's own name the task."""
-    bench = Bench(migrated_to(25), project_files)
-    results = bench.settle()
-    failed = {name for name, result in results.items() if not result.passed}
-
-    assert not [name for name, result in results.items() if result.error]
-    assert failed == {
-        "migration-history",
-        "no-tx-migrations",
-        "definer-search-path",
-        "table-definitions",
-        "business-foundation-hooks",
-        "payer-attribution",
-        "correlation-join",
-        "legacy-rows",
-        "n-minus-one",
-    }
-    invariants = {invariant.id: invariant for invariant in INVARIANTS}
-    owned = {name for name in failed if invariants[name].origin_task_id == TIGHTENING}
-    assert owned >= {
-        "table-definitions", "business-foundation-hooks", "payer-attribution", "correlation-join", "legacy-rows",
-    }  # fmt: skip
-    assert invariants["business-foundation-hooks"].failure_signature == (
-        "P0.BIZ.HOOKS.DELTA_TIGHTENING.NEW_ROW_ENFORCEMENT_MISSING"
-    )
-    missing = {check.id for check in results["business-foundation-hooks"].failures}
-    assert {
-        "tenants_billable_client_required_new_rows_chk",
-        "ux_billable_clients_client_key",
-        "trg_set_corr_id_payment_outbox_pending",
-        "tenant_without_payer",
-    } <= missing
-
-
-def test_rows_of_others_are_neither_touched_nor_in_the_way(bench: Bench) -> None:
-    """With ten thousand rows of each kind every invariant is green, and every row is as it was, to the version."""
-    fill(bench.owner)
-    before = versions(bench.owner)
-    assert sum(len(rows) for rows in before.values()) > 50_000
-
-    assert red(bench.settle()) == {}
-    assert versions(bench.owner) == before
 
 
 def test_nothing_is_left_behind(bench: Bench) -> None:
@@ -188,61 +135,6 @@ def test_a_gutted_database_with_every_name_in_place_is_red(bench: Bench) -> None
     assert passed == {"migration-history", "role-login-posture", "outbox-mvcc-posture"}
 
 
-HARMLESS = {
-    "a comment": "COMMENT ON TABLE public.tenants IS 'another'",
-    "a comment on a column": "COMMENT ON COLUMN public.tenants.status IS 'another'",
-    "a renamed constraint that PostgreSQL could have named": (
-        "ALTER TABLE public.tenants RENAME CONSTRAINT tenants_status_check TO tenants_status_list"
-    ),
-    "a renamed key": "ALTER TABLE public.tenants RENAME CONSTRAINT tenants_pkey TO tenants_key",
-    "a renamed reference": (
-        "ALTER TABLE public.billing_usage_events RENAME CONSTRAINT billing_usage_events_tenant_id_fkey TO events_fk"
-    ),
-    "the same index again": (
-        "DROP INDEX public.idx_tenants_status; CREATE INDEX idx_tenants_status ON public.tenants USING btree (status)"
-    ),
-    "the same trigger again": (
-        "DROP TRIGGER trg_settle_tenant_payer ON public.tenants; CREATE TRIGGER trg_settle_tenant_payer BEFORE UPDATE "
-        "OR INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.settle_tenant_payer(); "
-        "ALTER TABLE public.tenants ENABLE ALWAYS TRIGGER trg_settle_tenant_payer"
-    ),
-    "an unrelated table": "CREATE TABLE public.unrelated (id bigint PRIMARY KEY)",
-    "an unrelated schema": "CREATE SCHEMA unrelated; CREATE TABLE unrelated.tenants (id int)",
-    "a further index": "CREATE INDEX further ON public.tenants (tenant_name)",
-    "a new role with a grant on a new table": (
-        "CREATE ROLE newcomer; CREATE TABLE public.unrelated (id int); GRANT SELECT ON public.unrelated TO newcomer"
-    ),
-    "a further NOT NULL": "ALTER TABLE public.tenant_members ALTER COLUMN msisdn_hash SET NOT NULL",
-    "a further column": "ALTER TABLE public.tenants ADD COLUMN note text",
-    "statistics": "ALTER TABLE public.tenants ALTER COLUMN status SET STATISTICS 500; ANALYZE public.tenants",
-    "a login that may act as a worker": "CREATE ROLE worker LOGIN; GRANT symphony_executor TO worker",
-    "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
-    "an extension whose functions everybody may run": "CREATE EXTENSION citext SCHEMA public",
-    "what the regulator cannot reach": (
-        "CREATE SCHEMA unrelated; CREATE TABLE unrelated.t (id int); GRANT ALL ON unrelated.t TO PUBLIC; "
-        "CREATE SCHEMA empty; GRANT USAGE ON SCHEMA empty TO PUBLIC; CREATE FUNCTION unrelated.f() RETURNS int "
-        "LANGUAGE sql RETURN 1"
-    ),
-    "temporary tables for everybody": (
-        "DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$"
-    ),
-}
-
-
-@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS.keys())
-def test_a_harmless_change_raises_no_alarm(bench: Bench, change: str) -> None:
-    """What takes no guarantee away leaves every invariant green."""
-    # msisdn_hash: members made by the probes have none, so nothing else of theirs may be asked for.
-    with bench.owner.transaction(force_rollback=True):
-        bench.owner.execute(change.encode())
-        results = bench.settle("table-definitions", "table-privileges", "definer-search-path", "role-login-posture")
-        results |= bench.settle("function-privileges", "table-conventions", "ci-invariant-gate", "no-tx-migrations")
-        if "NOT NULL" not in change:
-            results |= bench.settle()
-
-    assert red(results) == {}
-
-
 def test_what_the_owner_may_do_is_no_way_around(bench: Bench) -> None:
     """D-08: the ceiling of a database, the right to set it, and an owner who may act as a worker raise no alarm."""
     with bench.admin.transaction(force_rollback=True):
@@ -259,66 +151,3 @@ def test_what_the_owner_may_do_is_no_way_around(bench: Bench) -> None:
         results = bench.settle("role-login-posture", "table-privileges", conn=bench.admin)
 
     assert red(results) == {}
-
-
-def fill(conn: psycopg.Connection[Any], count: int = 10_000) -> None:
-    """Rows as production would hold them: due, leased and expired items, a ledger, attestations, payers."""
-    with conn.transaction():
-        conn.execute(
-            "INSERT INTO public.billable_clients (legal_name, client_type, client_key)"
-            " SELECT 'payer', 'BANK', 'key-' || n FROM generate_series(1, 100) AS n"
-        )
-        conn.execute(
-            "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id)"
-            " SELECT client_key, 'tenant', 'NGO', billable_client_id FROM public.billable_clients"
-        )
-        conn.execute(
-            "INSERT INTO public.tenant_members (tenant_id, member_ref)"
-            " SELECT tenant_id, 'member-' || n FROM public.tenants, generate_series(1, %s) AS n",
-            [count // 100],
-        )
-        conn.execute(
-            "INSERT INTO public.ingress_attestations (instruction_id, tenant_id, payload_hash)"
-            " SELECT 'instruction-' || n, tenant_id, 'hash' FROM public.tenants, generate_series(1, %s) AS n",
-            [count // 100],
-        )
-        conn.execute(
-            "INSERT INTO public.external_proofs (attestation_id, provider, request_hash, response_hash)"
-            " SELECT attestation_id, 'provider', 'request', 'response' FROM public.ingress_attestations"
-        )
-        conn.execute(
-            "SELECT count(e.*) FROM public.ingress_attestations AS i, LATERAL public.enqueue_payment_outbox("
-            "i.instruction_id, i.instruction_id, i.attestation_id::text, 'RAIL', '{}', i.tenant_id) AS e"
-        )
-        conn.execute(
-            "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key,"
-            " rail_type, sequence_id, payload, attempt_no, state, tenant_id)"
-            " SELECT outbox_id, instruction_id, participant_id, idempotency_key, rail_type, sequence_id, payload, 1,"
-            " 'RETRYABLE', tenant_id FROM public.payment_outbox_pending"
-        )
-        # A third is due, a third is leased, a third was left by workers that died long ago.
-        conn.execute(
-            "UPDATE public.payment_outbox_pending SET claimed_by = 'worker', lease_token = gen_random_uuid(),"
-            " claimed_at = now(), lease_expires_at = now() + CASE WHEN hashtext(instruction_id) % 3 = 1"
-            " THEN interval '1 hour' ELSE interval '-9 years' END WHERE hashtext(instruction_id) % 3 <> 0"
-        )
-        conn.execute(
-            "INSERT INTO public.billing_usage_events (billable_client_id, tenant_id, event_type, units, quantity)"
-            " SELECT billable_client_id, tenant_id, 'CASE_PACK', 'count', 1"
-            " FROM public.tenants, generate_series(1, %s)",
-            [count // 100],
-        )
-        conn.execute("INSERT INTO public.policy_versions (version, checksum) VALUES ('active', 'checksum')")
-    conn.execute("ANALYZE")
-
-
-def versions(conn: psycopg.Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table with its row version: a row that was touched, even undone, is told by its xmax."""
-    return {
-        name: conn.execute(
-            sql.SQL("SELECT t.ctid::text, t.xmin::text, t.xmax::text FROM {} AS t ORDER BY t.ctid").format(
-                sql.Identifier("public", name)
-            )
-        ).fetchall()
-        for name in TABLES
-    }

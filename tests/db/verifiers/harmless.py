@@ -1,0 +1,205 @@
+"""Changes of a database that take no guarantee away: no invariant may turn red under any of them.
+
+Owns: the list. `{n}` stands for a number of the change's own, so that several can be made in one database.
+
+What is not in it, and why:
+- A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
+- A trigger on one of our tables that no migration made: it could undo what the others do.
+- NOT NULL on a column that rows from before may have empty, or that a caller of the queue may leave out: those rows and
+  calls are promised (legacy-rows, n-minus-one).
+- Another name for a constraint that a function names (`participant_outbox_sequences_pkey`).
+- A queue that is not vacuumed any more; how often it is vacuumed is for whoever runs it.
+"""
+
+from __future__ import annotations
+
+from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.probes.stricter import RELAXED
+
+# Makes each function, trigger, index and constraint of ours once more, from its own definition: other OIDs, same thing.
+_FUNCTIONS_AGAIN = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT p.oid, pg_get_functiondef(p.oid) AS definition FROM pg_proc AS p
+              WHERE pronamespace = 'public'::regnamespace LOOP
+        EXECUTE r.definition;
+    END LOOP;
+END $$"""
+_TRIGGERS_AGAIN = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT g.tgname AS name, g.tgrelid::regclass AS of, g.tgenabled AS enabled,
+                    pg_get_triggerdef(g.oid) AS definition
+               FROM pg_trigger AS g JOIN pg_class AS c ON c.oid = g.tgrelid
+              WHERE NOT g.tgisinternal AND c.relnamespace = 'public'::regnamespace LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', r.name, r.of);
+        EXECUTE r.definition;
+        IF r.enabled = 'A' THEN
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', r.of, r.name);
+        END IF;
+    END LOOP;
+END $$"""
+_INDEXES_AGAIN = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT i.indexrelid::regclass AS name, pg_get_indexdef(i.indexrelid) AS definition
+               FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
+              WHERE c.relnamespace = 'public'::regnamespace
+                AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid) LOOP
+        EXECUTE format('DROP INDEX %s', r.name);
+        EXECUTE r.definition;
+    END LOOP;
+END $$"""
+_CONSTRAINTS_AGAIN = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT k.conname AS name, k.conrelid::regclass AS of, pg_get_constraintdef(k.oid) AS definition
+               FROM pg_constraint AS k
+              WHERE k.connamespace = 'public'::regnamespace AND k.contype IN ('c', 'f') LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %2$I %s', r.of, r.name, r.definition);
+    END LOOP;
+END $$"""
+_RENAMED = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT k.conname AS name, k.conrelid::regclass AS of, row_number() OVER () AS n FROM pg_constraint AS k
+              WHERE k.connamespace = 'public'::regnamespace AND k.contype IN ('c', 'f', 'n', 'p')
+                AND k.conname ~ '(_check|_not_null|_fkey|_pkey)[0-9]*$'
+                -- One was named by hand, one is named by a function.
+                AND k.conname NOT IN
+                    ('payment_outbox_pending_lease_whole_check', 'participant_outbox_sequences_pkey') LOOP
+        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', r.of, r.name, 'renamed_' || r.n);
+    END LOOP;
+END $$"""
+_COMMENTS = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'i' THEN 'INDEX' ELSE 'TABLE' END AS kind
+               FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i') LOOP
+        EXECUTE format('COMMENT ON %s %s IS %L', r.kind, r.name, 'another');
+    END LOOP;
+    FOR r IN SELECT a.attrelid::regclass AS of, a.attname AS name FROM pg_attribute AS a
+               JOIN pg_class AS c ON c.oid = a.attrelid
+              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+                AND NOT a.attisdropped LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', r.of, r.name, 'another');
+    END LOOP;
+    FOR r IN SELECT p.oid::regprocedure AS name FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace LOOP
+        EXECUTE format('COMMENT ON FUNCTION %s IS %L', r.name, 'another');
+    END LOOP;
+    EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), 'another');
+    COMMENT ON SCHEMA public IS 'another';
+END $$"""
+_STATISTICS = """DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT a.attrelid::regclass AS of, a.attname AS name FROM pg_attribute AS a
+               JOIN pg_class AS c ON c.oid = a.attrelid
+              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+                AND NOT a.attisdropped AND a.attgenerated <> 'v' LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 500', r.of, r.name);
+    END LOOP;
+END $$"""
+
+# By the owner of the schema.
+BY_OWNER = {
+    "comments on everything": _COMMENTS,
+    "statistics": "ANALYZE public.tenants, public.payment_outbox_pending, public.policy_versions",
+    "a target of statistics for every column": _STATISTICS,
+    "extended statistics": "CREATE STATISTICS public.pairs_{n} ON tenant_id, status FROM public.tenant_members",
+    "every function again": _FUNCTIONS_AGAIN,
+    "every trigger again": _TRIGGERS_AGAIN,
+    "every index again": _INDEXES_AGAIN,
+    "every check and reference again": _CONSTRAINTS_AGAIN,
+    "a trigger with its events in another order": (
+        "DROP TRIGGER trg_settle_tenant_payer ON public.tenants; CREATE TRIGGER trg_settle_tenant_payer BEFORE UPDATE "
+        "OR INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.settle_tenant_payer(); "
+        "ALTER TABLE public.tenants ENABLE ALWAYS TRIGGER trg_settle_tenant_payer"
+    ),
+    "a check in another spelling": (
+        "ALTER TABLE public.payment_outbox_attempts DROP CONSTRAINT payment_outbox_attempts_attempt_no_check, "
+        "ADD CONSTRAINT payment_outbox_attempts_attempt_no_check CHECK ((((attempt_no))  >= (1)))"
+    ),
+    "another name for whatever PostgreSQL could have named": _RENAMED,
+    "an unrelated table": (
+        "CREATE TABLE public.unrelated_{n} (id bigint PRIMARY KEY, note text DEFAULT 'x' CHECK (note <> ''))"
+    ),
+    "an unrelated table with a trigger of one of our functions": (
+        "CREATE TABLE public.unrelated_{n} (id bigint); "
+        "CREATE TRIGGER t BEFORE UPDATE ON public.unrelated_{n} FOR EACH ROW "
+        "EXECUTE FUNCTION public.deny_append_only_mutation()"
+    ),
+    "an unrelated partitioned table": (
+        "CREATE TABLE public.unrelated_{n} (id int) PARTITION BY RANGE (id); "
+        "CREATE TABLE public.part_{n} PARTITION OF public.unrelated_{n} FOR VALUES FROM (1) TO (2)"
+    ),
+    "an unrelated table that refers to ours": (
+        "CREATE TABLE public.unrelated_{n} (tenant_id uuid REFERENCES public.tenants, member_id uuid REFERENCES "
+        "public.tenant_members ON DELETE CASCADE)"
+    ),
+    "an unrelated view": "CREATE VIEW public.unrelated_{n} AS SELECT tenant_id, status FROM public.tenants",
+    "an unrelated materialised view": (
+        "CREATE MATERIALIZED VIEW public.unrelated_{n} AS SELECT tenant_id FROM public.tenants"
+    ),
+    "an unrelated sequence": "CREATE SEQUENCE public.unrelated_{n}",
+    "an unrelated enum": "CREATE TYPE public.unrelated_{n} AS ENUM ('a', 'b')",
+    "an unrelated domain and type": (
+        "CREATE DOMAIN public.unrelated_{n} AS text; CREATE TYPE public.pair_{n} AS (a int, b int)"
+    ),
+    "an unrelated schema with tables of our names": (
+        "CREATE SCHEMA unrelated_{n}; CREATE TABLE unrelated_{n}.tenants (id int); "
+        "CREATE TABLE unrelated_{n}.unrelated_{n} (id int)"
+    ),
+    "an unrelated function in another schema": (
+        "CREATE SCHEMA unrelated_{n}; CREATE FUNCTION unrelated_{n}.f() RETURNS int LANGUAGE sql RETURN 1"
+    ),
+    "a further index": "CREATE INDEX further_{n} ON public.tenants (tenant_name)",
+    "a further index on the queue": "CREATE INDEX further_{n} ON public.payment_outbox_pending (rail_type, created_at)",
+    "a further column": "ALTER TABLE public.tenants ADD COLUMN note_{n} text",
+    "a further column with a default": (
+        "ALTER TABLE public.payment_outbox_attempts ADD COLUMN note_{n} text DEFAULT 'none'"
+    ),
+    "a further generated column": (
+        "ALTER TABLE public.tenants ADD COLUMN short_{n} text GENERATED ALWAYS AS (substr(tenant_name, 1, 8)) STORED"
+    ),
+    "a further NOT NULL": "ALTER TABLE public.participants ADD COLUMN note_{n} text NOT NULL DEFAULT ''",
+    "room in the pages of other tables": (
+        "ALTER TABLE public.tenants SET (fillfactor = 90); "
+        "ALTER TABLE public.payment_outbox_attempts SET (fillfactor = 95)"
+    ),
+    "how the queue is vacuumed": (
+        "ALTER TABLE public.payment_outbox_pending SET (autovacuum_vacuum_scale_factor = 0.01, "
+        "autovacuum_vacuum_cost_delay = 0, toast.autovacuum_enabled = true)"
+    ),
+    "the order of the rows": "ALTER TABLE public.payment_outbox_attempts CLUSTER ON payment_outbox_attempts_pkey",
+    "what is replicated of a change": "ALTER TABLE public.payment_outbox_pending REPLICA IDENTITY FULL",
+    "how a column is stored": "ALTER TABLE public.payment_outbox_pending ALTER COLUMN payload SET STORAGE EXTERNAL",
+    "temporary tables for everybody": (
+        "DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$"
+    ),
+    "what the regulator cannot reach": (
+        "CREATE SCHEMA unrelated_{n}; CREATE TABLE unrelated_{n}.t (id int); GRANT ALL ON unrelated_{n}.t TO PUBLIC; "
+        "CREATE SCHEMA empty_{n}; GRANT USAGE ON SCHEMA empty_{n} TO PUBLIC; "
+        "CREATE FUNCTION unrelated_{n}.f() RETURNS int "
+        "LANGUAGE sql RETURN 1"
+    ),
+}
+# By a superuser: roles and what belongs to the server.
+BY_ADMIN = {
+    "a new role": "CREATE ROLE newcomer_{n} NOLOGIN",
+    "a new role with a grant on a new table": (
+        "CREATE ROLE newcomer_{n}; CREATE TABLE public.unrelated_{n} (id int); "
+        "GRANT SELECT ON public.unrelated_{n} TO newcomer_{n}"
+    ),
+    "a new role with a grant in a new schema": (
+        "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; GRANT ALL ON SCHEMA unrelated_{n} TO newcomer_{n}"
+    ),
+    "a login that may act as a worker": "CREATE ROLE worker_{n} LOGIN; GRANT symphony_executor TO worker_{n}",
+    "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
+    "a comment on a role": "COMMENT ON ROLE symphony_ingest IS 'another'",
+    "an extension whose functions everybody may run": "CREATE EXTENSION citext SCHEMA public",
+    "a publication": "CREATE PUBLICATION unrelated_{n} FOR TABLE public.payment_outbox_attempts",
+}
+
+# Those of BY_OWNER that touch every object of a kind.
+ALONE = (
+    "every function again",
+    "every trigger again",
+    "every index again",
+    "every check and reference again",
+    "another name for whatever PostgreSQL could have named",
+)
+# Columns that may be empty in the tables whose rows come from outside the schema: the writers may agree on more, save
+# where rows from before are promised something.
+STRICTER = tuple(
+    (table.name, column.name)
+    for table in TABLES.values()
+    for column in table.columns
+    if not column.not_null and column.generated is None and (table.name, column.name) in RELAXED
+)
