@@ -140,9 +140,15 @@ def _bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
         # Set inside a savepoint, its clock outlives the savepoint and ends the connection in a later transaction.
         limits["transaction_timeout"] = INVARIANT_TIMEOUT_MS
     deadlines = (f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items())
-    with conn.transaction(force_rollback=True):
-        conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
-        yield
+    # A statement that the driver prepared by itself is refused once a column has another type; and at a rollback the
+    # driver throws away whatever is prepared, the plans of our long questions too.
+    threshold, conn.prepare_threshold = conn.prepare_threshold, None
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
+            yield
+    finally:
+        conn.prepare_threshold = threshold
 
 
 def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:

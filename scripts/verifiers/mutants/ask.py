@@ -65,7 +65,7 @@ class Bench:
 
         self._admin, self._owner = admin, owner
         self._files = tuple(files)
-        self._conn = admin()
+        self._conn = self._opened()
         with owner() as conn:
             self._role: str = conn.info.user
         self._twin: Twin = Twin(owner)
@@ -90,7 +90,7 @@ class Bench:
         import psycopg
 
         if self._conn.closed:
-            self._conn = self._admin()
+            self._conn = self._opened()
         try:
             with self._conn.transaction(force_rollback=True):
                 self._set()
@@ -100,6 +100,12 @@ class Bench:
                 return self._asked_all(mutant) if mutant.given else self._asked(mutant)
         except psycopg.Error as exc:
             return Verdict(mutant, Fate.FAILED, reason=f"the connection was lost: SQLSTATE {exc.sqlstate or 'none'}")
+
+    def _opened(self) -> psycopg.Connection[Any]:
+        conn = self._admin()
+        # What the driver prepares by itself it throws away with each mutant, and the plan of the reading with it.
+        conn.prepare_threshold = None
+        return conn
 
     def _set(self) -> None:
         """Act as the owner, with deadlines, until the rollback."""
