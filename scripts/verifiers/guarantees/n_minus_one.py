@@ -70,7 +70,8 @@ def read_statements(path: Path = STATEMENTS) -> tuple[OldStatement, ...]:
 
 def verify(database: Database, findings: Findings) -> None:
     """Send every statement and compare its answer."""
-    play(database.conn, findings, [probe_of(one) for one in read_statements()])
+    # The release before knows of no agreement that came after it: a column made NOT NULL breaks what leaves it out.
+    play(database.conn, findings, [probe_of(one) for one in read_statements()], as_agreed=True)
     findings.details.update(last_migration=database.files[-1].name, ok=not findings.failed())
 
 

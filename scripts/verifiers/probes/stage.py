@@ -263,13 +263,16 @@ class Probe:
     controls: tuple[Control, ...] = ()
 
 
-def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Probe]) -> None:
+def play(
+    conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Probe], *, as_agreed: bool = False
+) -> None:
     """Play every probe, each in its own savepoint; one that cannot be set up is a failed check of its own.
 
     Args:
         conn: inside the invariant's transaction.
         findings: where the checks go.
         probes: in order.
+        as_agreed: whether columns that are stricter about NULL than they must be stay so (see stricter.py).
 
     Raises:
         UnaskedError: the verifying role may not act as the runtime roles.
@@ -279,7 +282,7 @@ def play(conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Pro
 
     if findings.asks == "facts":
         return
-    with _set(conn, findings) as stage:
+    with _set(conn, findings, as_agreed=as_agreed) as stage:
         for probe in probes:
             with findings.playing(probe):
                 try:
@@ -336,7 +339,7 @@ def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
 
 
 @contextmanager
-def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
+def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool = False) -> Iterator[Stage]:
     """The stage, with every role within reach and the owner on it."""
     from psycopg import errors
 
@@ -351,7 +354,7 @@ def _set(conn: psycopg.Connection[Any], findings: Findings) -> Iterator[Stage]:
             if not around.beyond:
                 raise
             raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501") from exc
-        for table, statement in relaxing(around.stricter):
+        for table, statement in relaxing(() if as_agreed else around.stricter):
             with stage.hurried(table, ACCESS_EXCLUSIVE):
                 stage.run(statement.encode())
         yield stage

@@ -6,7 +6,8 @@ What is not in it, and why:
 - A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
 - A trigger on one of our tables that no migration made: it could undo what the others do.
 - NOT NULL on a column that rows from before may have empty, or that a caller of the queue may leave out: those rows and
-  calls are promised (legacy-rows, n-minus-one).
+  calls are promised (legacy-rows, n-minus-one). On one that a statement of the release before leaves out n-minus-one is
+  red, and nothing else.
 - Another name for a constraint that a function names (`participant_outbox_sequences_pkey`).
 - A queue that is not vacuumed any more; how often it is vacuumed is for whoever runs it.
 """
