@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.stage import Control, Probe
-from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, hollowed, rewritten
+from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, hollowed, rewritten, unruled
 
 if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
@@ -154,12 +154,9 @@ TENANCY_PROBES = (
                     altered(
                         "ingress_attestations",
                         "DROP INDEX public.ux_ingress_attestations_tenant_instruction; "
-                        "ALTER TABLE public.ingress_attestations ALTER COLUMN tenant_id DROP NOT NULL, "
-                        "DROP CONSTRAINT ingress_attestations_tenant_id_fkey, "
-                        "DROP CONSTRAINT ingress_attestations_signatures_is_array_check, "
-                        "DROP CONSTRAINT ingress_attestations_instruction_id_nonempty_check, "
-                        "DROP CONSTRAINT ingress_attestations_payload_hash_nonempty_check",
+                        "ALTER TABLE public.ingress_attestations ALTER COLUMN tenant_id DROP NOT NULL",
                     ),
+                    unruled("ingress_attestations", "tenant_id"),
                 ),
                 breaks=(
                     *("attestation_of_own_people", "same_instruction_elsewhere", "attestation_twice"),
@@ -215,13 +212,9 @@ USAGE_PROBES = (
                     ),
                     altered(
                         "billing_usage_events",
-                        "ALTER TABLE public.billing_usage_events ALTER COLUMN billable_client_id DROP NOT NULL, "
-                        "DROP CONSTRAINT billing_usage_events_billable_client_id_fkey, "
-                        "DROP CONSTRAINT billing_usage_events_subject_zero_or_one_chk, "
-                        "DROP CONSTRAINT billing_usage_events_member_requires_tenant_chk, "
-                        "DROP CONSTRAINT billing_usage_events_quantity_check, "
-                        "DROP CONSTRAINT billing_usage_events_created_at_required_new_rows_chk",
+                        "ALTER TABLE public.billing_usage_events ALTER COLUMN billable_client_id DROP NOT NULL",
                     ),
+                    unruled("billing_usage_events", "billable_client_id"),
                 ),
                 breaks=(
                     *(f"usage_payer_{what}" for what in ("of_another", "closed", "unknown", "missing")),

@@ -35,6 +35,18 @@ _HOLLOW = (
     "pg_temp AS 'BEGIN RETURN coalesce(NEW, OLD); END'"
 )
 
+_UNRULED: LiteralString = """
+DO $$ DECLARE r record; BEGIN
+    FOR r IN SELECT k.conname FROM pg_catalog.pg_constraint AS k
+              WHERE k.conrelid = 'public.{table}'::pg_catalog.regclass
+                AND (k.contype = 'c' OR k.contype = 'f' AND k.conkey = ARRAY[(
+                        SELECT a.attnum FROM pg_catalog.pg_attribute AS a
+                         WHERE a.attrelid = k.conrelid AND a.attname = '{reference}')]) LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE public.{table} DROP CONSTRAINT %I', r.conname);
+    END LOOP;
+END $$
+"""
+
 
 def rewritten(*changes: Change) -> Plant:
     """Functions of `public` that are the same but for these words, everywhere they stand.
@@ -79,6 +91,16 @@ def altered(table: str, text: LiteralString) -> Plant:
             stage.run(text)
 
     return plant
+
+
+def unruled(table: LiteralString, reference: LiteralString) -> Plant:
+    """A table without its CHECKs, and without what the column refers to; found by what they are, whatever their names.
+
+    Args:
+        table: in `public`.
+        reference: the one column of the foreign key.
+    """
+    return altered(table, _UNRULED.format(table=table, reference=reference))
 
 
 def all_of(*plants: Plant) -> Plant:
