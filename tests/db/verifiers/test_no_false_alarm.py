@@ -9,6 +9,7 @@ import pytest
 from db.verifiers.harmless import ALONE, BY_ADMIN, BY_OWNER, STRICTER
 
 from scripts.verifiers.registry import INVARIANTS
+from scripts.verifiers.run import verify_invariant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,27 @@ def test_columns_that_are_stricter_about_null(bench: Bench) -> None:
     assert red_under(bench, bench.owner, kept).keys() == {"n-minus-one"}
     unheard = ["ALTER TABLE public.evidence_pack_items ALTER COLUMN artifact_path SET NOT NULL"]
     assert red_under(bench, bench.owner, unheard) == {}
+
+
+@pytest.mark.parametrize("what", ["other names", "stricter columns", "further objects"])
+def test_violations_are_still_noticed_beside_them(bench: Bench, what: str) -> None:
+    """Names, columns and objects that are not as usual keep no planted violation from being noticed."""
+    changes = {
+        "other names": [BY_OWNER["another name for whatever PostgreSQL could have named"]],
+        "stricter columns": [f"ALTER TABLE public.{t} ALTER COLUMN {c} SET NOT NULL" for t, c in STRICTER],
+        "further objects": [
+            change for name, change in BY_OWNER.items() if name.startswith(("a further", "an unrelated"))
+        ],
+    }
+    with bench.owner.transaction(force_rollback=True):
+        for change in changes[what]:
+            bench.owner.execute(change.replace("{n}", str(next(_numbers))).encode())
+        subject = bench.on(bench.owner)
+        results = {one.id: verify_invariant(one, subject, controls=True) for one in INVARIANTS}
+        subject.close()
+
+    red = {name: (r.error, r.failures, r.unproven[:3]) for name, r in results.items() if not r.passed}
+    assert red == {}
 
 
 @pytest.mark.parametrize(
