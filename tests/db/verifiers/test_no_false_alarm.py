@@ -96,6 +96,9 @@ def test_violations_are_still_noticed_beside_them(bench: Bench, what: str) -> No
         subject.close()
 
     red = {name: (r.error, r.failures, r.unproven[:3]) for name, r in results.items() if not r.passed}
+    if what == "stricter columns":
+        # What the release before sends leaves them out: that is red, as above, and no violation is planted against it.
+        assert not red.pop("n-minus-one")[0]
     assert red == {}
 
 
