@@ -153,7 +153,7 @@ class DatabaseGates:
             self._before = self._snapshot()
             self._read_catalog()
             self._database = Database(self._conn, self._connect, self._files)
-        return verify_invariant(select_invariants([name])[0], self._database)
+        return verify_invariant(select_invariants([name])[0], self._database, controls=True)
 
     def _traces(self, name: str) -> Result:
         started_at = utc_now()
