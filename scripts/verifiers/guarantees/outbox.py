@@ -21,6 +21,7 @@ from scripts.verifiers.probes import (
     outcomes,
     proofs,
     replay,
+    several,
 )
 from scripts.verifiers.probes.stage import play
 
@@ -76,7 +77,8 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *at_once.replay_probes(database)))
+    twins = (*several.several_probes(database), *at_once.replay_probes(database))
+    play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *twins))
 
 
 def verify_claims(database: Database, findings: Findings) -> None:
