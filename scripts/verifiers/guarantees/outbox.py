@@ -9,6 +9,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import (
     at_once,
+    at_once_leases,
     at_once_tenancy,
     attempts,
     chain,
@@ -16,6 +17,7 @@ from scripts.verifiers.probes import (
     derived,
     keys,
     legacy,
+    limits,
     notify,
     one_id,
     outcomes,
@@ -52,7 +54,7 @@ def verify_terminal(database: Database, findings: Findings) -> None:
     """INV-032: one terminal attempt an item."""
     facts = _facts(database, findings)
     facts.index(_ATTEMPTS, "ux_outbox_attempts_one_terminal_per_outbox")
-    play(database.conn, findings, (*attempts.TERMINAL_PROBES, *at_once.terminal_probes(database)))
+    play(database.conn, findings, (*attempts.TERMINAL_PROBES, *at_once_leases.terminal_probes(database)))
     refused = next((c.observed for c in findings.checks if c.id == "second_terminal_failed"), "not asked")
     findings.details["terminal_uniqueness_result"] = refused
 
@@ -85,13 +87,14 @@ def verify_claims(database: Database, findings: Findings) -> None:
     """INV-012: claims."""
     _facts(database, findings, "claim_outbox_batch", "outbox_claim_limit")
     claims.skips_locked(database, findings)
-    play(database.conn, findings, (*claims.CLAIM_PROBES, *outcomes.LIMIT_PROBES, *at_once.claim_probes(database)))
+    twins = (*limits.limit_probes(database), *at_once.claim_probes(database))
+    play(database.conn, findings, (*claims.CLAIM_PROBES, *outcomes.LIMIT_PROBES, *twins))
 
 
 def verify_fencing(database: Database, findings: Findings) -> None:
     """INV-013: leases."""
     _facts(database, findings, "complete_outbox_attempt")
-    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *at_once.fencing_probes(database))
+    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *at_once_leases.fencing_probes(database))
     play(database.conn, findings, probes)
 
 
@@ -105,7 +108,11 @@ def verify_correlation(database: Database, findings: Findings) -> None:
     """INV-092, D-03: one id from the attestation to the proof."""
     facts = _facts(database, findings, "set_correlation_id_if_null", "outbox_correlation")
     facts.constraint(_PROOFS, _PROOFS.constraint("external_proofs_correlation_required_new_rows_chk"))
-    play(database.conn, findings, (*chain.PROBES, *one_id.ID_PROBES, *one_id.order_probes(database)))
+    play(
+        database.conn,
+        findings,
+        (*chain.PROBES, *one_id.ID_PROBES, *limits.FIRST_PROBES, *one_id.order_probes(database)),
+    )
 
 
 def verify_attribution(database: Database, findings: Findings) -> None:

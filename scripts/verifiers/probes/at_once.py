@@ -1,15 +1,14 @@
-"""INV-011…013, INV-015, INV-023, INV-032: the outbox under two sessions at once (D-14, D-38, D-45).
+"""INV-011, INV-012, INV-015, INV-023: the queue under two sessions at once (D-14, D-45).
 
 Each probe is played in the twin, where both sessions see what the other has committed and wait for what it has not.
 """
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, Control
+from scripts.verifiers.probes.stage import Control
 from scripts.verifiers.probes.violations import before, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
 from scripts.verifiers.twin.probe import two_sessions
@@ -21,28 +20,14 @@ if TYPE_CHECKING:
 
 EXECUTOR, INGEST = "symphony_executor", "symphony_ingest"
 _CLAIM: LiteralString = "SELECT c.outbox_id FROM public.claim_outbox_batch(%s, %s, 60) AS c"
-_REPAIR: LiteralString = "SELECT r.outbox_id FROM public.repair_expired_leases(%s, %s) AS r"
+REPAIR: LiteralString = "SELECT r.outbox_id FROM public.repair_expired_leases(%s, %s) AS r"
 _NUMBERED: LiteralString = world.ENQUEUE.replace("q.outbox_id", "q.outbox_id, q.sequence_id")
-_HOLD: LiteralString = "SELECT FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s FOR UPDATE"
-_EXPIRE: LiteralString = (
-    "UPDATE public.payment_outbox_pending SET lease_expires_at = "
-    "pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %s) WHERE outbox_id = ANY (%s)"
-)
-_UNTIL_EXPIRED: LiteralString = (
-    "SELECT pg_catalog.pg_sleep(greatest(0, pg_catalog.date_part('epoch', max(p.lease_expires_at) "
-    "- pg_catalog.clock_timestamp())) + 0.001) FROM public.payment_outbox_pending AS p WHERE p.outbox_id = ANY (%s)"
-)
-_ENDED: LiteralString = (
-    "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
-    "rail_type, sequence_id, payload, attempt_no, state) VALUES (%(item)s, %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{}', "
-    "%(no)s, %(state)s::public.outbox_attempt_state)"
-)
 _KEYLESS = (
     "enqueue_payment_outbox",
     "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key,",
     "VALUES (p_tenant_id, p_instruction_id, p_idempotency_key || v_outbox_id,",
 )
-_WAITS = "FOR UPDATE SKIP LOCKED"
+WAITS = "FOR UPDATE SKIP LOCKED"
 _LOCK = "LOCK TABLE public.payment_outbox_pending IN EXCLUSIVE MODE;"
 
 
@@ -75,7 +60,7 @@ def _enqueue_holds_nobody_up(stage: Stage, pair: Pair) -> None:
     pair.first.rows(world.ENQUEUE, world.request(participant="shared"), role=INGEST)
     complete = {"item": done.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
     calls: tuple[tuple[LiteralString, Any], ...] = (
-        (_REPAIR, [5, "second"]),
+        (REPAIR, [5, "second"]),
         (_CLAIM, [1, "second"]),
         (world.COMPLETE, complete),
     )
@@ -110,8 +95,8 @@ def _repairers_share(stage: Stage, pair: Pair) -> None:
     for item in items:
         world.leased(pair.first, item, expired=True)
     pair.first.begin()
-    mine = pair.first.rows(_REPAIR, [2, "first"], role=EXECUTOR)
-    waited, other = pair.meanwhile(_REPAIR, [10, "second"], role=EXECUTOR)
+    mine = pair.first.rows(REPAIR, [2, "first"], role=EXECUTOR)
+    waited, other = pair.meanwhile(REPAIR, [10, "second"], role=EXECUTOR)
     if not waited:
         other.rows()
     pair.first.commit()
@@ -125,70 +110,6 @@ def _repairers_share(stage: Stage, pair: Pair) -> None:
         "a_running_lease_is_not_repaired",
         expected=[],
         observed=[*world.attempts(pair.first, running)],
-        where="public.repair_expired_leases",
-    )
-
-
-def _completed_once(stage: Stage, pair: Pair) -> None:
-    """Of two completions with one token the second waits, and has lost the lease."""
-    item = world.queued(pair.first)
-    token = world.leased(pair.first, item)
-    call = {"item": item.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
-    pair.first.begin()
-    pair.first.rows(world.COMPLETE, call, role=EXECUTOR)
-    waited, second = pair.meanwhile(world.COMPLETE, call | {"state": "FAILED"}, role=EXECUTOR)
-    pair.first.commit()
-    stage.findings.check(
-        "two_completions_at_once_are_one",
-        expected=[True, "P7002", ["DISPATCHED"]],
-        observed=[waited, second.told(), [*world.attempts(pair.first, item)]],
-        where="public.complete_outbox_attempt",
-    )
-
-
-def _lost_while_waiting(stage: Stage, pair: Pair) -> None:
-    """A lease that runs out while its completion waits is lost; one that is being completed is not repaired."""
-    pair.empty_queue()
-    held, done = world.queued(pair.first), world.queued(pair.first)
-    both = [[held.outbox_id, done.outbox_id]]
-    tokens = {item.outbox_id: world.leased(pair.first, item) for item in (held, done)}
-
-    def call(item: world.Item) -> dict[str, Any]:
-        found = {"item": item.outbox_id, "token": tokens[item.outbox_id]}
-        return found | {"worker": "probe-worker", "state": "DISPATCHED"}
-
-    waited, pending = False, None
-    # Long enough for two statements; where it was not, once more with a longer one.
-    for seconds in (0.02, 0.2, 2.0):
-        pair.first.run(_EXPIRE, [seconds, *both])
-        pair.first.begin()
-        if pair.first.answer(world.COMPLETE, call(done), role=EXECUTOR) == ACCEPTED:
-            pair.first.run("SAVEPOINT held")
-            pair.first.run(_HOLD, [held.outbox_id])
-            waited, pending = pair.meanwhile(world.COMPLETE, call(held), role=EXECUTOR)
-            if waited:
-                break
-            pending.told()
-        pair.first.rollback()
-    if pending is None or not waited:
-        stage.findings.check("lease_lost_while_waiting", expected="P7002", observed="it did not wait")
-        return
-    pair.first.run(_UNTIL_EXPIRED, both)
-    pair.first.run("ROLLBACK TO SAVEPOINT held")
-    stage.findings.check(
-        "lease_lost_while_waiting",
-        expected="P7002",
-        observed=pending.told(),
-        where="public.complete_outbox_attempt",
-    )
-    waited, repair = pair.meanwhile(_REPAIR, [10, "second"], role=EXECUTOR)
-    if not waited:
-        repair.rows()
-    pair.first.commit()
-    stage.findings.check(
-        "an_item_in_completion_is_not_repaired",
-        expected=[False, True, ["DISPATCHED"]],
-        observed=[waited, repair.rows() == [(held.outbox_id,)], [*world.attempts(pair.first, done)]],
         where="public.repair_expired_leases",
     )
 
@@ -260,18 +181,6 @@ def _dispatch(session: Session, asked: dict[str, Any]) -> None:
     session.rows(world.COMPLETE, call, role=EXECUTOR)
 
 
-def _ended_once(stage: Stage, pair: Pair) -> None:
-    """Of two ends that are written at once one waits, and is refused by the index made for it."""
-    row = {"item": uuid.uuid4(), "n": world.name()}
-    one, two = row | {"no": 1, "state": "DISPATCHED"}, row | {"no": 2, "state": "FAILED"}
-    stage.findings.check(
-        "two_ends_at_once",
-        expected=[True, "23505 ux_outbox_attempts_one_terminal_per_outbox"],
-        observed=pair.race(_ENDED, one, _ENDED, two).end,
-        where="public.payment_outbox_attempts",
-    )
-
-
 def claim_probes(database: Database) -> tuple[Probe, ...]:
     """INV-012, D-45: who claims waits for nobody."""
     return (
@@ -282,7 +191,7 @@ def claim_probes(database: Database) -> tuple[Probe, ...]:
             [
                 Control(
                     "the claim waits for locked rows",
-                    rewritten(("claim_outbox_batch", _WAITS, "FOR UPDATE")),
+                    rewritten(("claim_outbox_batch", WAITS, "FOR UPDATE")),
                     ("two_claims_at_once_share_the_queue",),
                 )
             ],
@@ -305,39 +214,6 @@ def claim_probes(database: Database) -> tuple[Probe, ...]:
     )
 
 
-def fencing_probes(database: Database) -> tuple[Probe, ...]:
-    """INV-013, D-38: one lease, one completion, and the clock decides when it has ended."""
-    return (
-        two_sessions(
-            database,
-            "completions_at_once_setup",
-            _completed_once,
-            [
-                Control(
-                    "the completion locks nothing",
-                    rewritten(("complete_outbox_attempt", "\n       FOR UPDATE", "")),
-                    ("two_completions_at_once_are_one",),
-                )
-            ],
-        ),
-        two_sessions(
-            database,
-            "lease_in_a_lock_queue_setup",
-            _lost_while_waiting,
-            [
-                Control(
-                    "the clock is not looked at again, and the repair waits for locked rows",
-                    rewritten(
-                        ("complete_outbox_attempt", " OR v_item.lease_expires_at <= pg_catalog.clock_timestamp()", ""),
-                        ("repair_expired_leases", _WAITS, "FOR UPDATE"),
-                    ),
-                    ("lease_lost_while_waiting", "an_item_in_completion_is_not_repaired"),
-                ),
-            ],
-        ),
-    )
-
-
 def replay_probes(database: Database) -> tuple[Probe, ...]:
     """INV-011, INV-023, D-14: one key, one item, whoever else is at it."""
     return (
@@ -349,7 +225,7 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
                 Control(
                     "whatever is leased is repaired, and waited for",
                     rewritten(
-                        ("repair_expired_leases", _WAITS, "FOR UPDATE"),
+                        ("repair_expired_leases", WAITS, "FOR UPDATE"),
                         ("repair_expired_leases", "AND p.lease_expires_at <=", "OR p.lease_expires_at <="),
                     ),
                     ("two_repairs_at_once_share_the_work", "a_running_lease_is_not_repaired"),
@@ -387,18 +263,5 @@ def replay_probes(database: Database) -> tuple[Probe, ...]:
                     ("replay_under_repeatable_read", "replay_under_serializable"),
                 )
             ],
-        ),
-    )
-
-
-def terminal_probes(database: Database) -> tuple[Probe, ...]:
-    """INV-032: an item ends once, also when two end it."""
-    index = ("index", "payment_outbox_attempts", "ux_outbox_attempts_one_terminal_per_outbox")
-    return (
-        two_sessions(
-            database,
-            "ends_at_once_setup",
-            _ended_once,
-            [Control("the index is gone", lambda _: database.twin.lack(index), ("two_ends_at_once",))],
         ),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.keys import raised
+from scripts.verifiers.probes.limits import ATTEMPT, CREATED, YEARS
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 from scripts.verifiers.twin.probe import two_sessions
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair, Session
 
-EXECUTOR = "symphony_executor"
 _FUNCTION, _WHERE = "set_external_proofs_attribution", "public.external_proofs"
 _PROOF: LiteralString = (
     "INSERT INTO public.external_proofs (attestation_id, provider, request_hash, response_hash) "
@@ -33,7 +33,6 @@ _EARLIER: LiteralString = (
     "FROM public.ingress_attestations AS i JOIN public.tenants AS t ON t.tenant_id = i.tenant_id "
     "WHERE i.attestation_id = %(attestation)s"
 )
-_ITEM: LiteralString = "SELECT p.correlation_id FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
 # As it was before 0026, until the transaction's rollback.
 _BEFORE: LiteralString = (
     "ALTER TABLE public.ingress_attestations DISABLE TRIGGER USER, "
@@ -66,40 +65,50 @@ class _Old:
         """An attestation without id at each place, the one that counts last."""
         return [self.session.value(_OLD, [instruction, tenant]) for tenant, instruction in self.places]
 
-    def queued(self) -> list[world.Item]:
-        """An item at each place, the one that counts last."""
-        return [world.queued(self.session, tenant, instruction=instruction) for tenant, instruction in self.places]
+    def queued(self) -> None:
+        """An item at each place but the one that counts."""
+        for tenant, instruction in self.places[:-1]:
+            world.queued(self.session, tenant, instruction=instruction)
 
 
 def _correlation(stage: Stage, pair: Pair) -> None:
     """The id of an earlier proof, else of the queued item, else of its attempts, else the attestation's own."""
     session, took = pair.first, list[bool]()
     session.begin()
+    # Rows that were taken off would leave room between those that come: then nothing says which is read first.
+    session.run("TRUNCATE public.payment_outbox_pending")
     session.run(_BEFORE)
     old = _Old(session)
     session.run("SAVEPOINT bare")
 
     *others, attestation = old.attested()
     session.run("ALTER TABLE public.external_proofs DISABLE TRIGGER trg_set_external_proofs_attribution")
-    wanted, year = uuid.uuid4(), 2001
-    for one, correlation in (*((other, uuid.uuid4()) for other in others), (attestation, wanted)):
-        year += 1
-        session.run(_EARLIER, {"attestation": one, "correlation": correlation, "created": f"{year}-01-01"})
+    for other in others:
+        session.run(_EARLIER, {"attestation": other, "correlation": uuid.uuid4(), "created": "2000-01-01"})
+    ids = [uuid.uuid4() for _ in YEARS]
+    for year, correlation in zip(YEARS, ids, strict=True):
+        session.run(_EARLIER, {"attestation": attestation, "correlation": correlation, "created": year})
     session.run("ALTER TABLE public.external_proofs ENABLE ALWAYS TRIGGER trg_set_external_proofs_attribution")
-    took.append(session.value(_PROOF, [attestation]) == wanted)
+    took.append(session.value(_PROOF, [attestation]) == ids[1])
     session.run("ROLLBACK TO SAVEPOINT bare")
 
-    *_, item = items = old.queued()
-    wanted = session.value(_ITEM, [item.outbox_id])
+    old.queued()
+    *_, place = old.places
+    # In the order of the table and of the index alike, from either end, another comes before the one that counts.
+    keys = [world.name(f"key-{number}") for number in range(len(YEARS))]
+    items = [world.queued(session, place[0], instruction=place[1], key=key) for key in keys]
+    ids = [session.value(CREATED, [year, item.outbox_id]) for year, item in zip(YEARS, items, strict=True)]
     *_, attestation = old.attested()
-    session.run("SAVEPOINT queued")
-    took.append(session.value(_PROOF, [attestation]) == wanted)
-    session.run("ROLLBACK TO SAVEPOINT queued")
-    for queued in items:
-        token = world.leased(session, queued)
-        call = {"item": queued.outbox_id, "token": token, "worker": "probe-worker", "state": "DISPATCHED"}
-        session.rows(world.COMPLETE, call, role=EXECUTOR)
-    took.append(session.value(_PROOF, [attestation]) == wanted)
+    took.append(session.value(_PROOF, [attestation]) == ids[1])
+    session.run("ROLLBACK TO SAVEPOINT bare")
+
+    *_, attestation = old.attested()
+    for tenant, instruction in old.places[:-1]:
+        session.run(ATTEMPT, _attempt(tenant, instruction, "2000-01-01", uuid.uuid4()))
+    ids = [uuid.uuid4() for _ in YEARS]
+    for year, correlation in zip(YEARS, ids, strict=True):
+        session.run(ATTEMPT, _attempt(*place, year, correlation))
+    took.append(session.value(_PROOF, [attestation]) == ids[1])
     session.run("ROLLBACK TO SAVEPOINT bare")
 
     *_, attestation = old.attested()
@@ -107,6 +116,10 @@ def _correlation(stage: Stage, pair: Pair) -> None:
     session.rollback()
     for name, holds in zip(_LENDERS, took, strict=True):
         stage.findings.check(f"old_proof_takes_the_id_of_{name}", expected=True, observed=holds, where=_WHERE)
+
+
+def _attempt(tenant: uuid.UUID, instruction: str, created: str, correlation: uuid.UUID) -> dict[str, Any]:
+    return {"tenant": tenant, "n": instruction, "created": created, "correlation": correlation}
 
 
 def _underived(stage: Stage, pair: Pair) -> None:

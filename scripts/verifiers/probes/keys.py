@@ -104,6 +104,8 @@ def taken_off(stage: Stage) -> None:
 def recorded(stage: Stage) -> None:
     """The key of an item that the ledger alone holds counts, and no neighbour of it is taken for it."""
     asked = world.request(world.tenant(stage)) | {"claimed": "2001-02-03"}
+    # Of two under one key the one that was claimed last counts, wherever it stands in the table.
+    stage.run(_RECORDED, asked | {"claimed": "2000-02-03"})
     mine = stage.value(_RECORDED, asked)
     neighbours: tuple[dict[str, Any], ...] = (
         {"key": world.name("key")},

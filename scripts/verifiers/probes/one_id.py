@@ -96,8 +96,10 @@ def own(stage: Stage) -> None:
     row = {"n": world.name(), "item": uuid.uuid4(), "no": 2, "correlation": uuid.uuid4()}
     # Another item's first attempt: earlier than this one's second.
     stage.run(_ATTEMPT, row | {"item": uuid.uuid4(), "no": 1, "correlation": uuid.uuid4()})
+    # Of its own attempts the first counts, wherever it stands in the table.
+    stage.run(_ATTEMPT, row | {"no": 3, "correlation": uuid.uuid4()})
     stage.run(_ATTEMPT, row)
-    late = stage.value(_ATTEMPT, row | {"no": 3, "correlation": None})
+    late = stage.value(_ATTEMPT, row | {"no": 4, "correlation": None})
     stage.findings.check(
         "late_attempt_takes_its_items_id",
         expected=True,

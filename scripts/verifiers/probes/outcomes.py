@@ -56,12 +56,12 @@ def said(stage: Stage) -> None:
 def delays(stage: Stage) -> None:
     """A retry waits as long as was asked, and a second where nothing sensible was."""
     found = []
-    for delay, seconds in ((None, 1), (-5, 1), (0, 1), (90, 90)):
+    for delay, seconds in ((None, 1), (-5, 1), (0, 1), (90, 90), (604_800, 604_800)):
         call = _lease(stage) | {"delay": delay, "seconds": seconds}
         before = stage.value("SELECT pg_catalog.clock_timestamp()")
         stage.rows(_RETRY, call, role=EXECUTOR)
         found.append(bool(stage.value(_WAITS, call | {"before": before})))
-    stage.findings.check("retry_waits_as_asked", expected=[True] * 4, observed=[*found], where=f"public.{_COMPLETE}")
+    stage.findings.check("retry_waits_as_asked", expected=[True] * 5, observed=[*found], where=f"public.{_COMPLETE}")
 
 
 def nothing_claimed(stage: Stage) -> None:

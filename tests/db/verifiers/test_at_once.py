@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.verifiers.model import Findings
-from scripts.verifiers.probes import at_once, at_once_tenancy, borders, derived, edges, keys, one_id, outcomes
+from scripts.verifiers.probes import (
+    at_once,
+    at_once_leases,
+    at_once_tenancy,
+    borders,
+    derived,
+    edges,
+    keys,
+    limits,
+    one_id,
+    outcomes,
+)
 from scripts.verifiers.probes.stage import play, play_controls
 
 if TYPE_CHECKING:
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Database
     from scripts.verifiers.probes.stage import Probe
 
-MODULES = (at_once, at_once_tenancy, borders, derived, edges, keys, one_id, outcomes)
+MODULES = (at_once, at_once_leases, at_once_tenancy, borders, derived, edges, keys, limits, one_id, outcomes)
 CODES = json.loads((Path(__file__).resolve().parents[3] / "schema" / "sqlstates.yml").read_text())["codes"]
 
 
