@@ -43,7 +43,7 @@ _ATTESTED: LiteralString = (
     "INSERT INTO public.ingress_attestations (instruction_id, tenant_id, payload_hash) VALUES (%s, %s, 'hash') "
     "RETURNING correlation_id"
 )
-# In the table in this order: the one that comes first by time is neither the first nor the last.
+# In this order in the table, and by key in its indexes: what comes first by time is never the first to be found.
 YEARS = ("2003-01-01", "2001-01-01", "2002-01-01")
 _FILL = "set_correlation_id_if_null"
 
@@ -97,7 +97,7 @@ def first_of_several(stage: Stage) -> None:
     tenant, instruction = world.tenant(stage), world.name("instruction")
     ids: list[Json] = []
     for year in YEARS:
-        item = world.queued(stage, tenant, instruction=instruction)
+        item = world.queued(stage, tenant, instruction=instruction, key=f"key {len(ids)}")
         ids.append(str(stage.value(CREATED, [year, item.outbox_id])))
     taken = stage.value(_ATTESTED, [instruction, tenant], role=INGEST)
     where = f"public.{_FILL}"
