@@ -147,6 +147,11 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
     return settings
 
 
+def session_folder() -> Path:
+    """Where programs of the user's login keep their sockets. The system says it, a run does not: it is no setting."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")  # noqa: TID251 - the owner
+
+
 def _merged(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     problems: list[tuple[str, str, str]] = []

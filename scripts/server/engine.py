@@ -1,6 +1,7 @@
 """The Docker engine: found as the docker command finds it (DOCKER_HOST, the context), asked quickly, let go.
 
-Owns: the SDK's client, its timeouts, and its failures turned into errors.
+Owns: the SDK's client, its timeouts, its failures turned into errors, and where an engine listens that nobody named:
+    rootless Docker, Docker Desktop, Podman. What was named is never replaced by another.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scripts.errors.server import DockerError
+from scripts.settings import session_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,7 @@ PROBE_TIMEOUT_S = 2
 REQUEST_TIMEOUT_S = 60
 PULL_TIMEOUT_S = 600
 LOOPBACK = "127.0.0.1"
+SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,15 @@ def find_engine() -> Iterator[Engine]:
     import docker.errors
 
     try:
-        _require_socket()
+        unnamed = _unnamed_socket()
+        if unnamed is None:
+            _require_socket()
         # Asks the engine for its version; a host that swallows packets costs the timeout.
-        client = docker.from_env(timeout=PROBE_TIMEOUT_S)
+        client = (
+            docker.from_env(timeout=PROBE_TIMEOUT_S)
+            if unnamed is None
+            else docker.DockerClient(base_url=f"unix://{unnamed}", timeout=PROBE_TIMEOUT_S)
+        )
         try:
             version = str(client.version().get("Version", ""))
         except BaseException:
@@ -80,6 +90,48 @@ def find_engine() -> Iterator[Engine]:
         yield Engine(client, host_of(f"ssh://{ssh}" if ssh else str(client.api.base_url)), version)
     finally:
         client.close()
+
+
+def _unnamed_socket() -> Path | None:
+    """A socket that answers at another usual place, if no engine was named and the usual place has none.
+
+    Raises:
+        DockerError: a context was named that is not there. The SDK would take the usual place instead.
+    """
+    from docker.context.api import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    if kwargs_from_env().get("base_url"):
+        return None
+    place = ContextAPI.kwargs_from_context().get("base_url")
+    if place is None:
+        raise DockerError.no_engine("the Docker context that is asked for does not exist, or names no host")
+    if place != ContextAPI.kwargs_from_context(name="default").get("base_url"):
+        return None
+    if SYSTEM_SOCKET.exists():
+        return None  # stopped or closed to us: told, not passed over
+    return next((path for path in usual_sockets() if _answers(path)), None)
+
+
+def usual_sockets() -> tuple[Path, ...]:
+    """Where engines listen beside the system's Docker: rootless, Desktop on macOS, Podman of the user, of root."""
+    runtime = session_folder()
+    return (
+        runtime / "docker.sock",
+        Path("~/.docker/run/docker.sock").expanduser(),
+        runtime / "podman" / "podman.sock",
+        Path("/run/podman/podman.sock"),
+    )
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(PROBE_TIMEOUT_S)
+        try:
+            knock.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _require_socket() -> None:
