@@ -10,7 +10,6 @@ Never: pulls an image (open.py decides that), or uses a fixed name or port.
 from __future__ import annotations
 
 import io
-import os
 import secrets
 import tarfile
 import time
@@ -23,6 +22,7 @@ from scripts.errors.server import DiskFullError, DockerError, StartError
 from scripts.server.engine import LOOPBACK, Engine, one_line
 from scripts.server.facts import read_facts
 from scripts.server.layout import CONFIG, DISK_FULL
+from scripts.server.leftover import LABEL, owner_labels, sweep
 from scripts.server.model import Server
 from scripts.server.provision import INITDB_OPTIONS, SUPERUSER, provision, random_password, renew_password
 from scripts.server.readiness import connect, require_version, wait_until_ready
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from scripts.settings import Settings
 
-LABEL = "parity-runner"
 PORT = "5432/tcp"
 # Of major 18: the declared volume is the parent, the data a folder named after the version.
 VOLUME = "/var/lib/postgresql"
@@ -87,6 +86,7 @@ def open_container(engine: Engine, settings: Settings, *, run_id: str, reason: s
     password = random_password()
     name = f"{LABEL}-{secrets.token_hex(6)}"
     with _telling(image), ExitStack() as opened:
+        sweep(engine)
         try:
             container = _Container(engine, image, _create(engine, image, name, run_id))
             _put_files(container, password)
@@ -147,7 +147,7 @@ def _create(engine: Engine, image: str, name: str, run_id: str) -> str:
         labels={
             LABEL: "1",
             f"{LABEL}.run-id": run_id,
-            f"{LABEL}.owner-pid": str(os.getpid()),
+            **owner_labels(),
             f"{LABEL}.started-at": iso_utc(utc_now()),
         },
     )

@@ -1,0 +1,62 @@
+"""A container that was created and never started is removed when its run is provably dead, and only then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.server.engine import find_engine
+from scripts.server.image import TAG, build_offline_image
+from scripts.server.leftover import BEGAN, LABEL, PID, PLACE, owner_is_gone, owner_labels, sweep
+
+if TYPE_CHECKING:
+    from scripts.server.engine import Engine
+
+DEAD = {BEGAN: "1"}  # nothing of ours began in the first tick of the boot
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({}, False),
+        (DEAD, True),
+        ({PID: "4194304"}, True),
+        (DEAD | {PLACE: "another boot/1"}, False),
+        (DEAD | {PLACE: ""}, False),
+        ({BEGAN: ""}, False),
+        (DEAD | {PID: "x"}, False),
+    ],
+)
+def test_only_a_dead_owner_of_this_place_is_gone(change: dict[str, str], gone: bool) -> None:  # noqa: FBT001
+    """A number that another process has now is not the owner; another machine's owner cannot be judged."""
+    assert owner_is_gone(owner_labels() | change) is gone
+
+
+def _create(engine: Engine, labels: dict[str, str]) -> str:
+    return str(engine.client.api.create_container(TAG, command=["sleep", "60"], labels=labels)["Id"])
+
+
+@pytest.mark.docker
+def test_the_sweep_takes_what_is_dead_and_ours_alone() -> None:
+    """Not a living run's, not another place's, not a running one, not a stranger's."""
+    with find_engine() as engine:
+        build_offline_image(engine)
+        api = engine.client.api
+        ours = {LABEL: "1"} | owner_labels()
+        dead = _create(engine, ours | DEAD)
+        stay = [
+            _create(engine, ours),
+            _create(engine, ours | DEAD | {PLACE: "elsewhere"}),
+            _create(engine, ours | DEAD),
+            _create(engine, owner_labels() | DEAD),
+        ]
+        try:
+            api.start(stay[2])
+            sweep(engine)
+            there = {found["Id"] for found in api.containers(all=True)}
+            assert dead not in there
+            assert set(stay) <= there
+        finally:
+            for name in stay:
+                api.remove_container(name, force=True, v=True)
