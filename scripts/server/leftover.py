@@ -49,7 +49,19 @@ def owner_is_gone(labels: Mapping[str, str]) -> bool:
     pid, began, place = labels.get(PID, ""), labels.get(BEGAN, ""), labels.get(PLACE, "")
     if not (pid.isascii() and pid.isdigit() and began and place) or place != _place():
         return False
-    return _began(int(pid)) != began
+    now = _began(int(pid))
+    # Another user's may be hidden from /proc, and is still there.
+    return now != began if now else not _exists(int(pid))
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # no signal, only the question
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _began(pid: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.server import leftover
 from scripts.server.engine import find_engine
 from scripts.server.image import TAG, build_offline_image
 from scripts.server.leftover import BEGAN, LABEL, PID, PLACE, owner_is_gone, owner_labels, sweep
@@ -31,6 +32,13 @@ DEAD = {BEGAN: "1"}  # nothing of ours began in the first tick of the boot
 def test_only_a_dead_owner_of_this_place_is_gone(change: dict[str, str], gone: bool) -> None:  # noqa: FBT001
     """A number that another process has now is not the owner; another machine's owner cannot be judged."""
     assert owner_is_gone(owner_labels() | change) is gone
+
+
+def test_an_owner_that_is_hidden_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc may show a user nothing of another one's processes."""
+    labels = owner_labels()
+    monkeypatch.setattr(leftover, "_began", lambda _pid: "")
+    assert not owner_is_gone(labels)
 
 
 def _create(engine: Engine, labels: dict[str, str]) -> str:
