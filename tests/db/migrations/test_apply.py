@@ -121,16 +121,18 @@ def test_a_file_cannot_leak_into_the_next(
     empty_database: ScratchDatabase, migrations: MigrationFolder, leak: str, probe: str, clean: str | None
 ) -> None:
     """Whatever the first file sets, the second finds the baseline, and both are recorded by the runner's own role."""
-    if "ROLE" in leak:
-        with empty_database.connect_admin() as conn:
-            conn.execute("GRANT pg_monitor TO symphony_owner")
     migrations.write("0001_leak.sql", leak + ";")
     migrations.write(
         "0002_probe.sql",
         "CREATE TABLE public.seen (value text);\n"
         f"DO $do$ DECLARE v text; BEGIN EXECUTE $q${probe}$q$ INTO v; INSERT INTO public.seen VALUES (v); END $do$;",
     )
-    empty_database.apply(migrations.files())
+    with empty_database.connect_admin() as admin:
+        admin.execute("GRANT pg_monitor TO symphony_owner")
+        try:
+            empty_database.apply(migrations.files())
+        finally:  # roles are the server's: other tests would find it
+            admin.execute("REVOKE pg_monitor FROM symphony_owner")
     assert empty_database.value("SELECT value FROM public.seen") == clean
     assert empty_database.recorded() == ["0001_leak.sql", "0002_probe.sql"]
 
