@@ -25,7 +25,7 @@ _EXPIRE: LiteralString = (
     "pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %s) WHERE outbox_id = ANY (%s)"
 )
 _UNTIL_EXPIRED: LiteralString = (
-    "SELECT pg_catalog.pg_sleep(greatest(0, pg_catalog.date_part('epoch', max(p.lease_expires_at) "
+    "SELECT pg_catalog.pg_sleep(greatest(0, pg_catalog.date_part('epoch', pg_catalog.max(p.lease_expires_at) "
     "- pg_catalog.clock_timestamp())) + 0.001) FROM public.payment_outbox_pending AS p WHERE p.outbox_id = ANY (%s)"
 )
 _ENDED: LiteralString = (

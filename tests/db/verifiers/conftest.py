@@ -38,11 +38,13 @@ class Bench:
         """The database as the verifiers see it over this connection, its catalog not read yet."""
         return Database(conn, self.database.connect, self.files, twin=self.twin)
 
-    def settle(self, *names: str, conn: psycopg.Connection[Any] | None = None) -> dict[str, Result]:
+    def settle(
+        self, *names: str, conn: psycopg.Connection[Any] | None = None, controls: bool = False
+    ) -> dict[str, Result]:
         """The results of the invariants of these names, all of them without any."""
         chosen = select_invariants(names) if names else INVARIANTS
         subject = self.on(conn or self.owner)
-        return {invariant.id: verify_invariant(invariant, subject) for invariant in chosen}
+        return {invariant.id: verify_invariant(invariant, subject, controls=controls) for invariant in chosen}
 
     @contextmanager
     def broken(self, mutant: Mutant) -> Iterator[psycopg.Connection[Any]]:
