@@ -47,6 +47,7 @@ class Settings:
     `migrate_role`: the role that the migrations run as; the connection's own when None.
     `migrate_trace`: whether every statement's locks and effects are recorded.
     `policy_file` may not exist: only who seeds a policy reads it.
+    `cluster_cache`: the folder that made clusters are kept in, which may not exist; None: none is kept.
     """
 
     fresh_db: bool = True
@@ -54,6 +55,7 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     pg_image: str = "postgres:18"
     pg_bindir: Path | None = None
+    cluster_cache: Path | None = None
     postgres_db: str = "symphony"
     keep_db: bool = False
     migrations_dir: Path = ROOT / "schema" / "migrations"
@@ -115,6 +117,7 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         database_url=url,
         pg_image=reader.values.get("PG_IMAGE") or default.pg_image,
         pg_bindir=reader.folder("PG_BINDIR"),
+        cluster_cache=reader.cluster_cache(),
         postgres_db=reader.matching("POSTGRES_DB", re.compile(r"[a-z_][a-z0-9_]{0,62}"), "a lower-case name")
         or default.postgres_db,
         keep_db=reader.switch("KEEP_DB", default=reader.switch("KEEP_TEMP_DB", default=default.keep_db)),
@@ -231,6 +234,22 @@ class _Reader:
         if not path.is_dir():
             self.problem(name, "a folder that exists", repr(value))
         return path
+
+    def cluster_cache(self) -> Path | None:
+        """PARITY_CACHE_DIR, else a folder of ours where the user's caches are.
+
+        None when CLUSTER_CACHE=0, or when neither is said and there is no HOME.
+        """
+        if not self.switch("CLUSTER_CACHE", default=True):
+            return None
+        if self.values.get("PARITY_CACHE_DIR"):
+            return Path(self.values["PARITY_CACHE_DIR"]).absolute()
+        caches = Path(self.values.get("XDG_CACHE_HOME") or "")
+        if not caches.is_absolute():  # as its specification wants: a relative one is as good as none
+            if not self.values.get("HOME"):
+                return None
+            caches = Path(self.values["HOME"]).absolute() / ".cache"
+        return caches / "parity-runner" / "clusters"
 
     def milliseconds(self, name: str, *, default: int) -> int:
         return self._number(name, default=default, low=1, high=86_400_000, unit="milliseconds")

@@ -1,64 +1,54 @@
 """A fresh PostgreSQL from the wheel's programs (or PG_BINDIR's), on a private Unix socket.
 
-Owns: how a cluster is made and started, and when each step has failed.
+Owns: where its cluster comes from: a copy of one that is kept, or initdb.
 Promises: nothing outside folders of our own is written or changed; only this user (and root) can reach the server,
-    and a password is asked for even so; when the block is left, or the run dies in whatever way, all of it is gone.
-Never: starts a process itself (watcher.py does), or listens on a network.
+    and a password of this run is asked for even so; when the block is left, or the run dies in whatever way, all but
+    the kept cluster is gone.
+Never: uses a kept cluster that has been touched, or changes one.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from scripts.errors.server import MAJOR_MIN, StartError, TooOldError
+from scripts.errors.server import StartError, WrongPasswordError
 from scripts.server.account import find_account
 from scripts.server.binaries import digest_of_binary, find_binaries
+from scripts.server.boot import Boot, make_cluster, require_major_of, start_server
+from scripts.server.cache import find_entry, keep, key_of, open_folder, pack_cluster, remove_entry
 from scripts.server.facts import read_facts
-from scripts.server.layout import error_of_files, error_of_log, make_layout, runnable, tail_of
-from scripts.server.leash import Leash
+from scripts.server.layout import error_of_files, make_layout, runnable
+from scripts.server.leash import Leash, RefusedError
 from scripts.server.model import Server
-from scripts.server.provision import INITDB_OPTIONS, SUPERUSER, provision, random_password
-from scripts.server.readiness import connect, require_version, wait_until_ready
+from scripts.server.packing import PoisonedError, read_checked
+from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
+from scripts.server.readiness import connect, parse_dsn, require_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from psycopg import Connection
 
     from scripts.server.account import Account
-    from scripts.server.binaries import Binaries
+    from scripts.server.cache import Entry
     from scripts.server.layout import Layout
+    from scripts.server.provision import Provisioned
     from scripts.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class _Boot:
-    """What every step of one start needs. `deadline` is a moment of `time.monotonic`, in seconds."""
-
-    leash: Leash
-    layout: Layout
-    account: Account | None
-    programs: Binaries
-    deadline: float
-
-    def left_s(self) -> float:
-        """The time left, in seconds; never zero, so that a step fails by its own deadline."""
-        return max(0.001, self.deadline - time.monotonic())
-
-
 @contextmanager
-def open_embedded(settings: Settings, *, reason: str) -> Iterator[Server]:
-    """Make a cluster, start it, hand it out, and remove every trace of it.
+def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], None] | None = None) -> Iterator[Server]:
+    """Take a cluster that is kept, or make one; start it, hand it out, and remove every trace of the run's copy.
 
     Args:
-        settings: PG_BINDIR, the database's name and the start's deadline are used.
+        settings: PG_BINDIR, the database's name, the folder for kept clusters and the start's deadline are used.
         reason: why this origin was chosen; kept in the server.
+        report: takes a line about a kept cluster that was not what it should be.
 
     Raises:
         ServerError: one of its kinds, naming the cause.
@@ -66,19 +56,16 @@ def open_embedded(settings: Settings, *, reason: str) -> Iterator[Server]:
     account = find_account()
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
+    say = report or _quiet
     with Leash() as leash:
+        # While the watcher starts.
+        digest = digest_of_binary(found)
+        kept = _Kept.of(settings, digest, account, say)
         layout = make_layout(leash, account)
-        boot = _Boot(leash, layout, account, runnable(found, leash, account), deadline)
+        boot = Boot(leash, layout, account, runnable(found, leash, account), deadline)
         if found.source == "PG_BINDIR":
-            _require_major(boot)
-        password = random_password()
-        digest = _make_cluster(boot, password)
-        admin_dsn = f"host={layout.socket} user={SUPERUSER} password={password} dbname=postgres"
-        with _start(boot, admin_dsn) as conn:
-            version = require_version(conn, admin_dsn)
-            made = provision(conn, admin_dsn, settings.postgres_db)
-        with connect(made.admin_dsn) as conn:
-            facts = read_facts(conn)
+            require_major_of(boot)
+        made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
         facts |= {
             "binaries": found.source,
             "postgres_sha256": digest,
@@ -88,82 +75,141 @@ def open_embedded(settings: Settings, *, reason: str) -> Iterator[Server]:
         yield Server(made.owner_dsn, made.admin_dsn, "embedded", reason, version, facts)
 
 
-def _require_major(boot: _Boot) -> None:
-    """An older initdb would only say that it does not know an option."""
-    boot.leash.begin([boot.programs.postgres, "--version"], account=boot.account, log=boot.layout.log)
-    _require_success(boot, "postgres --version")
-    require_major_of_banner(tail_of(boot.layout.log), str(boot.programs.bindir))
+def _quiet(_line: str) -> None:
+    """Nobody wants to know."""
 
 
-def require_major_of_banner(banner: str, folder: str) -> None:
-    """Judge what `postgres --version` prints: "postgres (PostgreSQL) 18.6 (Debian 18.6-1)", "… 19beta1".
+@dataclass(slots=True)
+class _Kept:
+    """The folder for kept clusters, the key of the one wanted, the one found; how often one was poisoned."""
 
-    Raises:
-        TooOldError: below 18, or not PostgreSQL's banner at all.
-    """
-    version = (banner.split() or [""])[2:3] or ["something else"]
-    major = re.match(r"\d+", version[0])
-    if major is None or int(major[0]) < MAJOR_MIN:
-        raise TooOldError.binaries(folder, version[0])
+    folder: Path | None
+    key: str
+    report: Callable[[str], None]
+    found: tuple[Entry, memoryview] | None = None
+    poisoned: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings, digest: str, account: Account | None, report: Callable[[str], None]) -> _Kept:
+        key = key_of(digest, settings.postgres_db, other_user=account is not None)
+        kept = cls(open_folder(settings.cluster_cache, report), key, report)
+        kept.find()
+        return kept
+
+    def find(self) -> None:
+        if self.folder is None:
+            return
+        entry = None
+        try:
+            entry = find_entry(self.folder, self.key)
+            if entry is not None:
+                self.found = entry, read_checked(str(entry.path), entry.digest)
+        except PoisonedError as exc:
+            self.discard(str(exc), entry)
+        except OSError as exc:  # thrown away by another run, between choice and reading
+            self.report(f"server   the kept cluster cannot be read: {(exc.strerror or str(exc)).lower()}")
+
+    def discard(self, why: str, entry: Entry | None) -> None:
+        if self.folder is None:
+            raise RuntimeError("an entry without a folder")
+        self.poisoned += 1
+        self.report(f"server   the kept cluster is not used: {why}; a new one is made")
+        remove_entry(self.folder, self.key, inode=None if entry is None else entry.inode)
 
 
-def _make_cluster(boot: _Boot, password: str) -> str:
-    """Run initdb; returns the sha256 of the server's program, read meanwhile."""
-    layout = boot.layout
-    descriptor = os.open(layout.password, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+_Started: TypeAlias = "tuple[Provisioned, str, dict[str, str]]"
+
+
+def _from_kept(boot: Boot, settings: Settings, kept: _Kept) -> _Started | None:
+    """Start a copy of a kept cluster; None where there is none, or none that can be trusted."""
+    found = kept.found
+    if found is None:
+        return None
+    entry, checked = found
     try:
-        os.write(descriptor, password.encode())
-        if boot.account is not None:
-            os.fchown(descriptor, boot.account.uid, boot.account.gid)
+        boot.leash.begin_unpack(checked, boot.layout.data, boot.account)
+        # The driver takes a tenth of a second to load the first time; the watcher lays the files out meanwhile.
+        import psycopg  # noqa: F401 - loaded here for its time
+
+        why = boot.leash.finish_unpack()
+    except RefusedError as exc:
+        raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
+    if not why:
+        dsn = _superuser_dsn(boot.layout, entry.password, settings.postgres_db)
+        try:
+            with start_server(boot, dsn) as conn:
+                made, version, facts = _hand_over(conn, dsn)
+            why = _not_fresh(facts, entry)
+        except (StartError, WrongPasswordError) as exc:
+            why = f"a server on it cannot be used ({exc.what})"
+    if why:
+        kept.discard(why, entry)
+        _empty(boot)
+        return None
+    facts |= {
+        "cluster": "kept",
+        "cluster_key": kept.key,
+        "cluster_sha256": entry.digest,
+        "cluster_age_s": str(max(0, int(time.time()) - int(entry.known["made_at_s"]))),
+        "cluster_identity": "system_identifier and initdb_epoch are those of the kept cluster",
+    }
+    return made, version, facts
+
+
+def _not_fresh(facts: dict[str, str], entry: Entry) -> str:
+    """What the server says against an entry whose bytes are right: somebody sealed another cluster."""
+    if facts["user_relations_before"] != "0":
+        return f"it holds {facts['user_relations_before']} relations"
+    for name in ("system_identifier", "next_oid"):
+        if facts[name] != entry.known[name]:
+            return f"its {name} is {facts[name]}, and was {entry.known[name]}"
+    return ""
+
+
+def _empty(boot: Boot) -> None:
+    """Make room for another cluster."""
+    boot.leash.stop()
+    try:
+        for path in boot.layout.data.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     except OSError as exc:
-        raise error_of_files(exc, "the start of initdb", layout.folder.parent) from exc
-    finally:
-        os.close(descriptor)
-    options = (*INITDB_OPTIONS, f"--pwfile={layout.password}", "--no-sync", "--no-instructions")
-    boot.leash.begin([boot.programs.initdb, "-D", layout.data, *options], account=boot.account, log=layout.log)
-    # The driver takes a tenth of a second to load; initdb takes three.
-    import psycopg  # noqa: F401 - loaded here for its time
-
-    digest = digest_of_binary(boot.programs)
-    try:
-        _require_success(boot, "initdb")
-    finally:
-        layout.password.unlink(missing_ok=True)
-    return digest
+        raise error_of_files(exc, "the removal of the copy of the kept cluster", boot.layout.folder.parent) from exc
 
 
-def _start(boot: _Boot, dsn: str) -> Connection:
-    """Start the server and return the first connection."""
-    layout = boot.layout
-    argv: list[str | Path] = [
-        boot.programs.postgres,
-        "-D",
-        layout.data,
-        "-k",
-        layout.socket,
-        "-c",
-        f"config_file={layout.config}",
-    ]
-    argv += ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
-    boot.leash.start(argv, account=boot.account, log=layout.log)
+def _make(boot: Boot, settings: Settings, kept: _Kept) -> _Started:
+    """Run initdb, provision, and keep the cluster for the next run where it can be kept."""
+    password = random_password()
+    make_cluster(boot, password)
+    admin_dsn = _superuser_dsn(boot.layout, password, "postgres")
+    with start_server(boot, admin_dsn) as conn:
+        version = require_version(conn, admin_dsn)
+        admin_dsn = renew_password(conn, admin_dsn)
+        made = provision(conn, admin_dsn, settings.postgres_db, to_be_kept=kept.folder is not None)
+    told = {"cluster": "made for this run"}
+    if kept.poisoned:
+        told["cluster_poisoned"] = str(kept.poisoned)
+    if kept.folder is None:
+        with connect(made.admin_dsn) as conn:
+            return made, version, read_facts(conn) | told
+    # What is kept has been shut down, so this run, too, starts from that.
+    packed = pack_cluster(boot.layout.data) if boot.leash.stop() else None
+    password = parse_dsn(admin_dsn)["password"]
+    with start_server(boot, made.admin_dsn) as conn:
+        made, version, facts = _hand_over(conn, made.admin_dsn)
+    if packed is not None:
+        known = {name: facts[name] for name in ("system_identifier", "next_oid")}
+        keep(kept.folder, kept.key, packed, {**known, "made_at_s": int(time.time()), "password": password}, kept.report)
+    return made, version, facts | told | {"cluster_key": kept.key}
 
-    def require_alive() -> None:
-        status = boot.leash.ended()
-        if status:
-            raise error_of_log("the server", status, layout)
 
-    left_ms = int(boot.left_s() * 1000)
-    conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=require_alive)
-    if conn is None:
-        raise StartError.not_ready("the server", left_ms, tail_of(layout.log))
-    return conn
+def _hand_over(conn: Connection, dsn: str) -> _Started:
+    version = require_version(conn, dsn)
+    made = renew_both(conn, dsn)
+    return made, version, read_facts(conn)
 
 
-def _require_success(boot: _Boot, step: str) -> None:
-    """Wait for the program begun."""
-    left_s = boot.left_s()
-    status = boot.leash.finish(timeout_s=left_s)
-    if status is None:
-        raise StartError.not_ready(step, int(left_s * 1000), tail_of(boot.layout.log))
-    if status != 0:
-        raise error_of_log(step, f"exit status {status}" if status > 0 else f"signal {-status}", boot.layout)
+def _superuser_dsn(layout: Layout, password: str, database: str) -> str:
+    return f"host={layout.socket} user={SUPERUSER} password={password} dbname={database}"

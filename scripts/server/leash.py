@@ -10,6 +10,7 @@ import json
 import os
 import select
 import shutil
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # The watcher's own steps take eleven seconds when every one of them is needed.
 END_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 30.0
+_MEMFD = hasattr(os, "memfd_create")  # Linux
 # No variable of the caller's reaches the server: not its locale, not PGDATA or PGOPTIONS, not a password.
 SERVER_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -41,7 +43,9 @@ class Leash:
     """A running watcher. Everything it is asked to make goes away with it."""
 
     def __init__(self) -> None:
-        self._process = spawn_watcher()
+        # What the watcher is to lay out goes through memory: a nameless file that nobody else can open.
+        self._shared = os.fdopen(os.memfd_create("kept"), "w+b") if _MEMFD else tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = spawn_watcher(self._shared.fileno())
         self._pending = b""
         self._folders: list[str] = []
 
@@ -79,6 +83,38 @@ class Leash:
         """Start a program that stays; returns its process id."""
         return int(self._ask(do="start", **self._program(argv, account, log))["pid"])
 
+    def stop(self) -> bool:
+        """Shut the started program down and wait; whether it has ended."""
+        return bool(self._ask(do="stop")["stopped"])
+
+    def begin_unpack(self, checked: memoryview, target: Path, account: Account | None) -> None:
+        """Lay out a kept cluster in an empty folder; do something useful, then call `finish_unpack`.
+
+        Args:
+            checked: what packing.read_checked returned.
+            target: the folder.
+            account: who is to own what is in it.
+
+        Raises:
+            RefusedError: no room for it in memory.
+        """
+        try:
+            self._shared.seek(0)
+            self._shared.write(checked)
+            self._shared.flush()
+        except OSError as exc:
+            raise RefusedError(exc.strerror or type(exc).__name__, exc.errno or 0) from exc
+        uid, gid = (-1, -1) if account is None else (account.uid, account.gid)
+        self._send(do="unpack", descriptor=self._shared.fileno(), target=str(target), uid=uid, gid=gid)
+
+    def finish_unpack(self) -> str:
+        """Why the kept cluster could not be used; empty when it is laid out.
+
+        Raises:
+            RefusedError: the file system said no.
+        """
+        return str(self._reply()["poisoned"])
+
     def ended(self) -> str:
         """How the started program ended; empty while it runs."""
         answer = self._ask(do="alive")
@@ -89,7 +125,7 @@ class Leash:
 
     def close(self) -> None:
         """Let go: the watcher shuts the server down and removes the folders before it ends."""
-        for stream in (self._process.stdin, self._process.stdout):
+        for stream in (self._process.stdin, self._process.stdout, self._shared):
             if stream is not None:
                 stream.close()
         deadline = time.monotonic() + END_TIMEOUT_S
@@ -114,6 +150,9 @@ class Leash:
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         self._send(**request)
+        return self._reply()
+
+    def _reply(self) -> dict[str, Any]:
         answer = self._answer(ANSWER_TIMEOUT_S)
         if answer is None:
             raise StartError.watcher_lost(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")

@@ -67,7 +67,7 @@ def _embedded(settings: Settings, report: Callable[[str], None], reason: str) ->
 
     report(f"server   embedded: {reason}")
     _say_what_is_not_kept(settings, report)
-    with open_embedded(settings, reason=reason) as server:
+    with open_embedded(settings, reason=reason, report=report) as server:
         yield server
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, OperationalError
 
-POLL_S = 0.005
+POLL_S = 0.002
 CONNECT_TIMEOUT_S = 10
 APPLICATION = "parity-runner"
 # libpq hands on no SQLSTATE for a refused connection, only the server's words. A server that speaks another language
@@ -228,7 +228,7 @@ def error_of(exc: OperationalError, dsn: str) -> ServerError:
 
 
 def wait_until_ready(dsn: str, *, timeout_ms: int, require_alive: Callable[[], None]) -> Connection | None:
-    """Connect as soon as the server answers, looking every 5 ms.
+    """Connect as soon as the server answers, looking every 2 ms.
 
     Args:
         dsn: the very database wanted: a server that is still setting itself up says no to it.

@@ -3,7 +3,8 @@
 Owns: the folders of one server, the programs run for it, and their end. Runs alone: `python -I -S watcher.py`.
 Promises: when the pipe on stdin closes — the run ended, crashed or was killed with -9 — the server is shut down, then
     its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
-Never: imports anything of ours or any package (it starts in 15 ms), is told a secret, removes what it did not make.
+Never: imports any package, or of ours more than packing.py (it starts in 15 ms), is told a secret, removes what it did
+    not make.
 
 Requests and answers are one JSON object a line. One process, one thread: the parent-death signal of Linux is bound to
 the *thread* that forked, so a pool's or a test runner's worker must not be it; this one lives as long as the server.
@@ -15,7 +16,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -45,7 +45,6 @@ class Watcher:
         self.steps = STOP_STEPS
         self.asked_to_end = False
         self.parent = os.getppid()
-        self.prctl = _parent_death_signal()
 
     def serve(self) -> None:
         """Answer requests until the pipe closes or the parent is another: that is how a killed run looks from here."""
@@ -72,6 +71,9 @@ class Watcher:
         except OSError as exc:
             reply = {"error": exc.strerror or type(exc).__name__, "errno": exc.errno}
         os.write(1, json.dumps(reply).encode() + b"\n")
+        if "pid" in reply:
+            # For the end; loaded while the server starts, since it takes half as long as this process' own start.
+            import shutil  # noqa: F401
 
     def do_folder(self, base: str, prefix: str) -> dict[str, Any]:
         """Make a folder nobody else has, mode 0700, under a name nobody can guess; it is removed at the end."""
@@ -102,6 +104,23 @@ class Watcher:
         self.child, self.steps = self.fork(**request), STOP_STEPS
         return {"pid": self.child}
 
+    def do_stop(self) -> dict[str, Any]:
+        """Shut down the program that was started; what it wrote stays."""
+        self.stop()
+        return {"stopped": not self.child}
+
+    def do_unpack(self, **request: Any) -> dict[str, Any]:
+        """Lay out a kept cluster that the run has checked (packing.py, loaded when it is asked for)."""
+        here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - as above
+        if here not in sys.path:
+            sys.path.append(here)  # behind the standard library, so that none of its names is ours
+        packing = __import__("packing")
+        try:
+            packing.lay_out(**request)
+        except packing.PoisonedError as exc:
+            return {"poisoned": str(exc)}
+        return {"poisoned": ""}
+
     def do_alive(self) -> dict[str, Any]:
         """Whether the program that was started still runs, and how it ended if not."""
         if self.child:
@@ -118,6 +137,7 @@ class Watcher:
         The parent-death signal is set after the change of user, which clears it.
         """
         watcher = os.getpid()
+        prctl = _parent_death_signal()
         pid = os.fork()
         if pid:
             return pid
@@ -136,8 +156,8 @@ class Watcher:
                 os.setgroups([])
                 os.setgid(gid)
                 os.setuid(uid)
-            if self.prctl is not None:
-                self.prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+            if prctl is not None:
+                prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
                 if os.getppid() != watcher:  # it died before the line above
                     os._exit(_CANNOT_START)
             os.umask(0o077)
@@ -156,7 +176,24 @@ class Watcher:
         self.asked_to_end = True
 
     def end(self) -> None:
-        """End the program, harder at each step, then remove what was made."""
+        """End the program, then remove what was made."""
+        self.stop()
+        if self.group:  # initdb may be gone and the server it had started not
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.group, signal.SIGKILL)
+        for folder in self.folders:
+            _remove_shared_memory(os.path.join(folder, "d", "postmaster.pid"))  # noqa: PTH118 - as above
+        import shutil
+
+        for folder in reversed(self.folders):
+            for _ in range(20):
+                shutil.rmtree(folder, ignore_errors=True)
+                if not os.path.lexists(folder):  # a process that was just killed may still have written
+                    break
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the program, harder at each step."""
         for signum, wait_s in self.steps:
             if not self.child:
                 break
@@ -165,17 +202,6 @@ class Watcher:
             with contextlib.suppress(ProcessLookupError):
                 target(self.child, signum)
             self.reap(wait_s)
-        if self.group:  # initdb may be gone and the server it had started not
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.group, signal.SIGKILL)
-        for folder in self.folders:
-            _remove_shared_memory(os.path.join(folder, "d", "postmaster.pid"))  # noqa: PTH118 - as above
-        for folder in reversed(self.folders):
-            for _ in range(20):
-                shutil.rmtree(folder, ignore_errors=True)
-                if not os.path.lexists(folder):  # a process that was just killed may still have written
-                    break
-                time.sleep(0.05)
 
     def reap(self, wait_s: float) -> None:
         """Wait for the child, looking every millisecond: pg_ctl's tenth of a second is longer than the shutdown."""
@@ -191,8 +217,12 @@ class Watcher:
                 time.sleep(0.001)
 
 
-def spawn_watcher() -> subprocess.Popen[bytes]:
-    """Start this file as a process of its own, in a session of its own: the terminal's Ctrl-C is for the run."""
+def spawn_watcher(inherited: int) -> subprocess.Popen[bytes]:
+    """Start this file as a process of its own, in a session of its own: the terminal's Ctrl-C is for the run.
+
+    Args:
+        inherited: a descriptor that stays open in it, under the same number.
+    """
     import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
 
     # -I -S: no user site, no PYTHON* variables, no packages. Errors come back as answers, so nothing is lost with
@@ -203,6 +233,7 @@ def spawn_watcher() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=[inherited],
         cwd="/",
         env={},
     )

@@ -139,3 +139,19 @@ def test_a_policy_is_named_by_either_name_and_never_by_two() -> None:
         with pytest.raises(SettingsError) as caught:
             read(**environ)
         assert line in str(caught.value)
+
+
+def test_clusters_are_kept_where_the_users_caches_are(tmp_path: Path) -> None:
+    """PARITY_CACHE_DIR, then XDG_CACHE_HOME when it is absolute, then ~/.cache; CLUSTER_CACHE=0 keeps none."""
+    absent = tmp_path / "none.env"
+
+    def kept(**environ: str) -> Path | None:
+        return read_settings(environ, env_file=absent).cluster_cache
+
+    assert kept(HOME="/home/a") == Path("/home/a/.cache/parity-runner/clusters")
+    assert kept(HOME="/home/a", XDG_CACHE_HOME="/c") == Path("/c/parity-runner/clusters")
+    assert kept(HOME="/home/a", XDG_CACHE_HOME="c") == Path("/home/a/.cache/parity-runner/clusters")
+    assert kept(XDG_CACHE_HOME="/c", PARITY_CACHE_DIR="/p") == Path("/p")
+    assert kept(PARITY_CACHE_DIR="/p", CLUSTER_CACHE="0") is None
+    assert kept() is None
+    assert Settings().cluster_cache is None

@@ -1,0 +1,203 @@
+"""A cluster's folder as one file, and back: what is kept of a cluster so that the next run need not make it.
+
+Owns: the form. Line one is the sha256 of all that follows; line two what is known of the cluster (JSON); line three the
+    folders and files with their modes (JSON); then the contents. Contents that are the same are there once: three
+    databases of four are copies.
+Promises: nothing is written of a file whose digest is not the one expected, and what is written are the very bytes that
+    were digested, not a second reading of them.
+Never: imports anything of ours (watcher.py loads it alone), follows a link, or writes outside the folder it is given.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+# Names where the server was: of no use to another.
+LEFT_OUT = frozenset({"postmaster.opts", "postmaster.pid"})
+HEX = 64
+READ = 1 << 24
+
+
+class PoisonedError(Exception):
+    """What is kept is not what was put there; the text says how that showed."""
+
+
+def pack_tree(folder: str) -> bytes:
+    """Lines three and on of a folder that nobody writes to.
+
+    Raises:
+        PoisonedError: it holds a link, a socket or something else that is neither folder nor file.
+        OSError: it cannot be read.
+    """
+    import hashlib
+
+    folders: list[tuple[str, int]] = []
+    files: list[tuple[str, int, int, int]] = []
+    contents: dict[bytes, int] = {}
+    blobs: list[bytes] = []
+    end = 0
+    for path, mode in _walk(folder, ""):
+        if stat.S_ISDIR(mode):
+            folders.append((path, stat.S_IMODE(mode)))
+            continue
+        if not stat.S_ISREG(mode):
+            raise PoisonedError(f"{path} is neither a folder nor a file")
+        with open(os.path.join(folder, path), "rb") as file:  # noqa: PTH118, PTH123 - pathlib would double the watcher's start
+            content = file.read()
+        digest = hashlib.sha256(content).digest()
+        if digest not in contents:
+            contents[digest] = end
+            blobs.append(content)
+            end += len(content)
+        files.append((path, stat.S_IMODE(mode), contents[digest], len(content)))
+    index = json.dumps({"folders": folders, "files": files}, separators=(",", ":")).encode()
+    return b"".join((index, b"\n", *blobs))
+
+
+def _walk(folder: str, inside: str) -> Iterator[tuple[str, int]]:
+    """Paths below the folder and their modes, a folder before what is in it, in the order of names."""
+    with os.scandir(os.path.join(folder, inside)) as found:  # noqa: PTH118 - as above
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if not inside and entry.name in LEFT_OUT:
+            continue
+        path = f"{inside}/{entry.name}" if inside else entry.name
+        yield path, entry.stat(follow_symlinks=False).st_mode
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder, path)
+
+
+def seal(known: dict[str, Any], packed: bytes) -> bytes:
+    """The whole file: `known` may hold only what JSON can."""
+    import hashlib
+
+    rest = json.dumps(known, sort_keys=True).encode() + b"\n" + packed
+    return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+
+
+def read_known(descriptor: int) -> tuple[str, dict[str, Any]]:
+    """The digest it claims, and what is known of the cluster; both are worth nothing until `read_checked` has agreed.
+
+    Raises:
+        PoisonedError: it does not have the form.
+    """
+    start = os.pread(descriptor, 1 << 14, 0).split(b"\n", 2)
+    try:
+        digest, known = start[0].decode("ascii"), json.loads(start[1])
+    except (UnicodeDecodeError, ValueError, IndexError):
+        raise PoisonedError("it has not the form of a kept cluster") from None
+    if len(digest) != HEX or len(start) != 3 or not isinstance(known, dict):
+        raise PoisonedError("it has not the form of a kept cluster")
+    return digest, known
+
+
+def read_checked(path: str, digest: str) -> memoryview:
+    """Line two and on of a file whose every byte is as it was written, in memory.
+
+    Args:
+        path: the file; a link is refused.
+        digest: what its first line said when it was chosen.
+
+    Raises:
+        PoisonedError: a byte differs.
+        OSError: it is not there any more, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        parts = []
+        while part := os.read(descriptor, READ):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    data = memoryview(b"".join(parts))
+    # Loaded here: the watcher lays out what was checked, and would pay half of its own start for a digest.
+    import hashlib
+
+    if bytes(data[: HEX + 1]) != digest.encode() + b"\n" or hashlib.sha256(data[HEX + 1 :]).hexdigest() != digest:
+        raise PoisonedError("its bytes are not those of its digest")
+    return data[HEX + 1 :]
+
+
+def lay_out(descriptor: int, target: str, uid: int, gid: int) -> None:
+    """Make of checked bytes what was packed, in an empty folder. It forks: only a process with one thread may call it.
+
+    Args:
+        descriptor: a nameless file that holds what `read_checked` returned.
+        target: the folder; it exists.
+        uid: who is to own the files, -1 for whoever makes them.
+        gid: likewise, their group.
+
+    Raises:
+        PoisonedError: a path leads out of the folder.
+        OSError: no room, no right.
+    """
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        second = data.find(b"\n") + 1
+        third = data.find(b"\n", second) + 1
+        index = json.loads(data[second : third - 1])
+        with memoryview(data) as whole, whole[third:] as contents:
+            _write(index, contents, target, uid, gid)
+
+
+def _write(index: dict[str, Any], contents: memoryview, target: str, uid: int, gid: int) -> None:
+    before = os.umask(0)
+    try:
+        for name, mode in index["folders"]:
+            path = _below(target, name)
+            os.mkdir(path, mode)  # noqa: PTH102 - as above
+            if uid >= 0:
+                os.chown(path, uid, gid)
+        # Two processes write, one half each: a thread would wait for the other's lock at each of 1,300 files.
+        child = os.fork()
+        if child == 0:
+            os._exit(_status_of(index["files"][1::2], contents, target, uid, gid))
+        try:
+            _write_files(index["files"][::2], contents, target, uid, gid)
+        finally:
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status:
+            number = status if status > 0 else errno.EINTR
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.umask(before)
+
+
+def _write_files(files: list[list[Any]], contents: memoryview, target: str, uid: int, gid: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    for name, mode, offset, size in files:
+        descriptor = os.open(_below(target, name), flags, mode)
+        try:
+            if uid >= 0:
+                os.fchown(descriptor, uid, gid)
+            at, end = offset, offset + size
+            while at < end:
+                with contents[at:end] as rest:
+                    at += os.write(descriptor, rest)
+        finally:
+            os.close(descriptor)
+
+
+def _status_of(files: list[list[Any]], contents: memoryview, target: str, uid: int, gid: int) -> int:
+    """For the forked half: the system's number of what went wrong, zero when nothing did."""
+    try:
+        _write_files(files, contents, target, uid, gid)
+    except OSError as exc:
+        return exc.errno or errno.EIO
+    except BaseException:  # noqa: BLE001 - it must not run on as a second watcher
+        return errno.EIO
+    return 0
+
+
+def _below(target: str, name: str) -> str:
+    if name.startswith("/") or ".." in name:
+        raise PoisonedError(f"{name!r} leads out of the folder")
+    return f"{target}/{name}"
