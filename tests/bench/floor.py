@@ -1,0 +1,105 @@
+"""What a start cannot do without: copy a cluster's files, run the server, connect. Nothing else is done here.
+
+Owns: the floor that starts from a kept cluster are compared with. It is measured as a person would do it by hand: `cp`,
+    the server's own program, the driver. It checks no digest, renews no password, and has nothing that ends the server
+    when this process is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess  # noqa: TID251 - the measure is the bare programs
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.server.account import find_account
+from scripts.server.binaries import find_binaries
+from scripts.server.cache import SUFFIX
+from scripts.server.layout import CONFIG, make_layout, runnable
+from scripts.server.leash import Leash
+from scripts.server.packing import read_checked, read_known
+from scripts.server.provision import SUPERUSER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scripts.server.account import Account
+    from scripts.server.binaries import Binaries
+
+
+@contextmanager
+def open_floor(kept: Path, home: Path) -> Iterator[Callable[[], float]]:
+    """A candidate for `measure.in_turn`: one call copies, starts, connects, asks `SELECT 1`, and cleans up.
+
+    Args:
+        kept: a folder with a kept cluster in it (`Settings.cluster_cache` after one start).
+        home: the file system to measure on.
+
+    Yields:
+        A function that returns the milliseconds up to the answer; cleaning up is not counted.
+    """
+    entry = max(kept.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
+    with entry.open("rb") as file:
+        digest, known = read_known(file.fileno())
+    account = find_account()
+    with Leash() as leash:
+        layout = make_layout(leash, account)
+        leash.begin_unpack(read_checked(str(entry), digest), layout.data, account)
+        leash.finish_unpack()
+        programs = runnable(find_binaries(None), leash, account)
+        case = _Case(layout.data, home, programs, account, str(known["password"]))
+        yield case.measure
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    source: Path
+    home: Path
+    programs: Binaries
+    account: Account | None
+    password: str
+
+    def measure(self) -> float:
+        import psycopg
+
+        base = Path(tempfile.mkdtemp(prefix="floor-", dir=self.home))
+        data, socket = base / "d", base / "s"
+        socket.mkdir()
+        if self.account is not None:
+            base.chmod(0o711)
+            os.chown(socket, self.account.uid, self.account.gid)
+        server = None
+        try:
+            began = time.perf_counter()
+            subprocess.run(["/bin/cp", "-a", self.source, data], check=True)
+            argv = [str(self.programs.postgres), "-D", str(data), "-k", str(socket), "-c", f"config_file={CONFIG}"]
+            server = self._spawn([*argv, "-c", "listen_addresses="])
+            conn = None
+            while conn is None and server.poll() is None:
+                try:
+                    conn = psycopg.connect(
+                        host=str(socket), user=SUPERUSER, password=self.password, dbname="template1", autocommit=True
+                    )
+                except psycopg.OperationalError:
+                    time.sleep(0.001)
+            if conn is None:
+                raise RuntimeError("the bare server ended")
+            conn.execute("SELECT 1")
+            took_ms = (time.perf_counter() - began) * 1000
+            conn.close()
+            return took_ms
+        finally:
+            if server is not None:
+                server.send_signal(signal.SIGQUIT)
+                server.wait()
+            shutil.rmtree(base)
+
+    def _spawn(self, argv: list[str]) -> subprocess.Popen[bytes]:
+        user, group = (None, None) if self.account is None else (self.account.uid, self.account.gid)
+        return subprocess.Popen(argv, user=user, group=group, cwd="/", stderr=subprocess.DEVNULL)
