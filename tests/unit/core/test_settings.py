@@ -148,9 +148,10 @@ def test_clusters_are_kept_where_the_users_caches_are(tmp_path: Path) -> None:
     def kept(**environ: str) -> Path | None:
         return read_settings(environ, env_file=absent).cluster_cache
 
-    assert kept(HOME="/home/a") == Path("/home/a/.cache/parity-runner/clusters")
-    assert kept(HOME="/home/a", XDG_CACHE_HOME="/c") == Path("/c/parity-runner/clusters")
-    assert kept(HOME="/home/a", XDG_CACHE_HOME="c") == Path("/home/a/.cache/parity-runner/clusters")
+    home = str(tmp_path)
+    assert kept(HOME=home) == tmp_path / ".cache" / "parity-runner" / "clusters"
+    assert kept(HOME=home, XDG_CACHE_HOME="/c") == Path("/c/parity-runner/clusters")
+    assert kept(HOME=home, XDG_CACHE_HOME="c") == tmp_path / ".cache" / "parity-runner" / "clusters"
     assert kept(XDG_CACHE_HOME="/c", PARITY_CACHE_DIR="/p") == Path("/p")
     assert kept(PARITY_CACHE_DIR="/p", CLUSTER_CACHE="0") is None
     assert kept() is None
