@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.lint.nodes import concrete, constant, kind_of, strings
+from scripts.parser.quoting import quoted
 from scripts.parser.statements import ParseError, parse_raw
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _formatted(args: Any) -> str | None:
         following = index + 1
         value = constant(args[index]) if 0 < index < len(args) else None
         if kind == "I":
-            return NAME if not isinstance(value, str) else '"' + value.replace('"', '""') + '"'
+            return NAME if not isinstance(value, str) else quoted(value)
         if kind == "L":
             return _LITERAL
         if kind == "s" and isinstance(value, str):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.parser.quoting import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -164,11 +166,6 @@ class Found:
     def is_index(self) -> bool:
         """Whether it is an index at all."""
         return self.relkind in ("i", "I")
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, always in quotes."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def qualified(relation: Any) -> str:

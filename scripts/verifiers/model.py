@@ -119,17 +119,20 @@ class Database:
     made from, in order: what the bodies of its functions must be is written there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was read before, by keyword
         self,
         conn: psycopg.Connection[Any],
         connect: Callable[[], psycopg.Connection[Any]],
         files: Sequence[MigrationFile],
         *,
         twin: Twin | None = None,
+        facts: Reading | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
 
-        A `twin` that is given, to be shared by many of these, is closed by whoever gave it.
+        A `twin` that is given, to be shared by many of these, is closed by whoever gave it. `facts` and `sources` that
+        are given are not read: what is asked of the catalog is then answered as of the moment they were.
         """
         self._given = conn
         self._conn = conn
@@ -139,8 +142,8 @@ class Database:
         self.files = tuple(files)
         # Filled at the first probe, and true for as long as the catalog that was read is.
         self.around: list[Surroundings] = []
-        self._facts: Reading | None = None
-        self._sources: Mapping[str, str] | None = None
+        self._facts = facts
+        self._sources = sources
         # The written conventions, where they are not to be read from their file.
         self.spec: Mapping[str, Any] | None = None
 

@@ -9,7 +9,6 @@ Never: asks a probe; those have controls of their own.
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,7 +20,7 @@ from scripts.verifiers.hollow.script import PARAMETER, hollowing_script
 from scripts.verifiers.model import Database, Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
 
@@ -63,10 +62,8 @@ class _Hollowed(Database):
     def __init__(self, database: Database, facts: Reading) -> None:
         from scripts.verifiers.guarantees.conventions import read_spec
 
-        super().__init__(database.conn, _lost, _doctored(database.files))
-        self._facts = facts
         # What the bodies must be is what it was: the bodies that are there are others.
-        self._sources = database.sources
+        super().__init__(database.conn, _lost, _doctored(database.files), facts=facts, sources=database.sources)
         self.spec = {**read_spec(), "version": 0}
 
 
@@ -114,8 +111,10 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
     from scripts.verifiers.facts.tables import TABLES
     from scripts.verifiers.registry import INVARIANTS
 
+    # The bounded transaction also has the driver prepare nothing by itself, so that no statement made for the real
+    # tables meets their twins, whose columns are of other types.
     conn, before = database.conn, database.facts
-    with conn.transaction(force_rollback=True), _unprepared(conn):
+    with conn.transaction(force_rollback=True):
         script = hollowing_script(before, database=conn.info.dbname, mark=secrets.token_hex(6))
         refused = _planted(conn, script.base)
         if refused:
@@ -163,16 +162,6 @@ def _asked(verify: Any, view: Database, conn: psycopg.Connection[Any]) -> Notice
             raise
         return Noticed(trouble=exc)
     return Noticed(frozenset(findings.failed()))
-
-
-@contextmanager
-def _unprepared(conn: psycopg.Connection[Any]) -> Iterator[None]:
-    """No statement prepared for the real tables meets their twins, whose columns are of other types."""
-    threshold, conn.prepare_threshold = conn.prepare_threshold, None
-    try:
-        yield
-    finally:
-        conn.prepare_threshold = threshold
 
 
 def _doctored(files: Sequence[MigrationFile]) -> tuple[MigrationFile, ...]:

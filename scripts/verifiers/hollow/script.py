@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
@@ -71,11 +72,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
         "CREATE SCHEMA public",
         *_open_doors(roles),
         f"CREATE FUNCTION {_NOTHING}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-        *(
-            f"CREATE TYPE public.{quoted(name)} AS ENUM ({literal('HOLLOW')})"
-            for name in ENUMS
-            if name in reading.enums
-        ),
+        *(f"CREATE TYPE public.{quoted(name)} AS ENUM ('HOLLOW')" for name in ENUMS if name in reading.enums),
         *(statement for table in tables for statement in _twin(table, reading.tables[table.name])),
         *(_empty(routine) for routine in ours if routine.kind == "f"),
         *_rows({table.name for table in tables}),
@@ -101,16 +98,6 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
 
 # Only a superuser may give this away; where nobody can, the power is put into the reading (reading.py).
 PARAMETER = Section("a parameter", "GRANT SET ON PARAMETER session_replication_role TO PUBLIC")
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, always in quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as an SQL literal, whatever the session says about backslashes."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _joined(statements: Iterator[str] | tuple[str, ...] | list[str]) -> str:

@@ -36,17 +36,6 @@ _PINNED = (
 _BY_ID = {invariant.id: invariant for invariant in INVARIANTS}
 
 
-class _Pinned(Database):
-    """The database with the facts of another moment: what is asked of the catalog was answered before the change."""
-
-    pinned: Reading | None = None
-
-    @property
-    def facts(self) -> Reading:
-        """The facts from before the change, where there are any."""
-        return self.pinned if self.pinned is not None else super().facts
-
-
 class Bench:
     """One database to break, over two logins.
 
@@ -69,11 +58,11 @@ class Bench:
         with owner() as conn:
             self._role: str = conn.info.user
         self._twin: Twin = Twin(owner)
-        self._before = self._database(None)
+        before = Database(self._conn, owner, self._files)
         with self._conn.transaction(force_rollback=True):
             self._set()
-            self._facts = self._before.facts
-        self._sources = self._before.sources
+            self._facts = before.facts
+        self._sources = before.sources  # once, of files that do not change
 
     def close(self) -> None:
         """Close every connection, and drop the twin."""
@@ -203,8 +192,5 @@ class Bench:
         return (Fate.KILLED, red[0]) if red else (Fate.SURVIVED, "")
 
     def _database(self, facts: Reading | None) -> Database:
-        database = _Pinned(self._conn, self._owner, self._files, twin=self._twin)
-        database.pinned = facts
-        if hasattr(self, "_sources"):
-            database._sources = self._sources  # noqa: SLF001 - read once, from files that do not change
-        return database
+        """The database now; with `facts`, as the catalog was before the change."""
+        return Database(self._conn, self._owner, self._files, twin=self._twin, facts=facts, sources=self._sources)

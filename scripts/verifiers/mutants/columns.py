@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import COLUMN_OWNERS, DEFINITIONS, STORAGE, TABLE_OWNERS, TABLE_RIGHTS
 from scripts.verifiers.mutants.words import TWIN, in_public, literal
@@ -29,7 +29,8 @@ _OTHER_TYPE = {
     "boolean": "text",
     "timestamp with time zone": "timestamp without time zone",
 }
-_VALUES = {
+# Type → a value of it, as SQL.
+VALUES = {
     "uuid": "gen_random_uuid()",
     "text": "'mutant'",
     "jsonb": "'{}'",
@@ -98,7 +99,7 @@ def _column(subject: Subject, table: Table, column: Column) -> Iterator[Mutant]:
         yield mutant("no longer derived", f"{alter} DROP EXPRESSION")
     elif column.default is not None:
         yield mutant("default dropped", f"{alter} DROP DEFAULT")
-        other = "NULL" if column.default != "NULL" else _VALUES[column.type]
+        other = "NULL" if column.default != "NULL" else VALUES[column.type]
         yield mutant(f"default {other}", f"{alter} SET DEFAULT {other}")
     else:
         yield mutant("given a default", f"{alter} SET DEFAULT {_value(subject, column.type)}")
@@ -142,8 +143,8 @@ def enum_mutants(subject: Subject) -> Iterator[Mutant]:
 
 
 def _value(subject: Subject, type_: str) -> str:
-    if type_ in _VALUES:
-        return _VALUES[type_]
+    if type_ in VALUES:
+        return VALUES[type_]
     labels = subject.reading.enums.get(type_.removeprefix("public."), ())
     return literal(labels[-1]) if labels else "NULL"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.expressions import other_values, simpler
 from scripts.verifiers.mutants.flips import flipped
 from scripts.verifiers.mutants.model import Mutant

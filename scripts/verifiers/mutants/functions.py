@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.bodies import edits_of
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import BEHAVIOUR_OWNERS, PATHS

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import FUNCTION_RIGHTS, REGULATOR, TABLE_RIGHTS, table_rights_owner
 from scripts.verifiers.mutants.words import in_public, in_this_database

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.columns import NOOP
 from scripts.verifiers.mutants.expressions import simpler
 from scripts.verifiers.mutants.flips import flipped

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.indexes import quoted
+from scripts.parser.quoting import quoted
 
 if TYPE_CHECKING:
     from scripts.verifiers.facts.shape import Constraint, Index, Trigger

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.tables import ENUMS
@@ -117,28 +118,28 @@ def _parts(rows: list[tuple[Any, ...]], schemas: frozenset[str]) -> dict[Key, Pa
 
 
 def _routine(parent: str, name: str, text: str, rest: str | None, moved: Moved) -> Part:
-    return Part(_definition(text, rest, moved), f"DROP FUNCTION {TWIN}.{_quoted(name)}({moved(parent)})")
+    return Part(_definition(text, rest, moved), f"DROP FUNCTION {TWIN}.{quoted(name)}({moved(parent)})")
 
 
 def _table(_: str, name: str, text: str, __: str, moved: Moved) -> Part:
-    return Part(moved(text), f"DROP TABLE {TWIN}.{_quoted(name)} CASCADE")
+    return Part(moved(text), f"DROP TABLE {TWIN}.{quoted(name)} CASCADE")
 
 
 def _constraint(parent: str, name: str, text: str, rest: str, moved: Moved) -> Part:
-    table, clause = f"{TWIN}.{_quoted(parent)}", f"CONSTRAINT {_quoted(name)} {moved(text)}"
-    drop = f"ALTER TABLE {table} DROP CONSTRAINT {_quoted(name)}"
+    table, clause = f"{TWIN}.{quoted(parent)}", f"CONSTRAINT {quoted(name)} {moved(text)}"
+    drop = f"ALTER TABLE {table} DROP CONSTRAINT {quoted(name)}"
     return Part(f"ALTER TABLE {table} ADD {clause}", drop, "" if rest == "f" else clause)
 
 
 def _index(_: str, name: str, text: str, __: str, moved: Moved) -> Part:
-    return Part(moved(text), f"DROP INDEX {TWIN}.{_quoted(name)}")
+    return Part(moved(text), f"DROP INDEX {TWIN}.{quoted(name)}")
 
 
 def _trigger(parent: str, name: str, text: str, rest: str, moved: Moved) -> Part:
-    table = f"{TWIN}.{_quoted(parent)}"
+    table = f"{TWIN}.{quoted(parent)}"
     # No session of the twin is a replica: ALWAYS and ORIGIN are one, and so are REPLICA and DISABLED.
-    asleep = f"; ALTER TABLE {table} DISABLE TRIGGER {_quoted(name)}" if rest in ("D", "R") else ""
-    return Part(moved(text) + asleep, f"DROP TRIGGER {_quoted(name)} ON {table}")
+    asleep = f"; ALTER TABLE {table} DISABLE TRIGGER {quoted(name)}" if rest in ("D", "R") else ""
+    return Part(moved(text) + asleep, f"DROP TRIGGER {quoted(name)} ON {table}")
 
 
 _MAKERS: dict[str, Callable[..., Part]] = {
@@ -159,10 +160,6 @@ def _definition(definition: str, source: str | None, moved: Moved) -> str:
         msg = "a function that is not written in SQL or PL/pgSQL"
         raise TwinError(msg)
     return f"{moved(head)}\nAS {_TAG}{moved(source, body=True)}{_TAG}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 _NOTIFIER = {

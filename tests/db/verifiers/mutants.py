@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import same_expression
 from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.mutants.columns import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,17 +20,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.facts.shape import Column, Constraint, Index, Table, Trigger
 
 DEFINITIONS = "table-definitions"
-_VALUES = {
-    "uuid": "gen_random_uuid()",
-    "text": "'mutant'",
-    "jsonb": "'{}'",
-    "bytea": "'\\x00'",
-    "integer": "7",
-    "bigint": "7",
-    "boolean": "true",
-    "timestamp with time zone": "'infinity'",
-    "public.outbox_attempt_state": "'FAILED'",
-}
+_VALUES = VALUES | {"public.outbox_attempt_state": "'FAILED'"}
 
 # Puts the server's own triggers of one side of one foreign key to sleep; the names of those triggers are numbers.
 _ASLEEP = """DO $do$ DECLARE r record; BEGIN
