@@ -1,7 +1,8 @@
 """Our end of the pipe to the watcher: ask it, and let go.
 
 Owns: the requests and answers, their deadlines, and what happens when the watcher is gone.
-Promises: leaving the `with` block closes the pipe and waits until server and folders are gone.
+Promises: leaving the `with` block closes the pipe and waits until server and folders are gone, unless `keep` was asked
+    for and answered.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Leash:
         self._process = spawn_watcher(self._shared.fileno())
         self._pending = b""
         self._folders: list[str] = []
+        self._keeping = self._kept = False
 
     @property
     def pid(self) -> int:
@@ -123,11 +125,29 @@ class Leash:
         status = answer["status"]
         return "ended" if status is None else f"exit status {status}" if status >= 0 else f"signal {-status}"
 
+    def keep(self, lock: Path) -> None:
+        """Let the watcher stay, with the server and the folders, when this run ends; SIGTERM ends it.
+
+        Args:
+            lock: a file of ours that the watcher locks for as long as it lives.
+
+        Raises:
+            RefusedError: the lock cannot be had; nothing is kept.
+        """
+        self._keeping = True
+        self._ask(do="keep", lock=str(lock), release=self._shared.fileno())
+        self._kept = True
+
     def close(self) -> None:
-        """Let go: the watcher shuts the server down and removes the folders before it ends."""
+        """Let go: the watcher shuts the server down and removes the folders before it ends; or it stays, if kept."""
         for stream in (self._process.stdin, self._process.stdout, self._shared):
             if stream is not None:
                 stream.close()
+        if self._kept:
+            self._process.returncode = 0  # not waited for: it is the system's child soon
+            return
+        if self._keeping:  # it may have heard, though its answer was not
+            self._process.terminate()
         deadline = time.monotonic() + END_TIMEOUT_S
         # Popen.wait sleeps up to 50 ms between looks.
         while self._process.poll() is None:

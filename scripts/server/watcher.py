@@ -3,6 +3,7 @@
 Owns: the folders of one server, the programs run for it, and their end. Runs alone: `python -I -S watcher.py`.
 Promises: when the pipe on stdin closes — the run ended, crashed or was killed with -9 — the server is shut down, then
     its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
+    Asked to keep the server, it stays when the pipe closes, and does the same on SIGTERM, or when the server ends.
 Never: imports any package, or of ours more than packing.py (it starts in 15 ms), is told a secret, removes what it did
     not make.
 
@@ -31,6 +32,8 @@ POLL_S = 0.5
 # Fast shutdown, immediate shutdown, kill: how long each may take before the next.
 STOP_STEPS: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
 ABORT_STEPS: Steps = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0))
+LOCK_TRIES = 50
+_ENDS = (signal.SIGTERM, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _CANNOT_START = 127
 
@@ -44,12 +47,13 @@ class Watcher:
         self.group = 0
         self.steps = STOP_STEPS
         self.asked_to_end = False
+        self.kept = False
         self.parent = os.getppid()
 
     def serve(self) -> None:
         """Answer requests until the pipe closes or the parent is another: that is how a killed run looks from here."""
         pending = b""
-        while True:
+        while not self.kept:
             ready, _, _ = select.select([0], [], [], POLL_S)
             # A child forked by the run may still hold the pipe open; the parent's death is what counts.
             if self.asked_to_end or os.getppid() != self.parent:
@@ -63,6 +67,19 @@ class Watcher:
             while b"\n" in pending:
                 line, pending = pending.split(b"\n", 1)
                 self.answer(json.loads(line))
+        self.stay()
+
+    def stay(self) -> None:
+        """Outlive the run: wait for SIGTERM, or for the end of the server. Nothing is looked at meanwhile."""
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)  # the run's pipes are let go
+        os.dup2(null, 1)
+        signal.signal(signal.SIGCHLD, _be_told)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        # Asked after the signals were blocked: from here on none of them is missed.
+        while not self.asked_to_end and self.do_alive()["alive"]:
+            if signal.sigwait(_ENDS) == signal.SIGTERM:
+                return
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do one thing, and say how it went."""
@@ -130,6 +147,30 @@ class Watcher:
             self.child = 0
             return {"alive": False, "status": os.waitstatus_to_exitcode(status)}
         return {"alive": False, "status": None}
+
+    def do_keep(self, lock: str, release: int) -> dict[str, Any]:
+        """Stay when the run ends, and let everybody see that by a lock held for life.
+
+        Args:
+            lock: an existing file; whoever can lock it knows that this process is gone.
+            release: a descriptor that is not needed any more.
+        """
+        import fcntl
+
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        for number in range(LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # somebody is looking, which takes a moment
+                if number == LOCK_TRIES - 1:
+                    os.close(descriptor)
+                    raise
+                time.sleep(POLL_S / LOCK_TRIES)
+            else:
+                break
+        os.close(release)
+        self.kept = True
+        return {"kept": True}
 
     def fork(self, argv: list[str], env: dict[str, str], uid: int | None, gid: int | None, log: str) -> int:
         """Start a program in a session of its own, as the given user, its output appended to the log.
@@ -237,6 +278,10 @@ def spawn_watcher(inherited: int) -> subprocess.Popen[bytes]:
         cwd="/",
         env={},
     )
+
+
+def _be_told(*_: object) -> None:
+    """A signal without a handler may be dropped although it is waited for."""
 
 
 def _parent_death_signal() -> Any:
