@@ -12,30 +12,26 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.errors.server import StartError, WrongPasswordError
 from scripts.server.account import find_account
 from scripts.server.binaries import digest_of_binary, find_binaries
 from scripts.server.boot import Boot, make_cluster, require_major_of, start_server
-from scripts.server.cache import find_entry, keep, key_of, open_folder, pack_cluster, remove_entry
+from scripts.server.cache import key_of, pack_cluster
 from scripts.server.facts import read_facts
+from scripts.server.kept import Kept, not_fresh
 from scripts.server.layout import error_of_files, make_layout, runnable
 from scripts.server.leash import Leash, RefusedError
 from scripts.server.model import Server
-from scripts.server.packing import PoisonedError, read_checked
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import connect, parse_dsn, require_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from psycopg import Connection
 
-    from scripts.server.account import Account
-    from scripts.server.cache import Entry
     from scripts.server.layout import Layout
     from scripts.server.provision import Provisioned
     from scripts.settings import Settings
@@ -60,7 +56,9 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     with Leash() as leash:
         # While the watcher starts.
         digest = digest_of_binary(found)
-        kept = _Kept.of(settings, digest, account, say)
+        key = key_of(digest, settings.postgres_db, other_user=account is not None)
+        kept = Kept.of(settings.cluster_cache, key, say)
+        kept.find()
         layout = make_layout(leash, account)
         boot = Boot(leash, layout, account, runnable(found, leash, account), deadline)
         if found.source == "PG_BINDIR":
@@ -79,48 +77,10 @@ def _quiet(_line: str) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(slots=True)
-class _Kept:
-    """The folder for kept clusters, the key of the one wanted, the one found; how often one was poisoned."""
-
-    folder: Path | None
-    key: str
-    report: Callable[[str], None]
-    found: tuple[Entry, memoryview] | None = None
-    poisoned: int = 0
-
-    @classmethod
-    def of(cls, settings: Settings, digest: str, account: Account | None, report: Callable[[str], None]) -> _Kept:
-        key = key_of(digest, settings.postgres_db, other_user=account is not None)
-        kept = cls(open_folder(settings.cluster_cache, report), key, report)
-        kept.find()
-        return kept
-
-    def find(self) -> None:
-        if self.folder is None:
-            return
-        entry = None
-        try:
-            entry = find_entry(self.folder, self.key)
-            if entry is not None:
-                self.found = entry, read_checked(str(entry.path), entry.digest)
-        except PoisonedError as exc:
-            self.discard(str(exc), entry)
-        except OSError as exc:  # thrown away by another run, between choice and reading
-            self.report(f"server   the kept cluster cannot be read: {(exc.strerror or str(exc)).lower()}")
-
-    def discard(self, why: str, entry: Entry | None) -> None:
-        if self.folder is None:
-            raise RuntimeError("an entry without a folder")
-        self.poisoned += 1
-        self.report(f"server   the kept cluster is not used: {why}; a new one is made")
-        remove_entry(self.folder, self.key, inode=None if entry is None else entry.inode)
-
-
 _Started: TypeAlias = "tuple[Provisioned, str, dict[str, str]]"
 
 
-def _from_kept(boot: Boot, settings: Settings, kept: _Kept) -> _Started | None:
+def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
     """Start a copy of a kept cluster; None where there is none, or none that can be trusted."""
     found = kept.found
     if found is None:
@@ -139,31 +99,14 @@ def _from_kept(boot: Boot, settings: Settings, kept: _Kept) -> _Started | None:
         try:
             with start_server(boot, dsn) as conn:
                 made, version, facts = _hand_over(conn, dsn)
-            why = _not_fresh(facts, entry)
+            why = not_fresh(facts, entry)
         except (StartError, WrongPasswordError) as exc:
             why = f"a server on it cannot be used ({exc.what})"
     if why:
-        kept.discard(why, entry)
+        kept.discard(why)
         _empty(boot)
         return None
-    facts |= {
-        "cluster": "kept",
-        "cluster_key": kept.key,
-        "cluster_sha256": entry.digest,
-        "cluster_age_s": str(max(0, int(time.time()) - int(entry.known["made_at_s"]))),
-        "cluster_identity": "system_identifier and initdb_epoch are those of the kept cluster",
-    }
-    return made, version, facts
-
-
-def _not_fresh(facts: dict[str, str], entry: Entry) -> str:
-    """What the server says against an entry whose bytes are right: somebody sealed another cluster."""
-    if facts["user_relations_before"] != "0":
-        return f"it holds {facts['user_relations_before']} relations"
-    for name in ("system_identifier", "next_oid"):
-        if facts[name] != entry.known[name]:
-            return f"its {name} is {facts[name]}, and was {entry.known[name]}"
-    return ""
+    return made, version, facts | kept.facts()
 
 
 def _empty(boot: Boot) -> None:
@@ -179,7 +122,7 @@ def _empty(boot: Boot) -> None:
         raise error_of_files(exc, "the removal of the copy of the kept cluster", boot.layout.folder.parent) from exc
 
 
-def _make(boot: Boot, settings: Settings, kept: _Kept) -> _Started:
+def _make(boot: Boot, settings: Settings, kept: Kept) -> _Started:
     """Run initdb, provision, and keep the cluster for the next run where it can be kept."""
     password = random_password()
     make_cluster(boot, password)
@@ -188,21 +131,17 @@ def _make(boot: Boot, settings: Settings, kept: _Kept) -> _Started:
         version = require_version(conn, admin_dsn)
         admin_dsn = renew_password(conn, admin_dsn)
         made = provision(conn, admin_dsn, settings.postgres_db, to_be_kept=kept.folder is not None)
-    told = {"cluster": "made for this run"}
-    if kept.poisoned:
-        told["cluster_poisoned"] = str(kept.poisoned)
     if kept.folder is None:
         with connect(made.admin_dsn) as conn:
-            return made, version, read_facts(conn) | told
+            return made, version, read_facts(conn) | kept.facts()
     # What is kept has been shut down, so this run, too, starts from that.
     packed = pack_cluster(boot.layout.data) if boot.leash.stop() else None
     password = parse_dsn(admin_dsn)["password"]
     with start_server(boot, made.admin_dsn) as conn:
         made, version, facts = _hand_over(conn, made.admin_dsn)
     if packed is not None:
-        known = {name: facts[name] for name in ("system_identifier", "next_oid")}
-        keep(kept.folder, kept.key, packed, {**known, "made_at_s": int(time.time()), "password": password}, kept.report)
-    return made, version, facts | told | {"cluster_key": kept.key}
+        kept.keep(packed, facts, password)
+    return made, version, facts | kept.facts()
 
 
 def _hand_over(conn: Connection, dsn: str) -> _Started:

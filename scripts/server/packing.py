@@ -18,7 +18,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 # Names where the server was: of no use to another.
@@ -38,6 +38,22 @@ def pack_tree(folder: str) -> bytes:
         PoisonedError: it holds a link, a socket or something else that is neither folder nor file.
         OSError: it cannot be read.
     """
+
+    def content_of(path: str) -> bytes:
+        with open(os.path.join(folder, path), "rb") as file:  # noqa: PTH118, PTH123 - pathlib would double the watcher's start
+            return file.read()
+
+    def found() -> Iterator[tuple[str, int, bytes | None]]:
+        for path, mode in _walk(folder, ""):
+            if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                raise PoisonedError(f"{path} is neither a folder nor a file")
+            yield path, stat.S_IMODE(mode), None if stat.S_ISDIR(mode) else content_of(path)
+
+    return pack(found())
+
+
+def pack(found: Iterable[tuple[str, int, bytes | None]]) -> bytes:
+    """Lines three and on of paths, modes and contents; a folder, before what is in it, has None for its content."""
     import hashlib
 
     folders: list[tuple[str, int]] = []
@@ -45,20 +61,16 @@ def pack_tree(folder: str) -> bytes:
     contents: dict[bytes, int] = {}
     blobs: list[bytes] = []
     end = 0
-    for path, mode in _walk(folder, ""):
-        if stat.S_ISDIR(mode):
-            folders.append((path, stat.S_IMODE(mode)))
+    for path, mode, content in found:
+        if content is None:
+            folders.append((path, mode))
             continue
-        if not stat.S_ISREG(mode):
-            raise PoisonedError(f"{path} is neither a folder nor a file")
-        with open(os.path.join(folder, path), "rb") as file:  # noqa: PTH118, PTH123 - pathlib would double the watcher's start
-            content = file.read()
         digest = hashlib.sha256(content).digest()
         if digest not in contents:
             contents[digest] = end
             blobs.append(content)
             end += len(content)
-        files.append((path, stat.S_IMODE(mode), contents[digest], len(content)))
+        files.append((path, mode, contents[digest], len(content)))
     index = json.dumps({"folders": folders, "files": files}, separators=(",", ":")).encode()
     return b"".join((index, b"\n", *blobs))
 
