@@ -49,6 +49,15 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def deadlocks_unseen(cls, timeout_ms: int, *, longest_ms: int) -> UnaskedError:
+        """The server looks for a deadlock so late that the questions' own deadline ends the wait before."""
+        return cls(
+            "two sessions that wait for each other were not asked: the server would look for them too late",
+            facts=[("deadlock_timeout", f"{timeout_ms} ms"), ("longest wait of a question", f"{longest_ms} ms")],
+            help="verify with deadlock_timeout at its default of 1s, or less",
+        )
+
+    @classmethod
     def not_hollowed(cls, state: str) -> UnaskedError:
         """The schema cannot be hollowed out to see the facts fail; unseen, they prove nothing."""
         return cls(

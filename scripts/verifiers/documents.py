@@ -34,7 +34,7 @@ and leaves nothing. One that fails hides no other.
 - **Facts** compare the whole definition of each object that holds a promise, as the catalog has it, with what was
   reviewed.
 - **Probes** make rows of their own in a transaction that is rolled back, act as the role that would act in production,
-  and see what the schema does.
+  and see what the schema does; [every behaviour](behaviours.md) is listed with the checks that ask it.
 - **Controls**: once everything is green, each fact and each probe is asked again with a violation planted for it, in a
   transaction that is rolled back, and must turn red. One that stays green makes the invariant an ERROR. Evidence names
   what was planted and what noticed it.

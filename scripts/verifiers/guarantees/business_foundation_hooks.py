@@ -13,7 +13,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.privileges import public_privileges
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.guarantees.legacy_details import name_list
-from scripts.verifiers.probes import at_once_tenancy, edges
+from scripts.verifiers.probes import at_once_tenancy, edges, packs
 from scripts.verifiers.probes.new_rows import PROBES
 from scripts.verifiers.probes.stage import play
 
@@ -67,7 +67,8 @@ def verify(database: Database, findings: Findings) -> None:
         facts.function(FUNCTIONS[name])
     facts.trigger(_TENANTS, "trg_settle_tenant_payer")
     facts.trigger(_PAYERS, "trg_settle_billable_client_key")
-    play(database.conn, findings, (*PROBES, *edges.AMONG_PROBES, *at_once_tenancy.payer_probes(database)))
+    probes = (*PROBES, *edges.AMONG_PROBES, *packs.PACK_PROBES, *at_once_tenancy.payer_probes(database))
+    play(database.conn, findings, probes)
 
 
 def _tenants_and_payers(facts: Facts) -> None:

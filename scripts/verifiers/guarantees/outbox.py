@@ -20,6 +20,7 @@ from scripts.verifiers.probes import (
     limits,
     notify,
     one_id,
+    order,
     outcomes,
     proofs,
     replay,
@@ -79,7 +80,11 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    twins = (*several.several_probes(database), *at_once.replay_probes(database))
+    twins = (
+        *several.several_probes(database),
+        *at_once.replay_probes(database),
+        *order.enqueue_order_probes(database),
+    )
     play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *twins))
 
 
@@ -94,7 +99,8 @@ def verify_claims(database: Database, findings: Findings) -> None:
 def verify_fencing(database: Database, findings: Findings) -> None:
     """INV-013: leases."""
     _facts(database, findings, "complete_outbox_attempt")
-    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *at_once_leases.fencing_probes(database))
+    twins = (*at_once_leases.fencing_probes(database), *order.completion_order_probes(database))
+    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *twins)
     play(database.conn, findings, probes)
 
 

@@ -18,6 +18,10 @@ STATE: LiteralString = (
     "SELECT p.claimed_by IS NULL AND p.lease_token IS NULL AND p.lease_expires_at IS NULL, p.attempt_count, "
     "p.next_attempt_at > pg_catalog.clock_timestamp() FROM public.payment_outbox_pending AS p WHERE p.outbox_id = %s"
 )
+_RETRIED: LiteralString = (
+    "SELECT c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, 'RETRYABLE', "
+    "p_error_code => 'of the caller') AS c"
+)
 _LAST: LiteralString = (
     "SELECT a.attempt_no, a.state::text, a.error_code, a.completed_at IS NOT NULL, a.worker_id "
     "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = %s ORDER BY a.attempt_no DESC LIMIT 1"
@@ -92,15 +96,16 @@ def retryable(stage: Stage) -> None:
 
 
 def ceiling_of_completion(stage: Stage) -> None:
-    """The attempt that reaches the ceiling is the last: RETRYABLE becomes FAILED."""
+    """The attempt that reaches the ceiling is the last: RETRYABLE becomes FAILED, for the reason that was given."""
     item = world.queued(stage)
     ceiling = _tried_to_the_brink(stage, item)
-    recorded = complete(stage, item, "RETRYABLE")
+    call = {"item": item.outbox_id, "token": world.leased(stage, item, worker=WORKER), "worker": WORKER}
+    recorded = stage.value(_RETRIED, call, role=EXECUTOR)
     last = stage.row(_LAST, [item.outbox_id]) or (0, "", "", False, "")
     stage.findings.check(
         "completion_at_the_ceiling_fails_the_item",
-        expected=["FAILED", ceiling, "FAILED", False],
-        observed=[recorded, last[0], last[1], world.is_queued(stage, item)],
+        expected=["FAILED", ceiling, "FAILED", "of the caller", False],
+        observed=[recorded, *last[:3], world.is_queued(stage, item)],
         where="public.complete_outbox_attempt",
     )
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _COMPLETE, _LIMIT, _CEILING = "complete_outbox_attempt", "outbox_claim_limit", "outbox_retry_ceiling"
 _SAID: LiteralString = (
-    "SELECT c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, %(state)s, 'reference', "
-    "'code', 'error', 'message', %(latency)s) AS c"
+    "SELECT c.attempt_no, c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, "
+    "%(state)s, 'reference', 'code', 'error', 'message', %(latency)s) AS c"
 )
 _KEPT: LiteralString = (
     "SELECT a.rail_reference, a.rail_code, a.error_code, a.error_message, a.latency_ms, a.worker_id, a.attempt_no "
@@ -44,7 +44,8 @@ def said(stage: Stage) -> None:
     call = _lease(stage) | {"state": "FAILED", "latency": 7}
     where = f"public.{_COMPLETE}"
     stage.refused("negative_latency", "23514", _SAID, call | {"latency": -1}, role=EXECUTOR, where=where)
-    stage.rows(_SAID, call, role=EXECUTOR)
+    answer = stage.row(_SAID, call, role=EXECUTOR)
+    stage.findings.check("completion_answers", expected=[1, "FAILED"], observed=[*(answer or ())], where=where)
     stage.findings.check(
         "what_the_rail_said_is_kept",
         expected=["reference", "code", "error", "message", 7, WORKER, 1],
@@ -112,9 +113,12 @@ COMPLETION_PROBES = (
         said,
         (
             Control(
-                "what the rail said is dropped",
-                rewritten((_COMPLETE, "p_error_message, p_latency_ms, p_worker_id", "NULL, NULL, p_worker_id")),
-                ("negative_latency", "what_the_rail_said_is_kept"),
+                "what the rail said is dropped, and the answer is of another attempt",
+                rewritten(
+                    (_COMPLETE, "p_error_message, p_latency_ms, p_worker_id", "NULL, NULL, p_worker_id"),
+                    (_COMPLETE, "RETURN QUERY SELECT v_attempt_no,", "RETURN QUERY SELECT v_attempt_no + 1,"),
+                ),
+                ("negative_latency", "completion_answers", "what_the_rail_said_is_kept"),
             ),
         ),
     ),

@@ -25,7 +25,7 @@ _ATTEMPT: LiteralString = (
 _EVENT: LiteralString = (
     "INSERT INTO public.billing_usage_events (billable_client_id, tenant_id, client_id, subject_member_id, "
     "subject_client_id, event_type, units, quantity, created_at, idempotency_key) VALUES (%(payer)s, %(tenant)s, "
-    "%(client)s, %(member)s, %(subject)s, 'CASE_PACK', 'count', %(quantity)s, %(created)s, %(key)s)"
+    "%(client)s, %(member)s, %(subject)s, %(type)s, %(unit)s, %(quantity)s, %(created)s, %(key)s)"
 )
 
 
@@ -97,7 +97,7 @@ def usage(stage: Stage) -> None:
     member, client = world.member(stage, tenant), world.client(stage, tenant)
     row: dict[str, Any] = {
         "payer": payer, "tenant": tenant, "client": client, "member": member, "subject": None,
-        "quantity": 1, "created": "now", "key": world.name("key"),
+        "type": "CASE_PACK", "unit": "count", "quantity": 1, "created": "now", "key": world.name("key"),
     }  # fmt: skip
     where = "public.billing_usage_events"
     stage.accepted("usage_of_own_people", _EVENT, row, where=where)
@@ -117,6 +117,8 @@ def usage(stage: Stage) -> None:
         ("member_of_another", "P7202", {"member": world.member(stage, stranger)}),
         ("two_subjects", "23514 billing_usage_events_subject_zero_or_one_chk", {"subject": client}),
         ("member_without_tenant", "23514 billing_usage_events_member_requires_tenant_chk", nobody | {"member": member}),
+        ("type_unknown", "23514", {"type": "COFFEE"}),
+        ("unit_unknown", "23514", {"unit": "cups"}),
         ("quantity_zero", "23514", {"quantity": 0}),
         ("created_at_missing", "23514 billing_usage_events_created_at_required_new_rows_chk", {"created": None}),
     ):
@@ -219,7 +221,8 @@ USAGE_PROBES = (
                 breaks=(
                     *(f"usage_payer_{what}" for what in ("of_another", "closed", "unknown", "missing")),
                     *("usage_client_of_another", "usage_subject_client_of_another", "usage_member_of_another"),
-                    *("usage_two_subjects", "usage_member_without_tenant", "usage_quantity_zero"),
+                    *("usage_two_subjects", "usage_member_without_tenant"),
+                    *("usage_type_unknown", "usage_unit_unknown", "usage_quantity_zero"),
                     *("usage_created_at_missing", "usage_twice", "usage_without_key_twice"),
                 ),
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.model import Findings
 from scripts.verifiers.probes import (
     at_once,
@@ -19,7 +20,9 @@ from scripts.verifiers.probes import (
     keys,
     limits,
     one_id,
+    order,
     outcomes,
+    packs,
 )
 from scripts.verifiers.probes.stage import play, play_controls
 
@@ -31,7 +34,20 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Database
     from scripts.verifiers.probes.stage import Probe
 
-MODULES = (at_once, at_once_leases, at_once_tenancy, borders, derived, edges, keys, limits, one_id, outcomes)
+MODULES = (
+    at_once,
+    at_once_leases,
+    at_once_tenancy,
+    borders,
+    derived,
+    edges,
+    keys,
+    limits,
+    one_id,
+    order,
+    outcomes,
+    packs,
+)
 CODES = json.loads((Path(__file__).resolve().parents[3] / "schema" / "sqlstates.yml").read_text())["codes"]
 
 
@@ -70,6 +86,22 @@ def test_each_check_is_kept_and_can_be_broken(bench: Bench, name: str) -> None:
     with bench.owner.transaction(force_rollback=True):
         play(bench.owner, again, probes)
     assert again.failed() == ()
+
+
+def test_a_server_that_looks_for_a_deadlock_too_late_is_an_error(bench: Bench) -> None:
+    """D-45: where the question's own deadline would end the wait first, nothing was asked, and that is told."""
+    database, findings = bench.on(bench.admin), Findings()
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute("SET LOCAL deadlock_timeout TO '3s'")
+        with pytest.raises(UnaskedError) as caught:
+            play(bench.admin, findings, order.enqueue_order_probes(database))
+
+    assert str(caught.value).splitlines() == [
+        "error[unasked]: two sessions that wait for each other were not asked: the server would look for them too late",
+        "  deadlock_timeout            3000 ms",
+        "  longest wait of a question  2000 ms",
+        "  help: verify with deadlock_timeout at its default of 1s, or less",
+    ]
 
 
 def test_every_code_of_a_function_is_met_by_a_probe(bench: Bench) -> None:
