@@ -37,7 +37,7 @@ _EARLIER: LiteralString = (
 _BEFORE: LiteralString = (
     "ALTER TABLE public.ingress_attestations DISABLE TRIGGER USER, "
     "DROP CONSTRAINT IF EXISTS ingress_attestations_correlation_required_new_rows_chk, "
-    "ALTER COLUMN tenant_id DROP NOT NULL; "
+    "ALTER COLUMN tenant_id DROP NOT NULL, ALTER COLUMN correlation_id DROP NOT NULL; "
     "ALTER TABLE public.tenants DISABLE TRIGGER USER, "
     "DROP CONSTRAINT IF EXISTS tenants_billable_client_required_new_rows_chk"
 )

@@ -122,7 +122,7 @@ def hops_are_correlated(stage: Stage) -> None:
             observed=isinstance(made, uuid.UUID) and made != other,
             where=where,
         )
-        twin = insert.format(table=bare_twin(stage, table)).encode()
+        twin = insert.format(table=bare_twin(stage, table, empty="correlation_id")).encode()
         stage.refused(
             f"{table}_correlation_behind_the_trigger",
             f"23514 {table}_correlation_required_new_rows_chk",

@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
 
 
-def bare_twin(stage: Stage, table: str) -> str:
-    """A temporary copy of the table with its defaults and CHECKs and no trigger; returns its qualified name."""
+def bare_twin(stage: Stage, table: str, *, empty: str) -> str:
+    """A temporary copy of the table with its defaults and CHECKs and no trigger; returns its qualified name.
+
+    Args:
+        stage: inside a savepoint that is rolled back.
+        table: in `public`.
+        empty: a column that may be null in the copy, so that what the CHECKs say of it is seen.
+    """
     from psycopg import sql
 
     twin = f"probe_{secrets.token_hex(6)}"
     stage.run(
-        sql.SQL("CREATE TEMPORARY TABLE {} (LIKE public.{} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(
-            sql.Identifier(twin), sql.Identifier(table)
-        )
+        sql.SQL(
+            "CREATE TEMPORARY TABLE {twin} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS); "
+            "ALTER TABLE {twin} ALTER COLUMN {empty} DROP NOT NULL"
+        ).format(twin=sql.Identifier(twin), table=sql.Identifier(table), empty=sql.Identifier(empty))
     )
     return f"pg_temp.{twin}"
 

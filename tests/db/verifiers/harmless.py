@@ -5,9 +5,9 @@ Owns: the list. `{n}` stands for a number of the change's own, so that several c
 What is not in it, and why:
 - A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
 - A trigger on one of our tables that no migration made: it could undo what the others do.
-- NOT NULL on a column that rows from before may have empty, or that a caller of the queue may leave out: those rows and
-  calls are promised (legacy-rows, n-minus-one). On one that a statement of the release before leaves out n-minus-one is
-  red, and nothing else.
+- NOT NULL on a column that a caller of the queue may leave out, that the queue's functions empty, or without which a
+  tenant or payer from before is upserted: those calls are promised. On one that a statement of the release before
+  leaves out n-minus-one is red, and nothing else (HEARD). Every other column may be NOT NULL (FREE).
 - Another name for a constraint that a function names (`participant_outbox_sequences_pkey`).
 - A queue that is not vacuumed any more; how often it is vacuumed is for whoever runs it.
 """
@@ -204,3 +204,16 @@ STRICTER = tuple(
     for column in table.columns
     if not column.not_null and column.generated is None and (table.name, column.name) in RELAXED
 )
+# Triggers fill these, so that no writer leaves them empty.
+FILLED = (
+    ("ingress_attestations", "correlation_id"),
+    ("payment_outbox_pending", "correlation_id"),
+    ("payment_outbox_attempts", "correlation_id"),
+    ("external_proofs", "correlation_id"),
+    ("external_proofs", "tenant_id"),
+    ("external_proofs", "billable_client_id"),
+)
+# Tables into which a statement of the release before inserts, naming none of those columns.
+_HEARD = ("tenants", "ingress_attestations", "billable_clients", "external_proofs")
+HEARD = tuple(one for one in STRICTER if one[0] in _HEARD)
+FREE = (*(one for one in STRICTER if one[0] not in _HEARD), *FILLED)
