@@ -82,6 +82,11 @@ class Run:
                 return line
         pytest.fail(f"the run ended before it said {word!r}: exit {self.process.wait()}")
 
+    def rest(self) -> str:
+        """What it said and was not waited for; after its end."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
+
     def end(self, signum: int) -> int:
         """Send a signal; returns the exit status as the shell would see it."""
         self.watchers = [pid for pid, parent, line in processes() if parent == self.process.pid and "watcher" in line]

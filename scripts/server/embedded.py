@@ -26,6 +26,7 @@ from scripts.server.leash import Leash, RefusedError
 from scripts.server.model import Server
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import connect, parse_dsn, require_version
+from scripts.server.sweep import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
     say = report or _quiet
-    with Leash() as leash:
+    with Leash() as leash, sweeping(say):
         # While the watcher starts.
         digest = digest_of_binary(found)
         key = key_of(digest, settings.postgres_db, other_user=account is not None)

@@ -40,6 +40,11 @@ def data_home(*, for_other_user: bool) -> Path:
     raise FolderError.none_usable(tried)
 
 
+def places() -> list[Path]:
+    """Where folders of ours may lie: every candidate that can be used, whatever its room."""
+    return [folder for folder in dict.fromkeys((MEMORY, *_temporary())) if not _unusable(folder, room=0)]
+
+
 def program_home() -> Path:
     """The folder below which a copy of the programs may be *run*; containers mount their memory noexec.
 

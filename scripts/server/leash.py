@@ -10,17 +10,21 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
+import signal
 import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.errors.server import StartError
+from scripts.server.lease import remove_folder
+from scripts.server.leftover import PID, owner_is_gone, owner_labels
+from scripts.server.segment import PID_FILE, remove_segment
 from scripts.server.watcher import spawn_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from scripts.server.account import Account
 
@@ -50,6 +54,7 @@ class Leash:
         self._pending = b""
         self._folders: list[str] = []
         self._keeping = self._kept = False
+        self._server: dict[str, str] | None = None
 
     @property
     def pid(self) -> int:
@@ -68,7 +73,8 @@ class Leash:
         Raises:
             RefusedError: the file system said no.
         """
-        path = str(self._ask(do="folder", base=str(base), prefix=prefix)["path"])
+        owner = owner_labels(self.pid)
+        path = str(self._ask(do="folder", base=str(base), prefix=prefix, owner=owner)["path"])
         self._folders.append(path)
         return path
 
@@ -83,7 +89,9 @@ class Leash:
 
     def start(self, argv: Sequence[str | Path], *, account: Account | None, log: Path) -> int:
         """Start a program that stays; returns its process id."""
-        return int(self._ask(do="start", **self._program(argv, account, log))["pid"])
+        pid = int(self._ask(do="start", **self._program(argv, account, log))["pid"])
+        self._server = owner_labels(pid)
+        return pid
 
     def stop(self) -> bool:
         """Shut the started program down and wait; whether it has ended."""
@@ -156,8 +164,42 @@ class Leash:
                 self._process.wait()
             time.sleep(0.001)
         # Whoever killed the watcher left this to us; as a rule nothing is there any more.
+        if self._process.returncode:
+            self._end_server()
+            for folder in self._folders:
+                remove_segment(f"{folder}/d")
         for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
+
+    def _end_server(self) -> None:
+        """Wait for the server that a killed watcher left; the system tells it to go, where it can (Linux)."""
+        for signum, wait_s in ((None, 0.5), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 1.0)):
+            if self._server is not None and signum is not None and self._is_ours(int(self._server[PID])):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(self._server[PID]), signum)
+            deadline = time.monotonic() + wait_s
+            while self._server_runs():
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.001)
+            else:
+                return
+
+    def _server_runs(self) -> bool:
+        if self._server is None or owner_is_gone(self._server):
+            return False
+        try:
+            os.kill(int(self._server[PID]), 0)  # no signal, only the question
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the server in one of the folders says that this is its number."""
+        files = [Path(folder) / "d" / PID_FILE for folder in self._folders]
+        return any(file.is_file() and file.read_text(encoding="utf-8").startswith(f"{pid}\n") for file in files)
 
     def _program(self, argv: Sequence[str | Path], account: Account | None, log: Path) -> dict[str, Any]:
         return {

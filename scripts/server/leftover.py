@@ -1,12 +1,14 @@
-"""Containers that a killed run created and never started: their stdin was not open yet, so its end could not end them.
+"""What killed runs left: whose it is, in the same words for containers, folders and databases, and whether he is gone.
 
-Owns: who a container belongs to, as labels, and when its owner is provably gone.
+Owns: the owner, as labels, and the judgement about it; the sweep of containers that were created and never started
+    (their stdin was not open yet, so its end could not end them). sweep.py and strays.py remove the rest.
 Promises: only a container in the state "created" is removed, and only when its owner ran on this very boot and in this
     very process space, and is not there any more. What cannot be judged stays.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,12 +23,17 @@ LABEL = "parity-runner"
 PID = f"{LABEL}.owner-pid"
 BEGAN = f"{LABEL}.owner-began"
 PLACE = f"{LABEL}.owner-place"
+HOST = f"{LABEL}.owner-host"
 
 
-def owner_labels() -> dict[str, str]:
-    """This process, so that nobody else is taken for it: its number, when it began, in which boot and process space."""
-    pid = os.getpid()
-    return {PID: str(pid), BEGAN: _began(pid), PLACE: _place()}
+def owner_labels(pid: int | None = None) -> dict[str, str]:
+    """A process, so that nobody else is taken for it: its number, when it began, in which boot and process space.
+
+    Args:
+        pid: this process when None.
+    """
+    pid = os.getpid() if pid is None else pid
+    return {PID: str(pid), BEGAN: _began(pid), PLACE: _place(), HOST: _host()}
 
 
 def sweep(engine: Engine) -> int:
@@ -54,6 +61,26 @@ def owner_is_gone(labels: Mapping[str, str]) -> bool:
     return now != began if now else not _exists(int(pid))
 
 
+def owner_can_be_gone(labels: Mapping[str, str]) -> bool:
+    """Whether nothing speaks against it, for whoever has a proof of his own, such as a lock that is free.
+
+    In this process space the process itself is asked. In another one of the same boot, and in an earlier boot of this
+    host, it cannot be: there the lock alone decides. Of another host nothing is known, so its owner is there.
+    """
+    boot, here = labels.get(PLACE, "").partition("/")[0], _place()
+    if not boot or not here:
+        return False
+    if labels[PLACE] == here:
+        return owner_is_gone(labels)
+    return boot == here.partition("/")[0] or labels.get(HOST) == _host()
+
+
+def is_of_this_boot(labels: Mapping[str, str]) -> bool:
+    """Whether the numbers in it (of processes, of shared memory) mean anything now."""
+    boot = labels.get(PLACE, "").partition("/")[0]
+    return bool(boot) and boot == _place().partition("/")[0]
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)  # no signal, only the question
@@ -65,12 +92,13 @@ def _exists(pid: int) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When it began, in ticks since the boot; "" when there is none, or no /proc to say so."""
+    """When it began, in ticks since the boot; "ended" for a zombie; "" where /proc says nothing."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return text.rpartition(")")[2].split()[19]
+    state, *rest = text.rpartition(")")[2].split()
+    return "ended" if state in "ZX" else rest[18]
 
 
 def _place() -> str:
@@ -80,3 +108,12 @@ def _place() -> str:
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return ""
+
+
+def _host() -> str:
+    """This machine: its name and, as a digest, the number it got when it was installed, where it has one."""
+    try:
+        number = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        number = b""
+    return f"{os.uname().nodename}/{hashlib.sha256(b'parity-runner ' + number).hexdigest()[:16] if number else ''}"

@@ -4,8 +4,9 @@ Owns: the folders of one server, the programs run for it, and their end. Runs al
 Promises: when the pipe on stdin closes — the run ended, crashed or was killed with -9 — the server is shut down, then
     its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
     Asked to keep the server, it stays when the pipe closes, and does the same on SIGTERM, or when the server ends.
-Never: imports any package, or of ours more than packing.py (it starts in 15 ms), is told a secret, removes what it did
-    not make.
+    A folder holds a lease, locked for as long as this process lives: what a killed watcher left is known by it.
+Never: imports any package, or of ours more than lease.py, packing.py and segment.py (it starts in 15 ms), is told a
+    secret, removes what it did not make.
 
 Requests and answers are one JSON object a line. One process, one thread: the parent-death signal of Linux is bound to
 the *thread* that forked, so a pool's or a test runner's worker must not be it; this one lives as long as the server.
@@ -43,6 +44,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.folders: list[str] = []
+        self.leases: list[int] = []  # open files, whose locks end with this process
         self.child = 0
         self.group = 0
         self.steps = STOP_STEPS
@@ -92,17 +94,12 @@ class Watcher:
             # For the end; loaded while the server starts, since it takes half as long as this process' own start.
             import shutil  # noqa: F401
 
-    def do_folder(self, base: str, prefix: str) -> dict[str, Any]:
-        """Make a folder nobody else has, mode 0700, under a name nobody can guess; it is removed at the end."""
-        for _ in range(100):
-            path = os.path.join(base, prefix + os.urandom(5).hex())  # noqa: PTH118 - pathlib would double the start time
-            try:
-                os.mkdir(path, 0o700)  # noqa: PTH102 - the same; fails on anything that exists, a planted link included
-            except FileExistsError:
-                continue
-            self.folders.append(path)
-            return {"path": path}
-        return {"error": "no free name", "errno": 0}
+    def do_folder(self, base: str, prefix: str, owner: dict[str, str]) -> dict[str, Any]:
+        """Make a folder of our own with a lease in it; it is removed at the end."""
+        _part("segment")  # the end must not hang on a file that a change of branch took away meanwhile
+        path, descriptor = _part("lease").make_folder(base, prefix, owner, self.folders)
+        self.leases.append(descriptor)
+        return {"path": path}
 
     def do_run(self, **request: Any) -> dict[str, Any]:
         """Run a program to its end; while it runs, a closed pipe ends it."""
@@ -128,10 +125,7 @@ class Watcher:
 
     def do_unpack(self, **request: Any) -> dict[str, Any]:
         """Lay out a kept cluster that the run has checked (packing.py, loaded when it is asked for)."""
-        here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - as above
-        if here not in sys.path:
-            sys.path.append(here)  # behind the standard library, so that none of its names is ours
-        packing = __import__("packing")
+        packing = _part("packing")
         try:
             packing.lay_out(**request)
         except packing.PoisonedError as exc:
@@ -222,16 +216,15 @@ class Watcher:
         if self.group:  # initdb may be gone and the server it had started not
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, signal.SIGKILL)
-        for folder in self.folders:
-            _remove_shared_memory(os.path.join(folder, "d", "postmaster.pid"))  # noqa: PTH118 - as above
-        import shutil
-
+        if not self.folders:
+            return
+        lease, segment = _part("lease"), _part("segment")
         for folder in reversed(self.folders):
+            segment.remove_segment(os.path.join(folder, "d"))  # noqa: PTH118 - pathlib would double the start time
             for _ in range(20):
-                shutil.rmtree(folder, ignore_errors=True)
-                if not os.path.lexists(folder):  # a process that was just killed may still have written
+                if lease.remove_folder(folder):
                     break
-                time.sleep(0.05)
+                time.sleep(0.05)  # a process that was just killed may still have written
 
     def stop(self) -> None:
         """End the program, harder at each step."""
@@ -293,19 +286,12 @@ def _parent_death_signal() -> Any:
     return ctypes.CDLL(None, use_errno=True).prctl
 
 
-def _remove_shared_memory(pid_file: str) -> None:
-    """Remove the System V segment of a server that had to be killed: the kernel keeps it, macOS has 32 in all.
-
-    Line seven of postmaster.pid holds its key and id; a server that ends by itself removes segment and file.
-    """
-    try:
-        with open(pid_file, "rb") as file:  # noqa: PTH123 - as above
-            segment = int(file.read().split(b"\n")[6].split()[1])
-        import ctypes
-
-        ctypes.CDLL(None, use_errno=True).shmctl(segment, 0, None)  # IPC_RMID
-    except (OSError, ValueError, IndexError, AttributeError):
-        return
+def _part(name: str) -> Any:
+    """A module beside this file, loaded when it is needed."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib would double the start time
+    if here not in sys.path:
+        sys.path.append(here)  # behind the standard library, so that none of its names is ours
+    return __import__(name)
 
 
 def main() -> None:

@@ -80,6 +80,41 @@ def test_a_killed_watcher_takes_the_server_along(run: Run) -> None:
     assert segments_of(pid) == []
 
 
+@pytest.mark.parametrize("server_too", [False, True])
+def test_what_a_run_killed_with_its_watcher_leaves_is_removed_by_the_next(
+    begin: Callable[..., Run], run_folder: Path, *, server_too: bool
+) -> None:
+    """On Linux the server ends with the watcher; folder, and memory of a server killed, too, go at the next start."""
+    neighbour = begin()
+    neighbour.wait_for("ready")
+    staying = postmaster_of(run_folder)
+    run = begin()
+    run.wait_for("ready")
+    (file,) = [path for path in run_folder.glob("*/d/postmaster.pid") if int(path.read_text().split()[0]) != staying]
+    pid, folder = int(file.read_text().split()[0]), file.parent.parent
+    for victim in (run.process.pid, parent_of(pid), *([pid] if server_too else [])):
+        os.kill(victim, signal.SIGKILL)
+    run.process.wait()
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(pid)
+    assert folder.exists()
+    assert bool(segments_of(pid)) is server_too
+
+    following = begin()
+    following.wait_for("ready")
+    assert following.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+    assert f"server   removed what a killed run had left: {folder}\n" in following.rest()
+    assert not folder.exists()
+    assert segments_of(pid) == []
+    with psycopg.connect(neighbour.wait_for("dsn ")[4:].strip()) as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+    neighbour.end(signal.SIGTERM)
+    neighbour.require_gone(within_s=GONE_WITHIN_S)
+
+
 def test_a_killed_server_leaves_no_memory(run: Run) -> None:
     """What the kernel keeps of a server that was killed with -9 is removed with the folder."""
     run.wait_for("ready")
