@@ -54,7 +54,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
     say = report or _quiet
-    with Leash() as leash, sweeping(say):
+    with sweeping(say), Leash() as leash:
         # While the watcher starts.
         digest = digest_of_binary(found)
         key = key_of(digest, settings.postgres_db, other_user=account is not None)

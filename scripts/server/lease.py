@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ LEASE = "lease"
 HALF = "half-"
 RANDOM_BYTES = 5
 ATTEMPTS = 100
+RETRY_S = 0.05
 _IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -91,11 +93,24 @@ def _take_lease(folder: str, owner: Mapping[str, str]) -> int | None:
     return descriptor
 
 
-def remove_folder(folder: str) -> bool:
+def remove_folder(folder: str, *, attempts: int = 1) -> bool:
     """Remove a folder of ours with all that is in it, its lease last, under the half name; whether it is gone.
 
     Whoever is killed in between leaves a folder that a sweep knows for what it is.
+
+    Args:
+        folder: its path.
+        attempts: more than one where processes that have just been killed may still write to it.
     """
+    for number in range(attempts):
+        if number:
+            time.sleep(RETRY_S)
+        if _remove(folder):
+            return True
+    return False
+
+
+def _remove(folder: str) -> bool:
     import shutil
 
     base, name = os.path.split(folder)

@@ -21,7 +21,7 @@ from scripts.errors.server import StartError
 from scripts.server.lease import remove_folder
 from scripts.server.leftover import PID, owner_is_gone, owner_labels
 from scripts.server.segment import PID_FILE, remove_segment
-from scripts.server.watcher import spawn_watcher
+from scripts.server.watcher import REMOVAL_ATTEMPTS, spawn_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +169,7 @@ class Leash:
             for folder in self._folders:
                 remove_segment(f"{folder}/d")
         for folder in self._folders:
-            remove_folder(folder)
+            remove_folder(folder, attempts=REMOVAL_ATTEMPTS)
 
     def _end_server(self) -> None:
         """Wait for the server that a killed watcher left; the system tells it to go, where it can (Linux)."""

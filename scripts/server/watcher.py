@@ -34,6 +34,7 @@ POLL_S = 0.5
 STOP_STEPS: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
 ABORT_STEPS: Steps = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0))
 LOCK_TRIES = 50
+REMOVAL_ATTEMPTS = 20
 _ENDS = (signal.SIGTERM, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _CANNOT_START = 127
@@ -221,10 +222,7 @@ class Watcher:
         lease, segment = _part("lease"), _part("segment")
         for folder in reversed(self.folders):
             segment.remove_segment(os.path.join(folder, "d"))  # noqa: PTH118 - pathlib would double the start time
-            for _ in range(20):
-                if lease.remove_folder(folder):
-                    break
-                time.sleep(0.05)  # a process that was just killed may still have written
+            lease.remove_folder(folder, attempts=REMOVAL_ATTEMPTS)
 
     def stop(self) -> None:
         """End the program, harder at each step."""

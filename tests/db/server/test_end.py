@@ -92,7 +92,9 @@ def test_what_a_run_killed_with_its_watcher_leaves_is_removed_by_the_next(
     run.wait_for("ready")
     (file,) = [path for path in run_folder.glob("*/d/postmaster.pid") if int(path.read_text().split()[0]) != staying]
     pid, folder = int(file.read_text().split()[0]), file.parent.parent
-    for victim in (run.process.pid, parent_of(pid), *([pid] if server_too else [])):
+    # The server first: the system would tell it to end, and it would clean up, when the watcher is gone.
+    watcher = parent_of(pid)
+    for victim in (*([pid] if server_too else []), watcher, run.process.pid):
         os.kill(victim, signal.SIGKILL)
     run.process.wait()
     deadline = time.monotonic() + GONE_WITHIN_S
