@@ -6,32 +6,33 @@ A failing test keeps its database when KEEP_DB=1, and prints how to reach it (no
 
 from __future__ import annotations
 
-import itertools
-import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
-from scripts.digest import digest_of
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import MigrationFile, migrations_digest, read_files
-from scripts.migrations.ledger import LEDGER_SQL, read_ledger
+from scripts.migrations.files import MigrationFile, read_files
+from scripts.migrations.ledger import read_ledger
+from scripts.migrations.template import recipe_of
+from scripts.server.readiness import with_database
+from scripts.server.templates import MAINTENANCE, open_templates
 from scripts.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import psycopg
 
     from scripts.migrations.model import Applied
     from scripts.server.model import Server
+    from scripts.server.templates import Clone, Templates
 
 _FAILED = pytest.StashKey[bool]()
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -129,80 +130,66 @@ class MigrationFolder:
 
 
 class Databases:
-    """Makes and drops databases on the session's server, and keeps the templates."""
+    """Databases on the session's server, each until the block, or the session, is left."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, templates: Templates) -> None:
         if server.admin_dsn is None:
             msg = "database tests need a fresh server"
             raise RuntimeError(msg)
         self.server = server
         self.admin_dsn = server.admin_dsn
-        self._templates: dict[str, str] = {}
+        self._templates = templates
 
-    def create(self, *, template: str | None = None) -> tuple[str, str, str]:
-        """A new database of the owner: its name, the owner's DSN, the superuser's DSN."""
-        from psycopg import sql
-        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    def empty(self) -> AbstractContextManager[Clone]:
+        """A database with nothing in it."""
+        return self._templates.empty()
 
-        name = f"scratch_{os.getpid()}_{next(_numbers)}"
-        owner = conninfo_to_dict(self.server.dsn)["user"]
-        with self.admin() as conn:
-            # file_copy is several times quicker than the default on a memory file system.
-            conn.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
-                    sql.Identifier(name), sql.Identifier(str(owner)), sql.Identifier(template or "template1")
-                )
-            )
-            if template is not None:
-                _copy_database_acl(conn, template, name)
-        return name, make_conninfo(self.server.dsn, dbname=name), make_conninfo(self.admin_dsn, dbname=name)
+    def copy(self, source: str) -> AbstractContextManager[Clone]:
+        """A copy of a database to which nobody is connected."""
+        return self._templates.copy(source)
+
+    def migrated(self, files: tuple[MigrationFile, ...]) -> AbstractContextManager[Clone]:
+        """A database with these files applied."""
+        return self._templates.clone(recipe_of(files, Settings()))
 
     def drop(self, name: str) -> None:
-        """Remove it, whoever is still connected."""
+        """Remove one that a test made in another way, whoever is still connected."""
         from psycopg import sql
 
         with self.admin() as conn:
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def template(self, files: tuple[MigrationFile, ...]) -> str:
-        """The name of a database migrated with these files: built once, renamed when it is complete."""
-        from psycopg import sql
-
-        key = digest_of([migrations_digest(files), LEDGER_SQL.read_text(encoding="utf-8"), self.server.version])[:16]
-        if key not in self._templates:
-            built = ScratchDatabase(*self.create())
-            try:
-                built.apply(files)
-            finally:
-                built.close()
-            name = f"template_{os.getpid()}_{key}"
-            with self.admin() as conn:
-                conn.execute(
-                    sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(built.name), sql.Identifier(name))
-                )
-            self._templates[key] = name
-        return self._templates[key]
-
     @contextmanager
     def admin(self) -> Iterator[psycopg.Connection[Any]]:
         """A superuser's connection to the server's own database."""
         import psycopg
-        from psycopg.conninfo import make_conninfo
 
-        with psycopg.connect(make_conninfo(self.admin_dsn, dbname="postgres"), autocommit=True) as conn:
+        with psycopg.connect(with_database(self.admin_dsn, MAINTENANCE), autocommit=True) as conn:
             yield conn
 
     @contextmanager
-    def lend(self, request: pytest.FixtureRequest, database: ScratchDatabase) -> Iterator[ScratchDatabase]:
-        """Hand a database to a test, and remove it afterwards, unless the test failed and KEEP_DB is set."""
-        try:
-            yield database
-        finally:
-            database.close()
-            if request.node.stash.get(_FAILED, False) and read_settings().keep_db:
-                print(f"\nkept for inspection: {_without_password(database.admin_dsn)}")  # noqa: T201 - for a person
-            else:
-                self.drop(database.name)
+    def lend(
+        self,
+        request: pytest.FixtureRequest,
+        made: AbstractContextManager[Clone],
+        *,
+        files: Sequence[MigrationFile] = (),
+    ) -> Iterator[MigratedDatabase]:
+        """Hand a database to a test, and remove it afterwards, unless the test failed and KEEP_DB is set.
+
+        Args:
+            request: the test's.
+            made: what to hand out.
+            files: what its `migrate` applies.
+        """
+        with made as clone:
+            database = MigratedDatabase(clone.name, clone.dsn, clone.admin_dsn, files=tuple(files))
+            try:
+                yield database
+            finally:
+                database.close()
+                if request.node.stash.get(_FAILED, False) and read_settings().keep_db:
+                    clone.keep()
 
 
 def up_to(files: Sequence[MigrationFile], number: int | None) -> tuple[MigrationFile, ...]:
@@ -220,9 +207,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope="session")
-def databases(server: Server) -> Databases:
+def databases(server: Server) -> Iterator[Databases]:
     """The maker of databases. The server itself goes with the session, and the templates with it."""
-    return Databases(server)
+    with open_templates(server, report=_say) as templates:
+        yield Databases(server, templates)
+
+
+def _say(line: str) -> None:
+    print(f"\n{line}")  # noqa: T201 - for a person
 
 
 @pytest.fixture(scope="session")
@@ -236,15 +228,14 @@ def database(
     request: pytest.FixtureRequest, databases: Databases, project_files: tuple[MigrationFile, ...]
 ) -> Iterator[ScratchDatabase]:
     """A clone of the fully migrated template."""
-    made = databases.create(template=databases.template(project_files))
-    with databases.lend(request, ScratchDatabase(*made)) as lent:
+    with databases.lend(request, databases.migrated(project_files)) as lent:
         yield lent
 
 
 @pytest.fixture
 def empty_database(request: pytest.FixtureRequest, databases: Databases) -> Iterator[ScratchDatabase]:
     """A database with nothing in it, not even the ledger."""
-    with databases.lend(request, ScratchDatabase(*databases.create())) as lent:
+    with databases.lend(request, databases.empty()) as lent:
         yield lent
 
 
@@ -253,15 +244,11 @@ def migrated_to(
     request: pytest.FixtureRequest, databases: Databases, project_files: tuple[MigrationFile, ...]
 ) -> Iterator[Callable[[int], MigratedDatabase]]:
     """`migrated_to(25)`: a database with the project's files up to 0025, and `.migrate(to=None)` for the rest."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def make(number: int) -> MigratedDatabase:
-            template = databases.template(up_to(project_files, number))
-            made = MigratedDatabase(*databases.create(template=template), files=project_files)
-            stack.enter_context(databases.lend(request, made))
-            return made
+            made = databases.migrated(up_to(project_files, number))
+            return stack.enter_context(databases.lend(request, made, files=project_files))
 
         yield make
 
@@ -272,27 +259,3 @@ def migrations(tmp_path: Path) -> MigrationFolder:
     folder = tmp_path / "migrations"
     folder.mkdir()
     return MigrationFolder(folder)
-
-
-def _copy_database_acl(conn: psycopg.Connection[Any], template: str, name: str) -> None:
-    """CREATE DATABASE … TEMPLATE leaves the database's own privileges behind."""
-    from psycopg import sql
-
-    rows = conn.execute(
-        "SELECT coalesce(r.rolname, ''), e.privilege_type FROM pg_database d, aclexplode(d.datacl) e"
-        " LEFT JOIN pg_roles r ON r.oid = e.grantee WHERE d.datname = %s",
-        (template,),
-    ).fetchall()
-    if not rows:
-        return
-    target = sql.Identifier(name)
-    conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(target))
-    for role, privilege in rows:
-        grantee = sql.Identifier(role) if role else sql.SQL("PUBLIC")
-        conn.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(privilege), target, grantee))
-
-
-def _without_password(dsn: str) -> str:
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    return make_conninfo("", **{key: value for key, value in conninfo_to_dict(dsn).items() if key != "password"})

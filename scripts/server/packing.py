@@ -105,7 +105,7 @@ def read_known(descriptor: int) -> tuple[str, dict[str, Any]]:
     start = os.pread(descriptor, 1 << 14, 0).split(b"\n", 2)
     try:
         digest, known = start[0].decode("ascii"), json.loads(start[1])
-    except (UnicodeDecodeError, ValueError, IndexError):
+    except (UnicodeDecodeError, ValueError, IndexError, RecursionError):
         raise PoisonedError("it has not the form of a kept cluster") from None
     if len(digest) != HEX or len(start) != 3 or not isinstance(known, dict):
         raise PoisonedError("it has not the form of a kept cluster")

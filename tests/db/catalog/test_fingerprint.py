@@ -110,20 +110,14 @@ def test_whoever_migrates_gives_the_same_fingerprint(empty_database: ScratchData
         mine = read_catalog(conn)
     assert fingerprint(mine) == fingerprint(catalog_of(empty_database))
     empty_database.close()
-    clone, _, admin_dsn = databases.create(template=empty_database.name)
-    other, _, other_dsn = databases.create()
-    try:
-        import psycopg
+    import psycopg
 
-        with psycopg.connect(admin_dsn, autocommit=True) as conn:
-            assert fingerprint(read_catalog(conn)) == fingerprint(mine)
-        with psycopg.connect(other_dsn, autocommit=True) as conn:
-            conn.execute(f"{ledger}; {rest}".encode())
-            assert fingerprint(read_catalog(conn)) == fingerprint(mine)
-            assert "postgres" not in render_catalog(read_catalog(conn))
-    finally:
-        databases.drop(clone)
-        databases.drop(other)
+    with databases.copy(empty_database.name) as clone, psycopg.connect(clone.admin_dsn, autocommit=True) as conn:
+        assert fingerprint(read_catalog(conn)) == fingerprint(mine)
+    with databases.empty() as other, psycopg.connect(other.admin_dsn, autocommit=True) as conn:
+        conn.execute(f"{ledger}; {rest}".encode())
+        assert fingerprint(read_catalog(conn)) == fingerprint(mine)
+        assert "postgres" not in render_catalog(read_catalog(conn))
 
 
 SETTINGS = {

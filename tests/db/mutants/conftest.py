@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fix_database import ScratchDatabase
 
     from scripts.migrations.files import MigrationFile
+    from scripts.server.templates import Clone
     from scripts.verifiers.mutants.model import Mutant
 
 
@@ -37,6 +38,6 @@ def breaker(database: ScratchDatabase, project_files: tuple[MigrationFile, ...])
     made.close()
 
 
-def lane_of(database: ScratchDatabase) -> Lane:
+def lane_of(database: ScratchDatabase | Clone) -> Lane:
     """A lane on a database."""
     return Lane(database.admin_dsn, database.dsn, Settings().migrations_dir)

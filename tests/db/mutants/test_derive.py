@@ -109,8 +109,7 @@ def test_names_are_the_same_on_another_database(
     """A waiver names its mutant in every run: no OID, no order of the catalog is in it."""
     import psycopg
 
-    _, dsn, _ = databases.create(template=databases.template(project_files))
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with databases.migrated(project_files) as made, psycopg.connect(made.dsn, autocommit=True) as conn:
         conn.execute("CREATE TABLE public.before_it (one integer)")
         conn.execute("DROP TABLE public.before_it")
         other = derive_mutants(read_subject(conn, ROLES, list(TABLES)))

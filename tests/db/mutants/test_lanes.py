@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from db.mutants.conftest import lane_of
-from fix_database import ScratchDatabase
 from make_voices import Heard
 
 from scripts.errors.mutants import LaneLostError, NotGreenError, SelectionError
@@ -22,7 +21,7 @@ from scripts.verifiers.mutants.model import Fate, Mutant
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fix_database import Databases
+    from fix_database import Databases, ScratchDatabase
 
     from scripts.migrations.files import MigrationFile
 
@@ -34,9 +33,9 @@ def test_two_lanes_judge_in_order(
     mutants: dict[str, Mutant],
 ) -> None:
     """As one would: the verdicts stand in the order of the mutants, those of roles among them."""
-    other = ScratchDatabase(*databases.create(template=databases.template(project_files)))
     chosen = [m for m in mutants.values() if m.cluster][::6] + [m for m in mutants.values() if not m.cluster][::250]
-    verdicts = judge_mutants(chosen, [lane_of(database), lane_of(other)])
+    with databases.migrated(project_files) as other:
+        verdicts = judge_mutants(chosen, [lane_of(database), lane_of(other)])
 
     assert [one.mutant for one in verdicts] == chosen
     assert [one.mutant.name for one in verdicts if one.fate is Fate.FAILED] == []

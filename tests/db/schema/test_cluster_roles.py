@@ -53,31 +53,36 @@ def test_three_databases_migrate_at_once_on_a_cluster_without_roles(
 ) -> None:
     """All three make the roles, none of them dies of another's: four rounds (D-33)."""
     for _ in range(4):
-        made = [ScratchDatabase(*databases.create()) for _ in range(3)]
-        start, failures = threading.Barrier(3), list[BaseException]()
-
-        def migrate(database: ScratchDatabase, start: threading.Barrier, failures: list[BaseException]) -> None:
-            start.wait()
+        with databases.empty() as one, databases.empty() as two, databases.empty() as three:
+            made = [ScratchDatabase(clone.name, clone.dsn, clone.admin_dsn) for clone in (one, two, three)]
             try:
-                database.apply(project_files)
-            except BaseException as exc:  # noqa: BLE001 - asserted below
-                failures.append(exc)
+                assert migrated_at_once(made, project_files) == []
+                assert [len(database.recorded()) for database in made] == [27, 27, 27]
+                found = no_roles.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
+                assert found.fetchone() == (7,)
+            finally:
+                for database in made:
+                    database.close()
+        _sweep(databases, no_roles)
 
-        threads = [threading.Thread(target=migrate, args=(database, start, failures)) for database in made]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+
+def migrated_at_once(made: list[ScratchDatabase], files: tuple[MigrationFile, ...]) -> list[BaseException]:
+    """Apply the files to all, each in a thread; returns what went wrong."""
+    start, failures = threading.Barrier(len(made)), list[BaseException]()
+
+    def migrate(database: ScratchDatabase) -> None:
+        start.wait()
         try:
-            assert failures == []
-            assert [len(database.recorded()) for database in made] == [27, 27, 27]
-            found = no_roles.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)]).fetchone()
-            assert found == (7,)
-        finally:
-            for database in made:
-                database.close()
-                databases.drop(database.name)
-            _sweep(databases, no_roles)
+            database.apply(files)
+        except BaseException as exc:  # noqa: BLE001 - asserted by the caller
+            failures.append(exc)
+
+    threads = [threading.Thread(target=migrate, args=(database,)) for database in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return failures
 
 
 def test_the_roles_have_no_power_of_their_own(database: ScratchDatabase) -> None:

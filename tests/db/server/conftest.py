@@ -1,4 +1,4 @@
-"""Fixtures of the server's tests: runs that are about to be killed."""
+"""Fixtures of the server's tests: runs that are about to be killed, templates, and what was reported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from make_runs import Run
+from make_templates import admin, ours
 
 from scripts.server.folders import MEMORY
+from scripts.server.templates import Templates, open_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from scripts.server.model import Server
 
 
 @pytest.fixture
@@ -43,3 +47,20 @@ def begin(run_folder: Path) -> Iterator[Callable[..., Run]]:
 def run(begin: Callable[..., Run]) -> Run:
     """A run that has just begun."""
     return begin()
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What was reported."""
+    return []
+
+
+@pytest.fixture
+def templates(server: Server, lines: list[str]) -> Iterator[Templates]:
+    """Templates of the test's own; those that it made are gone afterwards."""
+    with open_templates(server, report=lines.append) as opened, admin(server) as conn:
+        before = ours(conn)
+        yield opened
+        for name in ours(conn) - before:
+            conn.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE false'.encode())
+            conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

@@ -53,12 +53,6 @@ def kept(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run_folder / "kept"
 
 
-@pytest.fixture
-def lines() -> list[str]:
-    """What was reported."""
-    return []
-
-
 def start(kept: Path | None, lines: list[str] | None = None) -> dict[str, str]:
     """Open a server and end it; returns its facts."""
     report: Callable[[str], None] | None = None if lines is None else lines.append
@@ -176,6 +170,10 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "empty": (lambda entry: entry.write_bytes(b""), "it has not the form of a kept cluster"),
     "no JSON": (lambda entry: entry.write_bytes(b"0" * 64 + b"\n{\n{}\n"), "it has not the form of a kept cluster"),
+    "JSON without end": (
+        lambda entry: entry.write_bytes(b"0" * 64 + b"\n" + b"[" * 5000 + b"\n{}\n"),
+        "it has not the form of a kept cluster",
+    ),
     "another key": (be_of_another_key, "it is another cluster's"),
     "open to others": (lambda entry: entry.chmod(0o644), "it is not this user's alone"),
     "a second name": (lambda entry: os.link(entry, entry.parent.parent / "second"), "it is not this user's alone"),

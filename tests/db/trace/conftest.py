@@ -22,15 +22,10 @@ def keeper(databases: Databases) -> Iterator[tuple[psycopg.Connection[Any], str]
     """The owner's connection to the database, and a superuser's DSN; what a test commits stays for those after it."""
     import psycopg
 
-    name, dsn, admin_dsn = databases.create()
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with databases.empty() as made, psycopg.connect(made.dsn, autocommit=True) as conn:
         execute_batch(conn, ZOO.encode())
         execute_batch(conn, b"SET TimeZone = 'UTC'")
-        try:
-            yield conn, admin_dsn
-        finally:
-            conn.close()
-            databases.drop(name)
+        yield conn, made.admin_dsn
 
 
 @pytest.fixture

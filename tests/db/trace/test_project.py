@@ -33,13 +33,9 @@ def run(databases: Databases, files: tuple[MigrationFile, ...], *, trace: bool) 
     """Apply all files to a database of its own."""
     import psycopg
 
-    name, dsn, _ = databases.create()
-    try:
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            applied = migrate(conn, files, replace(Settings(), migrate_trace=trace), report=lambda _: None)
-            return applied, fingerprint(read_catalog(conn))
-    finally:
-        databases.drop(name)
+    with databases.empty() as made, psycopg.connect(made.dsn, autocommit=True) as conn:
+        applied = migrate(conn, files, replace(Settings(), migrate_trace=trace), report=lambda _: None)
+        return applied, fingerprint(read_catalog(conn))
 
 
 def test_traced_or_not_the_catalog_is_the_same(
