@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from db.verifiers.hand_mutants import by_hand
 from db.verifiers.hooks import BUSINESS_HOOKS, TENANT_HOOKS
-from db.verifiers.mutants import DEFINITIONS, Mutant, derived
+from db.verifiers.mutants import DEFINITIONS, Mutant, of_definitions
 
-from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.facts.roles import ROLES
+from scripts.verifiers.facts.tables import ENUMS, TABLES
 from scripts.verifiers.hollow.reading import NAME as HOLLOW_NAME
+from scripts.verifiers.mutants.derive import derive_mutants
+from scripts.verifiers.mutants.subject import read_subject
 
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
@@ -18,19 +21,28 @@ if TYPE_CHECKING:
 ELSEWHERE = {"n-minus-one"}
 
 
+def derived(bench: Bench) -> list[Mutant]:
+    """The suite's changes of definitions, each with the check that must see it."""
+    subject = read_subject(bench.owner, ROLES, list(TABLES))
+    return [*of_definitions(derive_mutants(subject), subject.reading)]
+
+
 def test_each_definition_is_held_by_exactly_one_check(bench: Bench) -> None:
     """D-08, D-32, D-34: a changed column, constraint, index or trigger is seen by its own check and by no other."""
     wrong = []
-    count = 0
-    for mutant in derived(bench.on(bench.owner).facts):
-        count += 1
+    seen: set[str] = set()
+    mutants = derived(bench)
+    for mutant in mutants:
         red = bench.reds(mutant)[DEFINITIONS]
         must = mutant.must[DEFINITIONS]
+        seen |= must
         if not must <= red or (mutant.only and red != must):
             wrong.append(f"{mutant.name}: {sorted(red)}, not {sorted(must)}")
+    asked = {check.id for check in bench.settle(DEFINITIONS)[DEFINITIONS].checks}
 
     assert not wrong
-    assert count > 800
+    assert asked - seen == {f"{name}_type" for name in ENUMS}
+    assert len(mutants) > 800
 
 
 def test_all_triggers_off_and_only_the_named_ones_on_again_is_red(bench: Bench) -> None:
@@ -48,7 +60,7 @@ def test_all_triggers_off_and_only_the_named_ones_on_again_is_red(bench: Bench) 
 def test_hooks_are_definitions(bench: Bench) -> None:
     """D-08: each of the predecessor's 75 and 18 hooks is red when its object is hollow."""
     by_check: dict[str, list[Mutant]] = {}
-    for mutant in derived(bench.on(bench.owner).facts):
+    for mutant in derived(bench):
         (check,) = mutant.must[DEFINITIONS]
         by_check.setdefault(check, []).append(mutant)
     wrong = []
