@@ -312,9 +312,13 @@ class DockerError(ServerError):
             help="the engine's own words name the cause; SERVER=embedded needs no engine",
         )
 
+
+class ContainerEndedError(DockerError):
+    """The server in a container ended, or never began."""
+
     @classmethod
-    def ended(cls, image: str, status: str, log: str) -> DockerError:
-        """The container ended before it answered."""
+    def with_log(cls, image: str, status: str, log: str) -> ContainerEndedError:
+        """Before it answered."""
         return cls(
             "the container ended before the server answered",
             where=image,

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from scripts.server.engine import Engine
 
 TAG = "parity-postgres:18"
-SYSTEM_PROGRAMS = ("sh", "cat", "chmod", "chown", "env", "id", "ls", "mkdir", "mktemp", "rm", "sed", "setpriv", "sleep")
+# fmt: off
+SYSTEM_PROGRAMS = ("sh", "cat", "chmod", "chown", "cp", "env", "head", "id", "ls", "mkdir", "mktemp", "rm", "sed",
+                   "setpriv", "sleep", "tar")
+# fmt: on
 POSTGRES_PROGRAMS = ("initdb", "postgres", "pg_isready", "psql")
 PREFIX = "usr/lib/postgresql"
 ENTRYPOINT = ROOT / "infra" / "docker" / "docker-entrypoint.sh"

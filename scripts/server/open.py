@@ -81,7 +81,7 @@ def _docker(settings: Settings, report: Callable[[str], None], run_id: str, reas
             pull_image(engine, settings.pg_image)
         report(f"server   docker: {reason}")
         _say_what_is_not_kept(settings, report)
-        with open_container(engine, settings, run_id=run_id, reason=reason) as server:
+        with open_container(engine, settings, run_id=run_id, reason=reason, report=report) as server:
             yield server
 
 

@@ -93,7 +93,7 @@ def test_inspect_shows_no_secret_and_the_port_is_loopback_only(docker_server: Se
     text = json.dumps(inspected)
     for dsn in (docker_server.dsn, str(docker_server.admin_dsn)):
         assert parse_dsn(dsn)["password"] not in text
-    assert "POSTGRES_PASSWORD_FILE=/etc/parity/password" in inspected["Config"]["Env"]
+    assert f"POSTGRES_PASSWORD_FILE={container_module.PASSWORD_FILE}" in inspected["Config"]["Env"]
     assert not [entry for entry in inspected["Config"]["Env"] if entry.startswith("POSTGRES_PASSWORD=")]
     assert {binding["HostIp"] for binding in inspected["NetworkSettings"]["Ports"]["5432/tcp"]} == {"127.0.0.1"}
     assert not [mount for mount in inspected["Mounts"] if mount["Type"] == "volume"]
@@ -103,8 +103,8 @@ def test_inspect_shows_no_secret_and_the_port_is_loopback_only(docker_server: Se
 def test_the_first_boots_password_opens_nothing(docker_server: Server, engine: Engine) -> None:
     """It stays in the environment of the container's processes, as the official image leaves it."""
     (found,) = containers(engine, "docker-tests")
-    stream, _ = engine.client.api.get_archive(found["Id"], "/etc/parity/password")
-    first = b"".join(stream)[512:544].decode().rstrip("\0")
+    command = engine.client.api.exec_create(found["Id"], ["cat", container_module.PASSWORD_FILE])
+    first = engine.client.api.exec_start(command).decode()
     assert len(first) == 32
     assert first != parse_dsn(str(docker_server.admin_dsn))["password"]
     from psycopg.conninfo import make_conninfo
@@ -158,7 +158,7 @@ def test_a_killed_run_takes_its_container_along(engine: Engine, word: str, signu
 
 def test_a_server_that_ends_shows_the_container_s_log(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cause in the server's own words, and no container left."""
-    monkeypatch.setattr(container_module, "PGDATA", "/proc/nowhere")
+    monkeypatch.setitem(container_module.ENVIRONMENT, "PGDATA", "/proc/nowhere")
     run_id = secrets.token_hex(6)
     with (
         pytest.raises(DockerError) as caught,

@@ -12,6 +12,7 @@ from scripts.errors.base import ExitCode
 from scripts.errors.server import (
     AccountError,
     BinariesError,
+    ContainerEndedError,
     DatabaseMissingError,
     DiskFullError,
     DockerError,
@@ -55,7 +56,7 @@ EXAMPLES: dict[str, ServerError] = {
     "DockerError.no_engine": DockerError.no_engine("/var/run/docker.sock: No such file or directory"),
     "DockerError.no_image": DockerError.no_image("postgres:18", "manifest unknown"),
     "DockerError.refused": DockerError.refused("run the container", "postgres:18", "no space left on device"),
-    "DockerError.ended": DockerError.ended("postgres:18", "exit status 1", "FATAL: no"),
+    "ContainerEndedError.with_log": ContainerEndedError.with_log("postgres:18", "exit status 1", "FATAL: no"),
 }
 
 

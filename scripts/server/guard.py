@@ -1,0 +1,306 @@
+"""A container whose first process does what this run says on its stdin, and ends when nobody is left to say anything.
+
+Owns: that process (a shell), its words, the container's make-up and its end.
+Promises: nothing is left behind, not even when the run is killed with -9: only this run holds the other end of the
+    stdin, and the engine removes the container when its first process ends. Nothing that is said goes through the
+    engine's records: `docker inspect` and the container's log show no secret, and no file of ours is on any disk.
+Never: knows what the server in it is for.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scripts.clock import iso_utc, utc_now
+from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
+from scripts.server.engine import LOOPBACK, one_line
+from scripts.server.layout import DISK_FULL
+from scripts.server.leftover import LABEL, owner_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scripts.server.engine import Engine
+
+PORT = "5432/tcp"
+# Of major 18: the declared volume is the parent, the data a folder named after the version. In memory, all of it.
+VOLUME = "/var/lib/postgresql"
+TMPFS = "rw"
+PGDATA = f"{VOLUME}/18/docker"
+SAID = "parity-runner:"
+LOG_LINES = 30
+LOOK_S = 0.2
+STOP_S = 30.0
+REMOVE_TIMEOUT_S = 15.0
+# Its words, each a line on stdin, `file` and `tree` with so many bytes behind it. A server that fails, or a word that
+# does, leaves the container standing, so that its log can still be read: with AutoRemove it would vanish. The image's
+# own entry point is used unchanged; when this shell ends, the kernel ends the rest.
+GUARD = f"""
+exec 3<&0 </dev/null
+trap 'exit 0' TERM INT
+failed() {{ echo "{SAID} $1 failed"; exec cat <&3 >/dev/null; }}
+while read -r word size path <&3; do
+    case $word in
+    file) mkdir -p "${{path%/*}}" && head -c "$size" <&3 >"$path" || failed "$word" ;;
+    tree) mkdir -p "$path" && head -c "$size" <&3 | tar -x -p -f - -C "$path" || failed "$word" ;;
+    copy) cp -R -p "$size" "$path" || failed "$word" ;;
+    serve) (docker-entrypoint.sh "$@" 3<&-; echo "{SAID} server $size ended with status $?") & ;;
+    *) failed "$word" ;;
+    esac
+done
+"""
+# By `exec`, whose output the engine keeps in no log. The file goes last of all when a server has shut down.
+NO_TAR = 3
+SHUT_DOWN = f"""
+command -v tar >/dev/null || exit {NO_TAR}
+kill -INT "$(head -n 1 "$PGDATA/postmaster.pid")"
+while [ -e "$PGDATA/postmaster.pid" ]; do sleep 0.01; done
+exec tar -c -f - -C "$PGDATA" .
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeUp:
+    """What a container is made of; nothing in it is secret, since `docker inspect` shows all of it.
+
+    `image` is the name, for people; `image_id` is what runs, whatever the name means by then. `environment` is the
+    entry point's, `command` its arguments; `run_id` goes into a label.
+    """
+
+    image: str
+    image_id: str
+    run_id: str
+    environment: Mapping[str, str]
+    command: list[str]
+
+
+@dataclass(slots=True)
+class Guard:
+    """One container of ours. `image` is its name, for people."""
+
+    engine: Engine
+    image: str
+    id: str
+    stdin: Any
+    starting: _Starting
+    servers: int = 0
+    looked_at: float = field(default_factory=time.monotonic)
+
+    def put_file(self, path: str, content: bytes) -> None:
+        """Write a file that every user in the container may read."""
+        self._say(f"file {len(content)} {path}\n".encode() + content)
+
+    def put_tree(self, path: str, archive: bytes) -> None:
+        """Unpack a tar archive in a folder."""
+        self._say(f"tree {len(archive)} {path}\n".encode())
+        self._say(archive)
+
+    def copy_tree(self, source: str, to: str) -> None:
+        """Copy a folder with all that is in it; `to` is not there yet. No path of ours has a blank."""
+        self._say(f"copy {source} {to}\n".encode())
+
+    def serve(self) -> None:
+        """Start the image's entry point. One server at a time."""
+        self.servers += 1
+        self._say(f"serve {self.servers} -\n".encode())
+
+    def _say(self, words: bytes) -> None:
+        try:
+            self.stdin.sendall(words)
+        except OSError as exc:
+            self.starting.finish()  # why there is nobody to listen
+            self.require_alive(at_once=True)
+            raise DockerError.refused("talk to the container", self.image, one_line(exc)) from exc
+
+    def address(self) -> str:
+        """Where the published port is, as conninfo. The engine fills it in a moment after the start."""
+        self.starting.finish()
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            ports = self.engine.client.api.inspect_container(self.id)["NetworkSettings"]["Ports"] or {}
+            bindings = ports.get(PORT)
+            if bindings:
+                # Podman writes "5432/tcp" in places; one entry an address family, all on the same port or IPv4 first.
+                return f"host={self.engine.host} port={str(bindings[0]['HostPort']).split('/')[0]}"
+            self.require_alive()
+            time.sleep(0.01)
+        raise DockerError.refused("publish the port", self.image, "no port after 5 s")
+
+    def log(self) -> str:
+        """The last lines that were written in it."""
+        return str(self.engine.client.api.logs(self.id, tail=LOG_LINES).decode(errors="replace")).strip()
+
+    def require_alive(self, *, at_once: bool = False) -> None:
+        """Look at the log, five times a second at most unless told, for a word or a server that failed.
+
+        Raises:
+            DiskFullError: for want of room.
+            ContainerEndedError: for another reason, in the log's own words.
+        """
+        if not at_once and time.monotonic() - self.looked_at < LOOK_S:
+            return
+        self.looked_at = time.monotonic()
+        log = self.log()
+        ended = re.search(rf"{SAID} (?:server {self.servers} ended with status (\d+)|(\w+) failed)", log)
+        if ended is None:
+            return
+        if any(words in log for words in DISK_FULL):
+            raise DiskFullError.during("the start of the container", VOLUME)
+        status = f"exit status {ended[1]}" if ended[1] else f"the step {ended[2]!r} failed"
+        raise ContainerEndedError.with_log(self.image, status, log[: ended.start()].strip())
+
+    def shut_down(self) -> bytes | None:
+        """Shut the server down and take its data along, as a tar archive; another may be started after.
+
+        Returns:
+            None, and the server goes on, where the image has no tar.
+
+        Raises:
+            DockerError: it cannot be shut down.
+        """
+        api = self.engine.client.api
+        command = api.exec_create(self.id, ["sh", "-c", SHUT_DOWN])
+        archive, said = _output_of(self.engine, command["Id"])
+        status = api.exec_inspect(command)["ExitCode"]
+        if status == NO_TAR:
+            return None
+        clean = f"{SAID} server {self.servers} ended with status 0"
+        deadline = time.monotonic() + STOP_S
+        while clean not in self.log():
+            if status or time.monotonic() > deadline:
+                reason = said.decode(errors="replace") or f"exit status {status}"
+                raise DockerError.refused("shut the server in the container down", self.image, one_line_of(reason))
+            time.sleep(0.005)
+        return archive
+
+
+def _output_of(engine: Engine, command: str) -> tuple[bytes, bytes]:
+    """Run a command that was created; returns what it wrote to its output and to its errors.
+
+    Asked without an upgrade of the connection: where the SDK asks for one it skips what came with the answer's head,
+    waits without a deadline, and joins thirty megabytes in twenty seconds.
+    """
+    api = engine.client.api
+    url = api._url("/exec/{0}/start", command)  # noqa: SLF001 - as above
+    response = api._post_json(url, data={"Tty": False, "Detach": False}, stream=True)  # noqa: SLF001
+    streams: dict[int, list[bytes]] = {1: [], 2: []}
+    try:
+        api._raise_for_status(response)  # noqa: SLF001
+        # Frames: the stream's number, three zeros, the size (four bytes, big-endian), so many bytes.
+        while len(head := response.raw.read(8)) == 8:
+            streams[head[0]].append(response.raw.read(int.from_bytes(head[4:])))
+    finally:
+        response.close()
+    return b"".join(streams[1]), b"".join(streams[2])
+
+
+def one_line_of(text: str) -> str:
+    """Without line breaks."""
+    return " ".join(text.split())
+
+
+class _Starting(threading.Thread):
+    """The engine starts the container, a fifth of a second, while the run reads, checks and loads what it will send."""
+
+    def __init__(self, engine: Engine, container: str, stdin: Any) -> None:
+        super().__init__(name="container-start", daemon=True)
+        self._engine, self._container, self._stdin = engine, container, stdin
+        self._failed: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Start it; who waits for the container to listen is woken if it never will."""
+        try:
+            self._engine.client.api.start(self._container)
+        except BaseException as exc:  # noqa: BLE001 - told by `finish`, in the thread that can do something about it
+            self._failed = exc
+            _let_go(self._stdin)
+
+    def finish(self) -> None:
+        """Wait for it, and raise what it raised."""
+        self.join()
+        if self._failed is not None:
+            raise self._failed
+
+
+@contextmanager
+def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
+    """Create a container and begin to start it; it is gone when the block is left.
+
+    Args:
+        engine: one that answers and has the image.
+        make_up: what the container is.
+    """
+    name = f"{LABEL}-{secrets.token_hex(6)}"
+    stream = starting = None
+    try:
+        container = _create(engine, name, make_up)
+        stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        stdin = getattr(stream, "_sock", stream)
+        starting = _Starting(engine, container, stdin)
+        yield Guard(engine, make_up.image, container, stdin, starting)
+    finally:
+        if stream is not None:
+            _let_go(getattr(stream, "_sock", stream))
+            # The SDK hands out one layer of three; the connection stays open until all are closed.
+            for layer in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
+                if layer is not None:
+                    layer.close()
+        if starting is not None:
+            starting.join(REMOVE_TIMEOUT_S)
+        _remove(engine, name)
+
+
+def _let_go(stdin: Any) -> None:
+    with suppress(OSError):
+        stdin.shutdown(socket.SHUT_RDWR)
+
+
+def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
+    api = engine.client.api
+    # Loopback, a port of the engine's choice. An engine on another machine has to publish where we can reach it.
+    host_config = api.create_host_config(
+        auto_remove=True,
+        port_bindings={PORT: None if engine.remote else (LOOPBACK, None)},
+        tmpfs={VOLUME: TMPFS},
+    )
+    created = api.create_container(
+        make_up.image_id,
+        entrypoint=["sh", "-c", GUARD, "sh"],
+        command=make_up.command,
+        name=name,
+        environment=dict(make_up.environment),
+        ports=["5432"],
+        host_config=host_config,
+        stdin_open=True,  # with StdinOnce: the engine closes it when our connection ends
+        labels={
+            LABEL: "1",
+            f"{LABEL}.run-id": make_up.run_id,
+            **owner_labels(),
+            f"{LABEL}.started-at": iso_utc(utc_now()),
+        },
+    )
+    return str(created["Id"])
+
+
+def _remove(engine: Engine, name: str) -> None:
+    """Remove it and wait until it is gone. The name is random and ours; AutoRemove may be at it already."""
+    import docker.errors
+
+    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            with suppress(docker.errors.APIError):
+                engine.client.api.remove_container(name, force=True, v=True)
+            engine.client.api.inspect_container(name)
+        except docker.errors.NotFound:
+            return
+        time.sleep(0.02)
+    raise DockerError.refused("remove the container", name, f"it is still there after {REMOVE_TIMEOUT_S:.0f} s")
