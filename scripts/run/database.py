@@ -13,7 +13,7 @@ from scripts.clock import utc_now
 from scripts.result import Check, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -32,18 +32,31 @@ if TYPE_CHECKING:
 class DatabaseGates:
     """Settles the gates of kind migrate, catalog and verify on one server."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run hands over, by keyword
         self,
         settings: Settings,
         server: Server,
         files: tuple[MigrationFile, ...],
         *,
+        verifying: Sequence[str] = (),
         learn: Callable[..., None],
         say: Callable[[str], None],
     ) -> None:
+        """Open nothing yet.
+
+        Args:
+            settings: which role migrates, and whether the database is the run's own.
+            server: where.
+            files: the migrations.
+            verifying: every invariant among the gates that will be settled, in order. What of them can be asked ahead
+                of its turn is, in another thread; with none named, nothing is.
+            learn: takes what the evidence tells of the whole run.
+            say: takes a line for the person who waits.
+        """
         self._settings = settings
         self._server = server
         self._files = files
+        self._verifying = tuple(verifying)
         self._learn = learn
         self._say = say
         self._catalog: Catalog | None = None
@@ -148,11 +161,14 @@ class DatabaseGates:
     def _verified(self, name: str) -> Result:
         from scripts.verifiers.model import Database
         from scripts.verifiers.run import select_invariants, verify_invariant
+        from scripts.verifiers.twin.ahead import Ahead
 
         if self._database is None:
             self._before = self._snapshot()
             self._read_catalog()
-            self._database = Database(self._conn, self._connect, self._files)
+            coming = select_invariants(self._verifying) if self._verifying else ()
+            ahead = Ahead(self._connect, self._files, coming) if coming else None
+            self._database = Database(self._conn, self._connect, self._files, ahead=ahead)
         return verify_invariant(select_invariants([name])[0], self._database, controls=True)
 
     def _traces(self, name: str) -> Result:

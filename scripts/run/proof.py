@@ -115,7 +115,10 @@ class _Attempt:
         with open_server(self._settings, run_id=self._run.run_id, report=self._voice.say) as server:
             self._run.guard(collect_secrets([server.dsn, server.admin_dsn, self._settings.database_url]))
             self._run.learn(server=server)
-            with DatabaseGates(self._settings, server, files, learn=self._run.learn, say=self._voice.say) as database:
+            verifying = [gate.id for gate in gates if gate.kind == "verify" and gate.id != "probe-traces"]
+            with DatabaseGates(
+                self._settings, server, files, verifying=verifying, learn=self._run.learn, say=self._voice.say
+            ) as database:
                 if apply and not any(gate.kind == "migrate" for gate in gates):
                     database.migrate()
                 for gate in gates:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from scripts.verifiers.model import Database
 from scripts.verifiers.probes.stage import Probe
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.registry.brought import BROUGHT_BY
@@ -18,6 +19,8 @@ from scripts.verifiers.registry.numbers import NUMBERS, ROADMAP, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import psycopg
 
     from scripts.verifiers.model import Invariant
 
@@ -74,6 +77,9 @@ def _paragraph(one: Invariant) -> Iterator[str]:
         yield f"- Probe `{probe.id}`: {_sentence(_told(probe.play))}"
         if probe.controls:
             yield f"  Planted against it: {', '.join(control.name for control in probe.controls)}."
+    for probe in one.pairs(Database(cast("Any", None), _nowhere, ())):
+        yield f"- Probe `{probe.id}`, in two sessions: {_sentence(_told(probe.play))}"
+        yield f"  Planted against it: {', '.join(control.name for control in probe.controls)}."
     if one.criteria:
         yield f"- Acceptance criteria: {', '.join(one.criteria)}"
     if one.answers:
@@ -124,6 +130,11 @@ def _span(numbers: Iterable[int]) -> str:
 def _sentence(text: str) -> str:
     """The first line, with one full stop."""
     return (text.splitlines() or [""])[0].rstrip(".") + "."
+
+
+def _nowhere() -> psycopg.Connection[Any]:
+    msg = "a document asks no database"
+    raise RuntimeError(msg)
 
 
 def _told(play: Callable[..., None]) -> str:

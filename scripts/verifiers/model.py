@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.probes.stage import Probe
     from scripts.verifiers.probes.surroundings import Surroundings
+    from scripts.verifiers.twin.ahead import Ahead
     from scripts.verifiers.twin.schema import Twin
 
 Asks = Literal["all", "facts"]
@@ -126,12 +127,14 @@ class Database:
         files: Sequence[MigrationFile],
         *,
         twin: Twin | None = None,
+        ahead: Ahead | None = None,
         facts: Reading | None = None,
         sources: Mapping[str, str] | None = None,
     ) -> None:
         """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
 
-        A `twin` that is given, to be shared by many of these, is closed by whoever gave it. `facts` and `sources` that
+        A `twin` that is given, to be shared by many of these, is closed by whoever gave it. With `ahead`, probes of two
+        sessions are played there, and it is closed with this. `facts` and `sources` that
         are given are not read: what is asked of the catalog is then answered as of the moment they were.
         """
         self._given = conn
@@ -139,6 +142,7 @@ class Database:
         self._connect = connect
         self._given_twin = twin
         self._twin = twin
+        self.ahead = ahead
         self.files = tuple(files)
         # Filled at the first probe, and true for as long as the catalog that was read is.
         self.around: list[Surroundings] = []
@@ -190,11 +194,17 @@ class Database:
 
     def close(self) -> None:
         """Close what was opened here, and drop the twin; the connection that was handed in stays its owner's."""
+        if self.ahead is not None:
+            self.ahead.close()
         if self._twin is not None and self._twin is not self._given_twin:
             self._twin.close()
             self._twin = None
         if self._conn is not self._given:
             self._conn.close()
+
+
+def _none(_: Database) -> tuple[Probe, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,7 @@ class Invariant:
         origin_task_id: the task that owes it.
         folder: phase0, or phase1.
         severity: P0 or P1.
+        pairs: those of its probes that take two sessions.
     """
 
     id: str
@@ -230,3 +241,4 @@ class Invariant:
     origin_task_id: str = ""
     folder: str = "phase0"
     severity: str = "P0"
+    pairs: Callable[[Database], tuple[Probe, ...]] = field(default=_none, repr=False)

@@ -1,6 +1,6 @@
 """Settle one invariant: its own transaction, its own deadline, and whatever happens becomes a Result.
 
-Owns: the transaction around an invariant's questions, and the words for a question that could not be answered.
+Owns: the words for a question that could not be answered. The transaction around the questions is bounds.py's.
 Promises: nothing an invariant does outlives it, and no failure of one keeps another from being asked; an answer that
 did not come is an ERROR, never a pass; no row data in any text.
 Never: decides an outcome (scripts/result), or knows any table of ours.
@@ -9,32 +9,26 @@ Never: decides an outcome (scripts/result), or knows any table of ours.
 from __future__ import annotations
 
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.clock import utc_now
 from scripts.errors.base import ProjectError
 from scripts.errors.settings import UsageError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Result
+from scripts.verifiers.bounds import bounded
 from scripts.verifiers.model import Findings, Settled
 from scripts.verifiers.registry import INVARIANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import psycopg
 
     from scripts.result import Planted
     from scripts.verifiers.model import Database, Invariant
-
-# One question may take this long, waiting for locks included; one invariant this long altogether. Both are far above
-# what a probe needs and far below what a person would wait for.
-STATEMENT_TIMEOUT_MS = 10_000
-LOCK_TIMEOUT_MS = 2_000
-INVARIANT_TIMEOUT_MS = 60_000
 
 
 def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
@@ -86,7 +80,7 @@ def verify_invariant(
     planted: tuple[Planted, ...] | None = None
     error = ""
     try:
-        with _bounded(database.conn):
+        with bounded(database.conn):
             invariant.verify(database, findings)
         # A check that fails needs nobody to show that it can.
         if controls and not findings.failed():
@@ -119,36 +113,12 @@ def _controls(invariant: Invariant, database: Database, findings: Findings) -> t
     facts = findings.facts()
     found: tuple[Planted, ...] = ()
     if facts:
-        with _bounded(database.conn):
+        with bounded(database.conn):
             found = hollow_facts(invariant, database, facts)
     if findings.probes:
-        with _bounded(database.conn):
+        with bounded(database.conn):
             found += play_controls(database.conn, findings.probes, around=database.around)
     return found
-
-
-@contextmanager
-def _bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
-    """A transaction with deadlines that is rolled back whatever happens."""
-    from psycopg.pq import TransactionStatus
-
-    outermost = conn.info.transaction_status is TransactionStatus.IDLE
-    # What the database or the role sets by default must not change the answers.
-    pinned = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",) if outermost else ()
-    limits = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
-    if outermost:
-        # Set inside a savepoint, its clock outlives the savepoint and ends the connection in a later transaction.
-        limits["transaction_timeout"] = INVARIANT_TIMEOUT_MS
-    deadlines = (f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items())
-    # A statement that the driver prepared by itself is refused once a column has another type; and at a rollback the
-    # driver throws away whatever is prepared, the plans of our long questions too.
-    threshold, conn.prepare_threshold = conn.prepare_threshold, None
-    try:
-        with conn.transaction(force_rollback=True):
-            conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
-            yield
-    finally:
-        conn.prepare_threshold = threshold
 
 
 def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:

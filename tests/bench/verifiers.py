@@ -20,6 +20,7 @@ from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import verify_invariant
+from scripts.verifiers.twin.ahead import Ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +37,15 @@ _CHANGE = "ALTER TABLE public.tenants ADD COLUMN bench text"
 _EMPTY = b"SAVEPOINT bench; ROLLBACK TO SAVEPOINT bench; RELEASE SAVEPOINT bench"
 
 
-class Counting(psycopg.Cursor[Any]):
-    """A cursor that counts what is sent over it."""
+class Counting(psycopg.Connection[Any]):
+    """A connection that counts how often its server is waited for."""
 
-    sent = 0
+    waits = 0
 
-    def execute(self, *args: Any, **kwargs: Any) -> Counting:
-        """Count, and execute."""
-        Counting.sent += 1
-        return super().execute(*args, **kwargs)
+    def wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Count, and wait."""
+        self.waits += 1
+        return super().wait(*args, **kwargs)
 
 
 def measure_verifiers(scratch: Scratch, settings: Settings, rounds: int) -> Iterator[Line]:
@@ -84,8 +85,10 @@ def _settle(dsn: str, files: tuple[MigrationFile, ...], *, controls: bool) -> fl
     """A run of its own session: nothing is planned, read or built yet."""
     connect = partial(psycopg.connect, dsn, autocommit=True)
     with connect() as conn:
-        database = Database(conn, connect, files)
         started = time.perf_counter()
+        # As a run does it: with controls, what takes two sessions is played meanwhile.
+        ahead = Ahead(connect, files, INVARIANTS) if controls else None
+        database = Database(conn, connect, files, ahead=ahead)
         results = [verify_invariant(invariant, database, controls=controls) for invariant in INVARIANTS]
         database.close()
         seconds = time.perf_counter() - started
@@ -98,14 +101,13 @@ def _settle(dsn: str, files: tuple[MigrationFile, ...], *, controls: bool) -> fl
 
 def _statements_of_a_pass(dsn: str, files: tuple[MigrationFile, ...]) -> int:
     """How many messages a pass without controls waits for over its main connection."""
-    Counting.sent = 0
     connect = partial(psycopg.connect, dsn, autocommit=True)
-    with psycopg.connect(dsn, autocommit=True, cursor_factory=Counting) as conn:
+    with Counting.connect(dsn, autocommit=True) as conn:
         database = Database(conn, connect, files)
         for invariant in INVARIANTS:
             verify_invariant(invariant, database)
         database.close()
-    return Counting.sent
+        return conn.waits
 
 
 def _round_trips(dsn: str, count: int) -> float:

@@ -19,6 +19,7 @@ from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Probe
 
 BUSINESS_TABLES = (
     "participants",
@@ -37,6 +38,11 @@ _TENANTS, _PAYERS, _EVENTS, _PROOFS, _PACKS = (
     TABLES[name]
     for name in ("tenants", "billable_clients", "billing_usage_events", "external_proofs", "evidence_packs")
 )
+
+
+def pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify`."""
+    return at_once_tenancy.payer_probes(database)
 
 
 def verify(database: Database, findings: Findings) -> None:
@@ -67,8 +73,7 @@ def verify(database: Database, findings: Findings) -> None:
         facts.function(FUNCTIONS[name])
     facts.trigger(_TENANTS, "trg_settle_tenant_payer")
     facts.trigger(_PAYERS, "trg_settle_billable_client_key")
-    probes = (*PROBES, *edges.AMONG_PROBES, *packs.PACK_PROBES, *at_once_tenancy.payer_probes(database))
-    play(database.conn, findings, probes)
+    play(database.conn, findings, (*PROBES, *edges.AMONG_PROBES, *packs.PACK_PROBES, *pairs(database)))
 
 
 def _tenants_and_payers(facts: Facts) -> None:

@@ -15,6 +15,7 @@ from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Probe
 
 _TABLES = (
     "schema_migrations",
@@ -27,6 +28,11 @@ _POLICY, _ATTEMPTS = TABLES["policy_versions"], TABLES["payment_outbox_attempts"
 _EMPTY = (
     "SELECT pg_catalog.count(*) FROM public.policy_versions WHERE checksum IS NULL OR pg_catalog.btrim(checksum) = ''"
 )
+
+
+def pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify`."""
+    return at_once_tenancy.policy_probes(database)
 
 
 def verify(database: Database, findings: Findings) -> None:
@@ -73,5 +79,5 @@ def verify_policy(database: Database, findings: Findings) -> None:
     if _POLICY.name in database.facts.tables:
         row = database.conn.execute(_EMPTY).fetchone()
         findings.check("policy_rows_without_checksum", expected=0, observed=row[0] if row else -1)
-    twins = at_once_tenancy.policy_probes(database)
+    twins = pairs(database)
     play(database.conn, findings, (*VERSION_PROBES, *edges.AGE_PROBES, *twins, *BOOT_PROBES))

@@ -30,6 +30,7 @@ from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Probe
 
 _PENDING, _ATTEMPTS, _PROOFS, _TENANTS, _PAYERS, _INGRESS = (
     TABLES[name]
@@ -51,11 +52,16 @@ def _facts(database: Database, findings: Findings, *functions: str) -> Facts:
     return facts
 
 
+def terminal_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_terminal`."""
+    return at_once_leases.terminal_probes(database)
+
+
 def verify_terminal(database: Database, findings: Findings) -> None:
     """INV-032: one terminal attempt an item."""
     facts = _facts(database, findings)
     facts.index(_ATTEMPTS, "ux_outbox_attempts_one_terminal_per_outbox")
-    play(database.conn, findings, (*attempts.TERMINAL_PROBES, *at_once_leases.terminal_probes(database)))
+    play(database.conn, findings, (*attempts.TERMINAL_PROBES, *terminal_pairs(database)))
     refused = next((c.observed for c in findings.checks if c.id == "second_terminal_failed"), "not asked")
     findings.details["terminal_uniqueness_result"] = refused
 
@@ -66,6 +72,15 @@ def verify_notify(database: Database, findings: Findings) -> None:
     play(database.conn, findings, notify.PROBES)
     findings.details["notify_result"] = next(
         (c.observed for c in findings.checks if c.id == "enqueue_notifies"), "not asked"
+    )
+
+
+def replay_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_replay`."""
+    return (
+        *several.several_probes(database),
+        *at_once.replay_probes(database),
+        *order.enqueue_order_probes(database),
     )
 
 
@@ -80,27 +95,30 @@ def verify_replay(database: Database, findings: Findings) -> None:
         "outbox_item_of_key",
     )
     facts.constraint(_PENDING, _PENDING.constraint("ux_pending_idempotency"))
-    twins = (
-        *several.several_probes(database),
-        *at_once.replay_probes(database),
-        *order.enqueue_order_probes(database),
-    )
-    play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *twins))
+    play(database.conn, findings, (*replay.REPLAY_PROBES, *keys.KEY_PROBES, *replay_pairs(database)))
+
+
+def claim_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_claims`."""
+    return (*limits.limit_probes(database), *at_once.claim_probes(database))
 
 
 def verify_claims(database: Database, findings: Findings) -> None:
     """INV-012: claims."""
     _facts(database, findings, "claim_outbox_batch", "outbox_claim_limit")
     claims.skips_locked(database, findings)
-    twins = (*limits.limit_probes(database), *at_once.claim_probes(database))
-    play(database.conn, findings, (*claims.CLAIM_PROBES, *outcomes.LIMIT_PROBES, *twins))
+    play(database.conn, findings, (*claims.CLAIM_PROBES, *outcomes.LIMIT_PROBES, *claim_pairs(database)))
+
+
+def fencing_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_fencing`."""
+    return (*at_once_leases.fencing_probes(database), *order.completion_order_probes(database))
 
 
 def verify_fencing(database: Database, findings: Findings) -> None:
     """INV-013: leases."""
     _facts(database, findings, "complete_outbox_attempt")
-    twins = (*at_once_leases.fencing_probes(database), *order.completion_order_probes(database))
-    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *twins)
+    probes = (*claims.FENCING_PROBES, *outcomes.COMPLETION_PROBES, *fencing_pairs(database))
     play(database.conn, findings, probes)
 
 
@@ -110,15 +128,22 @@ def verify_ceiling(database: Database, findings: Findings) -> None:
     play(database.conn, findings, (*attempts.CEILING_PROBES, *outcomes.SETTING_PROBES))
 
 
+def correlation_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_correlation`."""
+    return one_id.order_probes(database)
+
+
 def verify_correlation(database: Database, findings: Findings) -> None:
     """INV-092, D-03: one id from the attestation to the proof."""
     facts = _facts(database, findings, "set_correlation_id_if_null", "outbox_correlation")
     facts.constraint(_PROOFS, _PROOFS.constraint("external_proofs_correlation_required_new_rows_chk"))
-    play(
-        database.conn,
-        findings,
-        (*chain.PROBES, *one_id.ID_PROBES, *limits.FIRST_PROBES, *one_id.order_probes(database)),
-    )
+    alone = (*chain.PROBES, *one_id.ID_PROBES, *limits.FIRST_PROBES)
+    play(database.conn, findings, (*alone, *correlation_pairs(database)))
+
+
+def attribution_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_attribution`."""
+    return (*derived.derivation_probes(database), *at_once_tenancy.attribution_probes(database))
 
 
 def verify_attribution(database: Database, findings: Findings) -> None:
@@ -126,8 +151,13 @@ def verify_attribution(database: Database, findings: Findings) -> None:
     facts = _facts(database, findings, "set_external_proofs_attribution")
     facts.trigger(_PROOFS, "trg_set_external_proofs_attribution")
     facts.only_triggers(_PROOFS)
-    twins = (*derived.derivation_probes(database), *at_once_tenancy.attribution_probes(database))
+    twins = attribution_pairs(database)
     play(database.conn, findings, (*proofs.PROBES, *derived.STRANGER_PROBES, *twins))
+
+
+def legacy_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_legacy`."""
+    return at_once_tenancy.legacy_probes(database)
 
 
 def verify_legacy(database: Database, findings: Findings) -> None:
@@ -143,4 +173,4 @@ def verify_legacy(database: Database, findings: Findings) -> None:
         (_PAYERS, "billable_clients_client_key_required_new_rows_chk"),
     ):
         facts.constraint(table, table.constraint(rule))
-    play(database.conn, findings, (*legacy.PROBES, *at_once_tenancy.legacy_probes(database)))
+    play(database.conn, findings, (*legacy.PROBES, *legacy_pairs(database)))

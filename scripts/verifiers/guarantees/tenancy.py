@@ -13,6 +13,7 @@ from scripts.verifiers.probes.tenancy import TENANCY_PROBES, USAGE_PROBES
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Probe
 
 _GUARDS = {
     "ingress_attestations": ("trg_ingress_member_tenant_match", "trg_ingress_client_tenant_match"),
@@ -22,6 +23,11 @@ _GUARDS = {
     "tenants": ("trg_deny_tenant_cycle",),
 }
 _FUNCTIONS = ("enforce_member_tenant_match", "enforce_client_tenant_match", "deny_tenant_change", "deny_tenant_cycle")
+
+
+def integrity_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_integrity`."""
+    return (*borders.tree_probes(database), *at_once_tenancy.tenancy_probes(database))
 
 
 def verify_integrity(database: Database, findings: Findings) -> None:
@@ -36,8 +42,13 @@ def verify_integrity(database: Database, findings: Findings) -> None:
         for constraint in TABLES[table].constraints:
             if constraint.kind == "f":
                 facts.constraint(TABLES[table], constraint)
-    twins = (*borders.tree_probes(database), *at_once_tenancy.tenancy_probes(database))
+    twins = integrity_pairs(database)
     play(database.conn, findings, (*TENANCY_PROBES, *borders.BORDER_PROBES, *twins))
+
+
+def usage_pairs(database: Database) -> tuple[Probe, ...]:
+    """Of `verify_usage`."""
+    return at_once_tenancy.usage_probes(database)
 
 
 def verify_usage(database: Database, findings: Findings) -> None:
@@ -49,4 +60,4 @@ def verify_usage(database: Database, findings: Findings) -> None:
     facts.index(events, "ux_billing_usage_events_idempotency")
     for constraint in events.constraints:
         facts.constraint(events, constraint)
-    play(database.conn, findings, (*USAGE_PROBES, *borders.PARTY_PROBES, *at_once_tenancy.usage_probes(database)))
+    play(database.conn, findings, (*USAGE_PROBES, *borders.PARTY_PROBES, *usage_pairs(database)))

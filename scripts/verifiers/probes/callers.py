@@ -12,7 +12,8 @@ from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW
 from scripts.verifiers.probes.violations import all_of, altered, rewritten, said
 
 if TYPE_CHECKING:
-    from scripts.verifiers.probes.stage import Query, Stage
+    from scripts.verifiers.probes.stage import Stage
+    from scripts.verifiers.probes.wire import Query
 
 DENIED = "42501"
 CONTROL, EXECUTOR, INGEST = "symphony_control", "symphony_executor", "symphony_ingest"

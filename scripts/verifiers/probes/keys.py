@@ -11,7 +11,8 @@ from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:
     from scripts.digest import Json
-    from scripts.verifiers.probes.stage import Params, Query, Stage
+    from scripts.verifiers.probes.stage import Stage
+    from scripts.verifiers.probes.wire import Params, Query
 
 INGEST = "symphony_ingest"
 _ENQUEUE = "enqueue_payment_outbox"

@@ -25,9 +25,9 @@ _LOST: LiteralString = (
 )
 # The answer in the order of the table, unless it is sorted: what was claimed is joined to it by a hash.
 _UNSORTED = (
-    b"SET LOCAL plan_cache_mode TO force_custom_plan",
-    b"SET LOCAL enable_nestloop TO off",
-    b"SET LOCAL enable_mergejoin TO off",
+    "SET LOCAL plan_cache_mode TO force_custom_plan",
+    "SET LOCAL enable_nestloop TO off",
+    "SET LOCAL enable_mergejoin TO off",
 )
 CREATED: LiteralString = (
     "UPDATE public.payment_outbox_pending SET created_at = %s::timestamptz WHERE outbox_id = %s "
@@ -71,7 +71,7 @@ def _order(stage: Stage, pair: Pair) -> None:
     by_time = [item.outbox_id for _, item in sorted(zip(YEARS, items, strict=True), key=lambda pair: pair[0])]
     pair.first.begin()
     for setting in _UNSORTED:
-        pair.first.conn.execute(setting)
+        pair.first.run(setting)
     claimed = [row[0] for row in pair.first.rows(_CLAIM, [len(items), 60], role=EXECUTOR)]
     pair.first.rollback()
     stage.findings.check(

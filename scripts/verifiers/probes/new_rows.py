@@ -11,7 +11,8 @@ from scripts.verifiers.probes.twins import bare_twin
 from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, rewritten
 
 if TYPE_CHECKING:
-    from scripts.verifiers.probes.stage import Query, Stage
+    from scripts.verifiers.probes.stage import Stage
+    from scripts.verifiers.probes.wire import Query
 
 NO_PAYER = "23514 tenants_billable_client_required_new_rows_chk"
 NO_KEY = "23514 billable_clients_client_key_required_new_rows_chk"

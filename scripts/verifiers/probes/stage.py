@@ -11,36 +11,31 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
 from scripts.verifiers.probes.stricter import relaxing
 from scripts.verifiers.probes.surroundings import read_surroundings
+from scripts.verifiers.probes.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import psycopg
-    from psycopg.sql import SQL, Composed
 
     from scripts.verifiers.facts.planned import Planned
     from scripts.verifiers.model import Findings
     from scripts.verifiers.probes.surroundings import Surroundings
+    from scripts.verifiers.probes.wire import Params, Query
 
-# SQL text of ours, bytes of it, or text composed from names.
-Query: TypeAlias = "LiteralString | bytes | SQL | Composed"
-Params: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
 ACCEPTED = "accepted"
 # Whoever waits for a lock stronger than ROW EXCLUSIVE stops everybody who comes after, readers too. So the wait is one
 # that nobody notices; what needs longer is asked in a quieter moment.
 STRONG_LOCK_TIMEOUT_MS = 100
 ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
 SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
-# Every savepoint has this name: the innermost one is meant, and it is gone before the next one out is.
-_SAVE: LiteralString = "SAVEPOINT probe"
-_UNDO: LiteralString = "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"
 _HURRY: LiteralString = f"SET LOCAL lock_timeout TO '{STRONG_LOCK_TIMEOUT_MS}ms'"
 # SQLSTATE classes that say nothing about the schema: connection, transaction rollback, resources, object in use,
 # operator intervention, system, internal.
@@ -60,19 +55,20 @@ class Stage:
     findings: Findings
     home: str
     keyed: bool
-    _cursor: psycopg.Cursor[tuple[Any, ...]] = field(init=False, repr=False, compare=False)
+    wire: Wire = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        """Make the cursor that everything goes over: making one takes as long as a statement."""
-        from psycopg.rows import tuple_row
-
-        object.__setattr__(self, "_cursor", self.conn.cursor(row_factory=tuple_row))
+        """A stage on the same connection as another has that one's wire."""
+        if cast("Wire | None", self.wire) is None:
+            object.__setattr__(self, "wire", Wire(self.conn))
 
     def run(self, sql: Query, params: Params = None) -> None:
         """Do it as the owner."""
-        # Not prepared, here and below: a statement that was prepared before a column changed its type is refused for
-        # that alone, and every rollback throws away what was prepared.
-        self._cursor.execute(sql, params, prepare=False)
+        self.wire.ask(sql, params)
+
+    def redefine(self, functions: Mapping[str, str]) -> None:
+        """Replace functions of `public`: name → definition, as a statement."""
+        self.run(";\n".join(functions.values()).encode())
 
     def value(self, sql: Query, params: Params = None, *, role: str = "") -> Any:
         """The first column of the first row, None without one; as `role`, else as the owner."""
@@ -86,19 +82,18 @@ class Stage:
 
     def rows(self, sql: Query, params: Params = None, *, role: str = "") -> list[tuple[Any, ...]]:
         """Every row; as `role`, else as the owner."""
-        if role:
-            self.become(role)
-        cursor = self._cursor
-        cursor.execute(sql, params, prepare=False)
-        rows = cursor.fetchall() if cursor.description else []
-        if role:
-            # Not reached after an error: then the savepoint's rollback gives the role back.
-            self.become(self.home)
+        if not role:
+            return self.wire.ask(sql, params)
+        self.become(role)
+        rows = self.wire.ask(sql, params)
+        # Not reached after an error: then the savepoint's rollback gives the role back.
+        self.become(self.home)
         return rows
 
     def ask(self, question: Planned, *names: Iterable[str]) -> list[tuple[Any, ...]]:
         """Every row of the answer to a question about the catalog, a list for each parameter; within `undone`."""
-        return question.ask(self._cursor, *names)
+        self.wire.settle()
+        return question.ask(self.wire.cursor, *names)
 
     def attempt(self, sql: Query, params: Params = None, *, role: str = "", lock: str = "", table: str = "") -> str:
         """Try it, undo it, and tell what happened: `accepted`, or SQLSTATE and the constraint's name.
@@ -116,19 +111,16 @@ class Stage:
         """
         import psycopg
 
-        # In as few messages as can be: one before the attack, the attack, one behind it.
-        before = (_SAVE, *((_HURRY,) if lock else ()), *((_role(role),) if role else ()))
-        behind = (*((_role(self.home),) if role else ()), "SET CONSTRAINTS ALL IMMEDIATE", _UNDO)
+        self.wire.save()
+        self.wire.owe(*((_HURRY,) if lock else ()), *((_role(role),) if role else ()))
+        behind = (*((_role(self.home),) if role else ()), "SET CONSTRAINTS ALL IMMEDIATE")
         try:
             with self._busy(table, lock):
-                self._send(*before)
-                self._cursor.execute(sql, params, prepare=False)
-                self._send(*behind)
-        except BaseException as exc:
-            self._undo_after_error()
-            if isinstance(exc, psycopg.Error):
-                return told(exc)
-            raise
+                self.wire.ask(sql, params, *behind)
+        except psycopg.Error as exc:
+            return told(exc)
+        finally:
+            self.wire.undo()
         return ACCEPTED
 
     def refused(  # noqa: PLR0913 - a check, an attack and who makes it
@@ -177,13 +169,24 @@ class Stage:
     @contextmanager
     def undone(self) -> Iterator[None]:
         """A savepoint that is always rolled back, roles and settings made inside it included."""
-        self._send(_SAVE)
+        self.wire.save()
+        try:
+            yield
+        finally:
+            self.wire.undo()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """At the end, leave the connection with nothing owed. The error that was there first is the one to be told."""
+        import psycopg
+
         try:
             yield
         except BaseException:
-            self._undo_after_error()
+            with suppress(psycopg.Error):
+                self.wire.settle()
             raise
-        self._send(_UNDO)
+        self.wire.settle()
 
     @contextmanager
     def hurried(self, table: str, lock: str) -> Iterator[None]:
@@ -198,12 +201,12 @@ class Stage:
         """
         with self._busy(table, lock):
             if lock:
-                self._send(_HURRY)
+                self.wire.owe(_HURRY)
             yield
 
     def become(self, role: str) -> None:
         """Act as the role until the savepoint is rolled back, or as another until then."""
-        self._send(_role(role))
+        self.wire.owe(_role(role))
 
     def appear(self, beyond: Sequence[str]) -> None:
         """Act as the owner, with the roles that were beyond reach within it until the rollback."""
@@ -211,7 +214,8 @@ class Stage:
 
         roles = ", ".join(sql.Identifier(role).as_string() for role in beyond)
         grant = (f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",) if beyond else ()
-        self._send(*grant, _role(self.home))
+        self.wire.owe(*grant, _role(self.home))
+        self.wire.settle()
 
     @contextmanager
     def _busy(self, table: str, lock: str) -> Iterator[None]:
@@ -226,17 +230,6 @@ class Stage:
             raise UnaskedError.lock_busy(
                 table, lock, budget_ms=STRONG_LOCK_TIMEOUT_MS, sqlstate="55P03", name="LockNotAvailable"
             ) from exc
-
-    def _send(self, *statements: str) -> None:
-        """Statements without values, in one message."""
-        self._cursor.execute("; ".join(statements).encode(), prepare=False)
-
-    def _undo_after_error(self) -> None:
-        """Roll the savepoint back. Where that fails too, the error that was there first is the one to be told."""
-        import psycopg
-
-        with suppress(psycopg.Error):
-            self._send(_UNDO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +248,14 @@ class Control:
 class Probe:
     """A piece of behaviour: `play` asks, and keeps its checks. `id` names it when it cannot even be set up.
 
-    Every check it makes is broken by at least one of its `controls`.
+    Every check it makes is broken by at least one of its `controls`. Where another thread plays both, `elsewhere` waits
+    for what became of the controls.
     """
 
     id: str
     play: Callable[[Stage], None]
     controls: tuple[Control, ...] = ()
+    elsewhere: Callable[[], tuple[Planted, ...]] | None = None
 
 
 def play(
@@ -278,18 +273,23 @@ def play(
         UnaskedError: the verifying role may not act as the runtime roles.
         psycopg.Error: the server gave no answer.
     """
-    import psycopg
-
     if findings.asks == "facts":
         return
     with _set(conn, findings, as_agreed=as_agreed) as stage:
         for probe in probes:
-            with findings.playing(probe):
-                try:
-                    with stage.undone():
-                        probe.play(stage)
-                except psycopg.Error as exc:
-                    findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
+            play_one(stage, probe)
+
+
+def play_one(stage: Stage, probe: Probe) -> None:
+    """Play a probe on a stage that is set; see `play`."""
+    import psycopg
+
+    with stage.findings.playing(probe):
+        try:
+            with stage.undone():
+                probe.play(stage)
+        except psycopg.Error as exc:
+            stage.findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
 
 
 def play_controls(
@@ -309,10 +309,12 @@ def play_controls(
     from scripts.verifiers.model import Findings
 
     with _set(conn, Findings(around=[] if around is None else around)) as stage:
-        return tuple(_played(stage, probe, control) for probe in probes for control in probe.controls)
+        here = [control_one(stage, probe, control) for probe in probes for control in probe.controls]
+    # Waited for when no lock is held.
+    return (*here, *(planted for probe in probes if probe.elsewhere for planted in probe.elsewhere()))
 
 
-def _played(stage: Stage, probe: Probe, control: Control) -> Planted:
+def control_one(stage: Stage, probe: Probe, control: Control) -> Planted:
     """Plant, play, undo: what was missed."""
     import psycopg
 
@@ -347,7 +349,7 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
         findings.around.append(read_surroundings(conn))
     (around,) = findings.around
     stage = Stage(conn, findings, around.home, around.keyed)
-    with stage.undone():
+    with stage.settled(), stage.undone():
         try:
             stage.appear(around.beyond)
         except errors.InsufficientPrivilege as exc:

@@ -62,7 +62,7 @@ def rewritten(*changes: Change) -> Plant:
             if old not in bodies.get(function, ""):
                 raise UnplantedError.reads_otherwise(f"public.{function}", expected=" ".join(old.split()))
             bodies[function] = bodies[function].replace(old, new)
-        stage.run(";\n".join(bodies.values()).encode())
+        stage.redefine(bodies)
 
     return plant
 

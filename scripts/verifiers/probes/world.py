@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString, Protocol
 
 if TYPE_CHECKING:
-    from scripts.verifiers.probes.stage import Params
+    from scripts.verifiers.probes.wire import Params
 
 ENQUEUE: LiteralString = (
     "SELECT q.outbox_id FROM public.enqueue_payment_outbox(%(instruction)s, %(participant)s, %(key)s, %(rail)s, "

@@ -65,6 +65,7 @@ SHAPE = (
         promise="core tables are closed to PUBLIC, attempts guarded, one policy active and readable",
         held_by=("policy_versions", "payment_outbox_attempts", "schema public"),
         verify=ci_gate.verify,
+        pairs=ci_gate.pairs,
         answers=("D-11", "D-30", "D-40"),
         failure_signature="P0.CORE.TABLE_OR_POLICY_UNGUARDED",
         origin_task_id=FOUNDATION,

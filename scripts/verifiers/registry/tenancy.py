@@ -33,6 +33,7 @@ TENANCY = (
             "deny_tenant_cycle",
         ),
         verify=tenancy.verify_integrity,
+        pairs=tenancy.integrity_pairs,
         answers=("D-15", "D-37"),
         failure_signature="P0.TENANT.ROW_OF_ANOTHER_TENANT",
         origin_task_id=FOUNDATION,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from scripts.verifiers.probes.stage import ACCEPTED, told
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.digest import Json
-    from scripts.verifiers.probes.stage import Params
+    from scripts.verifiers.probes.wire import Params, Wire
 
 # Longer than the server lets the statement run; only a connection that hangs gets here.
 JOIN_S = 10.0
@@ -34,9 +34,10 @@ SNAPSHOT, DEADLOCK = "40001", "40P01"
 class Session:
     """One session. What it is told to do speaks of schema public and is done in the twin."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to know of a session, mostly by keyword
         self,
         conn: psycopg.Connection[Any],
+        wire: Wire,
         twin: str,
         home: str,
         *,
@@ -46,20 +47,22 @@ class Session:
         self.conn = conn
         self.keyed = keyed
         self.pid = conn.info.backend_pid
+        self._wire = wire
         self._twin = twin
         self._home = home
         self._roles = roles
 
     def begin(self, level: LiteralString = "READ COMMITTED") -> None:
         """Open a transaction; without one each statement is its own."""
-        self.conn.execute(b"BEGIN ISOLATION LEVEL " + level.encode())
+        self._wire.owe(f"BEGIN ISOLATION LEVEL {level}")
 
     def commit(self) -> None:
         """Commit it."""
-        self.conn.execute("COMMIT")
+        self._wire.ask("COMMIT")
 
     def rollback(self) -> None:
         """Roll it back, also after an error."""
+        self._wire.forget()
         self.conn.rollback()
 
     def run(self, sql: LiteralString, params: Params = None) -> None:
@@ -76,21 +79,12 @@ class Session:
 
         The role's right to call is another invariant's question; that a role is out of reach here is none.
         """
-        from psycopg import sql as names
-        from psycopg.pq import TransactionStatus
-        from psycopg.rows import tuple_row
-
-        acting = role in self._roles
-        with self.conn.cursor(row_factory=tuple_row) as cursor:
-            if acting:
-                cursor.execute(names.SQL("SET ROLE {}").format(names.Identifier(role)))
-            try:
-                cursor.execute(_moved(sql).replace(TWIN, self._twin).encode(), params)
-                return cursor.fetchall() if cursor.description else []
-            finally:
-                # A transaction that failed gives the role back with its rollback.
-                if acting and not self.conn.closed and self.conn.info.transaction_status != TransactionStatus.INERROR:
-                    cursor.execute(names.SQL("SET ROLE {}").format(names.Identifier(self._home)))
+        text = _moved(sql).replace(TWIN, self._twin).encode()
+        if role not in self._roles:
+            return self._wire.ask(text, params)
+        # In one message, so in one transaction: where it fails, its rollback gives the role back.
+        self._wire.owe(_role(role))
+        return self._wire.ask(text, params, _role(self._home))
 
     def answer(self, sql: LiteralString, params: Params = None, *, role: str = "") -> str:
         """Do it and tell what happened: `accepted`, or SQLSTATE and the constraint's name."""
@@ -223,6 +217,13 @@ class Pair:
         for pending in self._pending:
             pending.end()
         self.second.rollback()
+
+
+@cache
+def _role(name: str) -> str:
+    from psycopg import sql
+
+    return f"SET ROLE {sql.Identifier(name).as_string()}"
 
 
 @lru_cache(maxsize=256)

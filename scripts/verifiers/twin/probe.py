@@ -1,12 +1,13 @@
 """Probes that take two sessions.
 
-Owns: what a probe says when there is no twin to play in.
+Owns: what a probe says when there is no twin to play in, and that its violations are planted in the twin alone.
 Never: knows a promise (scripts/verifiers/probes).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from scripts.verifiers.probes.stage import Probe
 from scripts.verifiers.twin.mapping import TwinError
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Control, Stage
     from scripts.verifiers.twin.pair import Pair
 
+Plant: TypeAlias = "Callable[[Stage], None]"
 Ask: TypeAlias = "Callable[[Stage, Pair], None]"
 
 
 def two_sessions(database: Database, id: str, ask: Ask, controls: Sequence[Control] = ()) -> Probe:  # noqa: A002
-    """A probe that is played by two sessions on the twin.
+    """A probe that is played by two sessions on the twin, here or ahead of this moment in another thread.
 
     Args:
         database: whose twin.
@@ -30,6 +32,8 @@ def two_sessions(database: Database, id: str, ask: Ask, controls: Sequence[Contr
         ask: asks; its checks go to the stage.
         controls: see `Probe`.
     """
+    if database.ahead is not None:
+        return database.ahead.probe(id)
 
     def play(stage: Stage) -> None:
         try:
@@ -38,4 +42,19 @@ def two_sessions(database: Database, id: str, ask: Ask, controls: Sequence[Contr
         except TwinError as exc:
             stage.findings.check(id, expected="a twin that two sessions see", observed=exc.what, examined=0)
 
-    return Probe(id, play, tuple(controls))
+    play.__doc__ = ask.__doc__
+    return Probe(id, play, tuple(replace(one, plant=_in_the_twin(database, one.plant)) for one in controls))
+
+
+class _Planter:
+    """Takes the stage's place while a violation is planted: it is read from the schema, and planted in the twin."""
+
+    def __init__(self, stage: Stage, database: Database) -> None:
+        # So that the server writes every name in full; until the rollback that ends the control.
+        stage.wire.owe("SET LOCAL search_path TO pg_catalog")
+        self.rows = stage.rows
+        self.redefine = database.twin.redefine
+
+
+def _in_the_twin(database: Database, plant: Plant) -> Plant:
+    return lambda stage: plant(cast("Stage", _Planter(stage, database)))

@@ -47,6 +47,7 @@ _VERSIONS = Planned(Path(__file__).with_name("versions.sql").read_text(encoding=
 # What the rows of functions are called in versions.sql.
 _FUNCTION = "1"
 _HEAD_ENDS = "\nAS $function"
+_QUOTE = "$function$"
 _TAG = "$twin$"
 
 Moved: TypeAlias = Callable[..., str]
@@ -73,6 +74,22 @@ class Snapshot:
     versions: str
     schemas: frozenset[str]
     parts: Mapping[Key, Part]
+
+    def redefined(self, functions: Mapping[str, str]) -> dict[Key, Part]:
+        """The parts of functions that are there, from other definitions of them: name → definition, as a statement.
+
+        Raises:
+            TwinError: a definition reaches outside the twin.
+        """
+        return {
+            ("function", "", name): Part(
+                _definition(text, _source_of(text), self._moved), self.parts["function", "", name].drop
+            )
+            for name, text in functions.items()
+        }
+
+    def _moved(self, text: str, *, body: bool = False) -> str:
+        return mapped(text, COPIED, KEPT, self.schemas, body=body)
 
 
 def read_versions(stage: Stage) -> str:
@@ -160,6 +177,16 @@ def _definition(definition: str, source: str | None, moved: Moved) -> str:
         msg = "a function that is not written in SQL or PL/pgSQL"
         raise TwinError(msg)
     return f"{moved(head)}\nAS {_TAG}{moved(source, body=True)}{_TAG}"
+
+
+def _source_of(definition: str) -> str:
+    """What stands between the quotes of a definition that the server wrote."""
+    _, begins, rest = definition.partition(_QUOTE)
+    source, ends, _ = rest.rpartition(_QUOTE)
+    if not begins or not ends:
+        msg = "a definition whose body is quoted otherwise"
+        raise TwinError(msg)
+    return source
 
 
 _NOTIFIER = {

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.errors.verifiers import UnaskedError
+from scripts.verifiers.probes.wire import Wire
 from scripts.verifiers.twin.mapping import TWIN
 from scripts.verifiers.twin.names import COMMENT, lock, new_name, sweep
 from scripts.verifiers.twin.pair import Pair, Session
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.reading import Key, Part, Snapshot
 
+CANCEL_S = 1.0
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
 # Who calls the functions in production; what each may call is copied where the session may act as it.
@@ -53,13 +55,22 @@ _GRANTS: LiteralString = """
 class Twin:
     """A twin of the database that `connect` leads to. Nothing is opened before the first question."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], *, fixed: bool = False) -> None:
+        """Open nothing yet.
+
+        Args:
+            connect: leads to the database, as its owner.
+            fixed: whether nobody who asks plants anything in the schema itself, so that what was read once stands.
+        """
         self._connect = connect
+        self._fixed = fixed
         self._sessions: tuple[psycopg.Connection[Any], psycopg.Connection[Any]] | None = None
+        self._wires: tuple[Wire, ...] = ()
         self._home = ""
         self._roles: frozenset[str] = frozenset()
         self._standing: dict[Key, Part] = {}
         self._lacking: frozenset[Key] = frozenset()
+        self._instead: dict[str, str] = {}
         # What was read first, when nothing was planted yet, what was read last, and for whom.
         self._base: Snapshot | None = None
         self._snapshot: Snapshot | None = None
@@ -78,8 +89,10 @@ class Twin:
         first, second = self._opened(stage.home)
         self._follow(stage)
         one, two = (
-            Session(conn, self.name, self._home, roles=self._roles, keyed=stage.keyed) for conn in (first, second)
+            Session(conn, wire, self.name, self._home, roles=self._roles, keyed=stage.keyed)
+            for conn, wire in zip((first, second), self._wires, strict=True)
         )
+        stage.wire.settle()
         pair = Pair(one, two, stage.conn)
         try:
             yield pair
@@ -89,6 +102,18 @@ class Twin:
     def lack(self, *keys: Key) -> None:
         """Leave these parts out of the next pair's twin, as if the schema did not have them."""
         self._lacking = frozenset(keys)
+
+    def redefine(self, functions: Mapping[str, str]) -> None:
+        """Put these functions into the next pair's twin instead of the schema's: name → definition, as a statement."""
+        self._instead = dict(functions)
+
+    def cancel(self) -> None:
+        """End whatever the sessions are waiting for. For another thread than the one that asks."""
+        import psycopg
+
+        for conn in self._sessions or ():
+            with suppress(psycopg.Error):
+                conn.cancel_safe(timeout=CANCEL_S)
 
     def close(self) -> None:
         """Drop the schema and end the sessions. A connection that is lost leaves it to the next run's sweep."""
@@ -120,6 +145,7 @@ class Twin:
                 msg = "a name of 64 random bits is taken"
                 raise RuntimeError(msg)
             self._sessions = (first, self._settled(home))
+            self._wires = tuple(Wire(conn) for conn in self._sessions)
         return self._sessions
 
     def _settled(self, home: str) -> psycopg.Connection[Any]:
@@ -134,19 +160,27 @@ class Twin:
 
     def _follow(self, stage: Stage) -> None:
         """Make the twin what the stage sees. Whoever asks into the same findings sees what the one before saw."""
-        if stage.findings is self._asked and not self._lacking:
+        lacking, self._lacking = self._lacking, frozenset()
+        instead, self._instead = self._instead, {}
+        if stage.findings is self._asked and not lacking and not instead:
             return
         self._asked = None
+        snapshot = self._read(stage)
+        parts = {key: part for key, part in snapshot.parts.items() if key not in lacking}
+        self._match(parts | snapshot.redefined(instead))
+        self._asked = None if lacking or instead else stage.findings
+
+    def _read(self, stage: Stage) -> Snapshot:
+        """What the stage sees, read anew where it is not what was read last or first."""
+        if self._fixed and self._snapshot is not None:
+            return self._snapshot
         versions = read_versions(stage)
         if self._snapshot is None or versions != self._snapshot.versions:
             base = self._base
             same = base is not None and base.versions == versions
-            self._snapshot = base if same else read_snapshot(stage, versions, base)
+            self._snapshot = base if base is not None and same else read_snapshot(stage, versions, base)
             self._base = base or self._snapshot
-        parts = self._snapshot.parts if self._snapshot else {}
-        lacking, self._lacking = self._lacking, frozenset()
-        self._match({key: part for key, part in parts.items() if key not in lacking})
-        self._asked = None if lacking else stage.findings
+        return self._snapshot
 
     def _match(self, wanted: dict[Key, Part]) -> None:
         """Make the twin what the parts say, with as little as can be."""

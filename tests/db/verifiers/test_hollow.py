@@ -18,7 +18,7 @@ from psycopg import sql
 from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
 from scripts.result import Outcome, Result
-from scripts.verifiers import run
+from scripts.verifiers import bounds, run
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.hollow import reading, script
@@ -72,7 +72,7 @@ def test_every_fact_of_every_invariant_is_seen_to_fail(bench: Bench, who: str) -
     asked = 0
     for invariant in INVARIANTS:
         findings = Findings(asks="facts")
-        with run._bounded(database.conn):
+        with bounds.bounded(database.conn):
             invariant.verify(database, findings)
             facts = findings.facts()
             (planted,) = reading.hollow_facts(invariant, database, facts)
@@ -239,7 +239,7 @@ def test_no_table_is_waited_for(bench: Bench) -> None:
         took = time.monotonic() - started
 
     assert [result.outcome for result in results] == [Outcome.PASS] * len(results)
-    assert took < run.LOCK_TIMEOUT_MS / 1000
+    assert took < bounds.LOCK_TIMEOUT_MS / 1000
 
 
 def test_no_lock_on_a_table_of_ours_is_taken(bench: Bench) -> None:
@@ -267,7 +267,7 @@ def test_a_schema_that_somebody_is_changing_is_an_error_told_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is waited for once, not by each invariant; each says why."""
-    monkeypatch.setattr(run, "LOCK_TIMEOUT_MS", 300)
+    monkeypatch.setattr(bounds, "LOCK_TIMEOUT_MS", 300)
     database = bench.on(bench.owner)
     with bench.admin.transaction(force_rollback=True):
         bench.admin.execute("GRANT USAGE ON SCHEMA public TO symphony_control")

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from scripts.result import Outcome
-from scripts.verifiers import run
+from scripts.verifiers import bounds
 from scripts.verifiers.model import Database, Invariant
 from scripts.verifiers.run import select_invariants, verify_invariant
 
@@ -70,7 +70,7 @@ def test_a_lost_connection_is_replaced(bench: Bench) -> None:
 
 def test_a_question_without_an_answer_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement that takes too long is an error with its SQLSTATE, never a pass; the checks before it are kept."""
-    monkeypatch.setattr(run, "STATEMENT_TIMEOUT_MS", 50)
+    monkeypatch.setattr(bounds, "STATEMENT_TIMEOUT_MS", 50)
 
     def verify(database: Database, findings: Findings) -> None:
         findings.check("before", expected=True, observed=True)
@@ -85,7 +85,7 @@ def test_a_question_without_an_answer_has_a_deadline(bench: Bench, monkeypatch: 
 
 def test_an_invariant_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many short questions that take too long together end in the same way."""
-    monkeypatch.setattr(run, "INVARIANT_TIMEOUT_MS", 200)
+    monkeypatch.setattr(bounds, "INVARIANT_TIMEOUT_MS", 200)
 
     def verify(database: Database, findings: Findings) -> None:
         for _ in range(100):
@@ -100,7 +100,7 @@ def test_an_invariant_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 def test_a_deadline_does_not_outlive_its_invariant(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside transactions of others, which may be many, no invariant is ended by the deadline of one before it."""
-    monkeypatch.setattr(run, "INVARIANT_TIMEOUT_MS", 300)
+    monkeypatch.setattr(bounds, "INVARIANT_TIMEOUT_MS", 300)
     (invariant,) = select_invariants(["outbox-mvcc-posture"])
     until = time.monotonic() + 1
     while time.monotonic() < until:

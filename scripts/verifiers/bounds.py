@@ -1,0 +1,44 @@
+"""The transaction around an invariant's questions: it has deadlines, and it is rolled back.
+
+Owns: the deadlines, and what is pinned against the defaults of a database or a role.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+# One question may take this long, waiting for locks included; one invariant this long altogether. Both are far above
+# what a probe needs and far below what a person would wait for.
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 2_000
+INVARIANT_TIMEOUT_MS = 60_000
+
+
+@contextmanager
+def bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction with deadlines that is rolled back whatever happens."""
+    from psycopg.pq import TransactionStatus
+
+    outermost = conn.info.transaction_status is TransactionStatus.IDLE
+    # What the database or the role sets by default must not change the answers.
+    pinned = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",) if outermost else ()
+    limits = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
+    if outermost:
+        # Set inside a savepoint, its clock outlives the savepoint and ends the connection in a later transaction.
+        limits["transaction_timeout"] = INVARIANT_TIMEOUT_MS
+    deadlines = (f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items())
+    # A statement that the driver prepared by itself is refused once a column has another type; and at a rollback the
+    # driver throws away whatever is prepared, the plans of our long questions too.
+    threshold, conn.prepare_threshold = conn.prepare_threshold, None
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
+            yield
+    finally:
+        conn.prepare_threshold = threshold
