@@ -210,7 +210,8 @@ def test_a_lost_session_is_replaced(bench: Bench) -> None:
     (claims,) = select_invariants([CLAIMS])
     assert verify_invariant(claims, subject).passed
     bench.admin.execute(
-        "SELECT pg_terminate_backend(k.pid, 5000) FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
+        "SELECT pg_terminate_backend(k.pid, 5000) FROM pg_locks AS k JOIN pg_database AS d ON d.oid = k.database "
+        "WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND d.datname = current_database()"
     )
 
     assert verify_invariant(claims, subject).outcome is Outcome.ERROR
