@@ -64,7 +64,11 @@ class DatabaseGates:
         self._database: Database | None = None
 
     def __enter__(self) -> Self:
+        from scripts.server.readiness import settle
+
         self._conn = self._connect()
+        # Even a definition waits for whoever holds its table exclusively; nobody is waited for without end.
+        settle(self._conn, {"lock_timeout": f"{self._settings.lock_timeout_ms}ms"})
         return self
 
     def __exit__(
@@ -86,7 +90,22 @@ class DatabaseGates:
         Args:
             gate: of a kind that needs a database.
             apply: whether the gate of kind migrate applies what is pending before it looks.
+
+        Raises:
+            ReadingError: somebody holds a table exclusively, so that the catalog cannot be read.
         """
+        from psycopg import errors
+
+        from scripts.errors.drift import ReadingError
+        from scripts.server.readiness import address_of
+
+        try:
+            return self._settled(gate, apply=apply)
+        except errors.LockNotAvailable:
+            address = address_of(self._server.dsn)
+            raise ReadingError.locked(address, waited_ms=self._settings.lock_timeout_ms) from None
+
+    def _settled(self, gate: Gate, *, apply: bool) -> Result:
         if gate.kind == "migrate":
             return self._migrated(gate.id, apply=apply)
         if gate.id == "baseline-drift":

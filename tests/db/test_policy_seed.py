@@ -6,11 +6,13 @@ import json
 import os
 import subprocess  # noqa: TID251 - starts the product as its users do
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from scripts.digest import sha256_hex
 from scripts.errors.base import ExitCode, ProjectError
@@ -20,7 +22,7 @@ from scripts.verifiers.policy.seed import seed_policy
 from scripts.verifiers.policy.source import Policy, read_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from db.conftest import Background
     from fix_database import MigratedDatabase, ScratchDatabase
@@ -394,3 +396,45 @@ def test_every_error_is_one_of_ours() -> None:
         assert error.exit_code is ExitCode.FAILED
     assert "SQLSTATE  23514 c" in str(PolicyError.refused(sqlstate="23514", constraint="c"))
     assert "2 policy versions are active" in str(PolicyError.several_active(2))
+
+
+def test_the_verb_acts_as_migrate_role(database: ScratchDatabase, tmp_path: Path) -> None:
+    """A login that may do nothing itself seeds as the schema's owner; without MIGRATE_ROLE it is refused."""
+    file = tmp_path / "policy.json"
+    file.write_bytes(b'{"policy_version": "2026.1"}')
+    owner = str(psycopg.conninfo.conninfo_to_dict(database.dsn)["user"])
+    password = str(psycopg.conninfo.conninfo_to_dict(database.dsn)["password"])
+    login, stranger = f"{database.name}_seeder", f"{database.name}_stranger"
+    admin = database.connect_admin()
+    with _roles(admin, login, stranger, password=password, owner=owner):
+        url = database.url.replace(f"//{owner}:", f"//{login}:")
+        assert url != database.url
+
+        refused = invoke(database, DATABASE_URL=url, SEED_POLICY_FILE=str(file))
+        assert refused.returncode == 1, refused.stderr
+        assert "SET ROLE" in refused.stderr or "set MIGRATE_ROLE to it" in refused.stderr
+        assert rows(database) == []
+
+        for name, code in ((stranger, 2), ("nobody_of_that_name", 2)):
+            wrong = invoke(database, DATABASE_URL=url, MIGRATE_ROLE=name, SEED_POLICY_FILE=str(file))
+            assert wrong.returncode == code, wrong.stderr
+            assert name in wrong.stderr
+        assert rows(database) == []
+
+        done = invoke(database, DATABASE_URL=url, MIGRATE_ROLE=owner, SEED_POLICY_FILE=str(file))
+        assert (done.returncode, done.stdout) == (0, "policy 2026.1 seeded: it is the active version\n"), done.stderr
+        assert rows(database) == [("2026.1", "ACTIVE", sha256_hex(file.read_bytes()))]
+
+
+@contextmanager
+def _roles(admin: psycopg.Connection[Any], login: str, stranger: str, *, password: str, owner: str) -> Iterator[None]:
+    """A login that may become the owner and holds nothing of it, and a role that it may not become."""
+    name, other, of = (sql.Identifier(role) for role in (login, stranger, owner))
+    admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
+    admin.execute(sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(of, name))
+    admin.execute(sql.SQL("CREATE ROLE {}").format(other))
+    try:
+        yield
+    finally:
+        for role in (name, other):
+            admin.execute(sql.SQL("DROP ROLE {}").format(role))

@@ -74,6 +74,53 @@ def test_a_failing_grave_one_hides_no_other_and_is_left_out_where_it_was_not_ask
     assert both.stdout.rstrip().splitlines()[-1].startswith("PASSED   1 selected = 1 passed")
 
 
+def test_a_gate_that_ran_into_its_deadline_is_no_pass(database: ScratchDatabase, tmp_path: Path) -> None:
+    """What could not be asked in time is an ERROR, told with its code; the other gates are asked, and the exit is 1."""
+    with database.connect_admin() as admin, admin.transaction(force_rollback=True):
+        admin.execute("LOCK TABLE public.policy_versions IN SHARE MODE")
+        done = verify(tmp_path, database, "--only", "ci-invariant-gate,outbox-notify", "--json")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = gates_of(done)
+    assert {name: gate["status"] for name, gate in found.items()} == {
+        "ci-invariant-gate": "ERROR",
+        "outbox-notify": "PASS",
+    }
+    assert "55P03 LockNotAvailable" in found["ci-invariant-gate"]["error"]
+    run = json.loads((tmp_path / "latest" / "run.json").read_text(encoding="utf-8"))
+    assert run["counts"]["ERROR"] == 1
+
+
+def test_a_table_that_somebody_holds_exclusively_is_not_waited_for_without_end(
+    database: ScratchDatabase, tmp_path: Path
+) -> None:
+    """Not even the catalog can be read then: exit 3 with a sentence and the address, and no gate passes."""
+    with database.connect_admin() as admin, admin.transaction(force_rollback=True):
+        admin.execute("LOCK TABLE public.policy_versions IN ACCESS EXCLUSIVE MODE")
+        done = verify(tmp_path, database, "--only", "outbox-notify,revocation-tables", "--json")
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "error[reading]: " in done.stderr
+    assert "the catalog cannot be read: somebody holds a table exclusively" in done.stderr
+    assert {name: gate["status"] for name, gate in gates_of(done).items()} == {
+        "revocation-tables": "ERROR",
+        "outbox-notify": "NOT_RUN",
+    }
+
+
+def test_a_history_that_is_not_the_files_is_told(database: ScratchDatabase, tmp_path: Path) -> None:
+    """Exit 1: to verify is to judge, so the history is a gate that fails; exit 4 is for who would go on from it."""
+    with database.connect() as conn:
+        conn.execute("UPDATE public.schema_migrations SET checksum = repeat('0', 64) WHERE version LIKE '0007%'")
+    done = verify(tmp_path, database, "--only", "migration-history,outbox-notify", "--json")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert {name: gate["status"] for name, gate in gates_of(done).items()} == {
+        "migration-history": "FAIL",
+        "outbox-notify": "PASS",
+    }
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
