@@ -1,14 +1,13 @@
 """A server somebody else runs, named by DATABASE_URL.
 
 Owns: the throw-away database on it (FRESH_DB=1), made by us and dropped by us; or the database as it is (FRESH_DB=0).
-Promises: nothing else on that server is created, changed or dropped here. The database belongs to the role in the URL:
-    no role is made on a server that is not ours. If that role is a superuser, it is said: nothing is denied to it.
+Promises: nothing else on that server is created, changed or dropped here, but for throw-away databases of this login
+    whose run was killed (strays.py). The database belongs to the role in the URL: no role is made on a server that is
+    not ours. If that role is a superuser, it is said: nothing is denied to it.
 """
 
 from __future__ import annotations
 
-import secrets
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, LiteralString
 
@@ -16,6 +15,7 @@ from scripts.errors.server import NotAllowedError, ServerError
 from scripts.server.facts import read_facts
 from scripts.server.model import Server
 from scripts.server.readiness import address_of, connect, require_version, with_database
+from scripts.server.strays import Lock, create_recorded, sweep_databases, throwaway_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from scripts.settings import Settings
 
-PREFIX = "parity"
 # As in the two other origins (provision.INITDB_OPTIONS), so that the catalog is the same.
 LOCALE: LiteralString = "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
 
@@ -56,42 +55,51 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
         ServerError: unreachable, refused, too old; or the role may not create databases; or the drop failed.
     """
     database = throwaway_name()
+    # Open to the end: its lock says that the database is in use, and the server gives it back when this process dies.
     with connect(url) as conn:
         version = require_version(conn, url)
+        _sweep(conn, report)
         roles_before = _roles(conn)
-    dsn = with_database(url, database)
-    try:
-        with connect(url) as conn:
-            _create(conn, url, database)
-        with connect(dsn) as conn:
-            facts = read_facts(conn)
-        superuser = facts["owner_is_superuser"] == "true"
-        if superuser:
-            report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")
-        yield Server(dsn, dsn if superuser else None, "external", reason, version, facts | {"database": "throw-away"})
-    except BaseException:
+        dsn = with_database(url, database)
         try:
-            _end(settings, url, database, roles_before, report)
-        except NotAllowedError as exc:  # what went wrong first is what is raised
-            report(str(exc))
-        raise
-    _end(settings, url, database, roles_before, report)
+            _create(conn, url, database, kept=settings.keep_db)
+            with connect(dsn) as own:
+                facts = read_facts(own)
+            superuser = facts["owner_is_superuser"] == "true"
+            if superuser:
+                report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")
+            facts |= {"database": "throw-away"}
+            yield Server(dsn, dsn if superuser else None, "external", reason, version, facts)
+        except BaseException:
+            try:
+                _end(settings, url, database, roles_before, report)
+            except NotAllowedError as exc:  # what went wrong first is what is raised
+                report(str(exc))
+            raise
+        _end(settings, url, database, roles_before, report)
 
 
-def throwaway_name() -> str:
-    """`parity_<second>_<random>`: whose it is and how old, for whoever finds one after a kill -9."""
-    return f"{PREFIX}_{int(time.time())}_{secrets.token_hex(6)}"
+def _sweep(conn: Connection, report: Callable[[str], None]) -> None:
+    """Nothing that others left, and that cannot be looked at, holds up a run."""
+    import psycopg
+
+    try:
+        sweep_databases(conn, report)
+    except psycopg.Error as exc:
+        words = exc.diag.message_primary or type(exc).__name__
+        report(f"server   what killed runs left on it cannot be looked for: {words}")
 
 
-def _create(conn: Connection, url: str, database: str) -> None:
+def _create(conn: Connection, url: str, database: str, *, kept: bool) -> None:
     import psycopg
     from psycopg import sql
 
     try:
         # template0: what somebody put into template1 is not ours to prove, and only it takes another locale.
-        conn.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(database), sql.SQL(LOCALE))
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(
+            sql.Identifier(database), sql.SQL(LOCALE)
         )
+        create_recorded(conn, database, statement, Lock.take(conn), kept=kept)
     except psycopg.errors.InsufficientPrivilege as exc:
         raise NotAllowedError.create_database(address_of(url)) from exc
     except psycopg.Error as exc:

@@ -75,6 +75,11 @@ def owner_can_be_gone(labels: Mapping[str, str]) -> bool:
     return boot == here.partition("/")[0] or labels.get(HOST) == _host()
 
 
+def owner_lives_here(labels: Mapping[str, str]) -> bool:
+    """Whether the owner is of this very process space, and not gone; of another one nothing is said."""
+    return bool(_place()) and labels.get(PLACE) == _place() and not owner_is_gone(labels)
+
+
 def is_of_this_boot(labels: Mapping[str, str]) -> bool:
     """Whether the numbers in it (of processes, of shared memory) mean anything now."""
     boot = labels.get(PLACE, "").partition("/")[0]
@@ -111,9 +116,9 @@ def _place() -> str:
 
 
 def _host() -> str:
-    """This machine: its name and, as a digest, the number it got when it was installed, where it has one."""
+    """This machine, as a digest of its name and of the number it got when it was installed: others may read it."""
     try:
         number = Path("/etc/machine-id").read_bytes().strip()
     except OSError:
         number = b""
-    return f"{os.uname().nodename}/{hashlib.sha256(b'parity-runner ' + number).hexdigest()[:16] if number else ''}"
+    return hashlib.sha256(b"parity-runner %b %b" % (os.fsencode(os.uname().nodename), number)).hexdigest()[:16]

@@ -1,17 +1,21 @@
-"""Fixtures of the server's tests: runs that are about to be killed, templates, and what was reported."""
+"""Fixtures of the server's tests: runs about to be killed, templates, what was reported, and somebody else's server."""
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from make_foreign import PASSWORD, url_of
 from make_runs import Run
 from make_templates import admin, ours
+from psycopg import sql
 
 from scripts.server.folders import MEMORY
+from scripts.server.readiness import connect
 from scripts.server.templates import Templates, open_templates
 
 if TYPE_CHECKING:
@@ -64,3 +68,18 @@ def templates(server: Server, lines: list[str]) -> Iterator[Templates]:
         for name in ours(conn) - before:
             conn.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE false'.encode())
             conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+def foreign(server: Server) -> Iterator[str]:
+    """DATABASE_URL of a role that may create databases, on a database of its own."""
+    assert server.admin_dsn is not None
+    name = f"app_{secrets.token_hex(4)}"
+    identifier = sql.Identifier(name)
+    with connect(server.admin_dsn) as conn:
+        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(identifier, PASSWORD))
+        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+    yield url_of(server.dsn, user=name, password=PASSWORD, dbname=name)
+    with connect(server.admin_dsn) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+        conn.execute(sql.SQL("DROP ROLE {}").format(identifier))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import psycopg
 import pytest
+from make_foreign import url_of
 from make_runs import fail_inside, quiet
 from psycopg import sql
 
@@ -23,11 +23,8 @@ from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scripts.server.model import Server
 
-PASSWORD = "p@ss/w:rd#1"
 WRONG = "hunter22"
 # Everything a stray write could change: databases, roles and memberships, and the relations of the URL's database.
 STATE = """
@@ -37,30 +34,6 @@ UNION ALL SELECT 'member ' || roleid::text || ' ' || member::text FROM pg_catalo
 UNION ALL SELECT 'relation ' || oid::regclass::text FROM pg_catalog.pg_class WHERE oid >= 16384
 ORDER BY 1
 """
-
-
-def url_of(dsn: str, **changes: str) -> str:
-    """A URL, as DATABASE_URL holds one."""
-    parts = parse_dsn(dsn) | changes
-    return (
-        f"postgresql://{quote(parts['user'], safe='')}:{quote(parts['password'], safe='')}@/"
-        f"{parts['dbname']}?host={quote(parts['host'], safe='')}"
-    )
-
-
-@pytest.fixture
-def foreign(server: Server) -> Iterator[str]:
-    """DATABASE_URL of a role that may create databases, on a database of its own."""
-    assert server.admin_dsn is not None
-    name = f"app_{secrets.token_hex(4)}"
-    identifier = sql.Identifier(name)
-    with connect(server.admin_dsn) as conn:
-        conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(identifier, PASSWORD))
-        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
-    yield url_of(server.dsn, user=name, password=PASSWORD, dbname=name)
-    with connect(server.admin_dsn) as conn:
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
-        conn.execute(sql.SQL("DROP ROLE {}").format(identifier))
 
 
 def state(url: str) -> list[str]:
