@@ -30,9 +30,9 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
-    def lock_busy(cls, table: str, mode: str, *, budget_ms: int, sqlstate: str, name: str) -> UnaskedError:
+    def lock_busy(cls, table: str, mode: str, *, budget_ms: int, sqlstate: str, name: str) -> LockBusyError:
         """Others use the table, and waiting longer for this lock would stop whoever comes after."""
-        return cls(
+        return LockBusyError(
             f"the {mode} lock on {table} was not free within {budget_ms} ms",
             facts=[("SQLSTATE", f"{sqlstate} {name}".strip())],
             help=f"repeat it when no open transaction has used {table} or a table that refers to it; while it waits, "
@@ -83,6 +83,10 @@ class UnaskedError(ProjectError):
             "the connection to the database was lost",
             help="the next invariant gets a new connection; repeat this one alone",
         )
+
+
+class LockBusyError(UnaskedError):
+    """Made by `UnaskedError.lock_busy`: a moment later the same question may well be answered."""
 
 
 class StatementsError(ProjectError):

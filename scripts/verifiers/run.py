@@ -8,14 +8,16 @@ Never: decides an outcome (scripts/result), or knows any table of ours.
 
 from __future__ import annotations
 
+import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.clock import utc_now
 from scripts.errors.base import ProjectError
 from scripts.errors.settings import UsageError
-from scripts.errors.verifiers import UnaskedError
+from scripts.errors.verifiers import LockBusyError, UnaskedError
 from scripts.result import Result
 from scripts.verifiers.bounds import bounded
 from scripts.verifiers.model import Findings, Settled
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
     from scripts.result import Planted
     from scripts.verifiers.model import Database, Invariant
+
+# A strong lock is waited for so shortly that nobody notices (probes/stage.py), so whoever has the table for a moment, a
+# vacuum above all, would be in the way. After each of these pauses everything is asked again; then it is an ERROR.
+BUSY_PAUSES_S = (0.2, 0.4, 0.8)
 
 
 def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
@@ -58,7 +64,7 @@ def verify_invariant(
     until_red: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> Result:
-    """Ask every question of one invariant and undo everything.
+    """Ask every question of one invariant and undo everything; all of it again where others held a table for a moment.
 
     Args:
         invariant: which.
@@ -68,42 +74,60 @@ def verify_invariant(
             no evidence; its `details` are what they were at that moment. Not together with `controls`.
         now: the clock, read before and after.
     """
-    import psycopg
-
     if controls and until_red:
         msg = "what is cut short proves nothing, so it needs no controls"
         raise RuntimeError(msg)
 
     started_at = now()
-    findings = Findings(until_red=until_red, around=database.around)
-    cut_short = False
-    planted: tuple[Planted, ...] | None = None
-    error = ""
-    try:
-        with bounded(database.conn):
-            invariant.verify(database, findings)
-        # A check that fails needs nobody to show that it can.
-        if controls and not findings.failed():
-            planted = _controls(invariant, database, findings)
-    except Settled:
-        cut_short = True
-    except psycopg.Error as exc:
-        error = _sentence(_unasked(exc, database))
-    except ProjectError as exc:
-        error = _sentence(exc)
-    except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked
-        error = _sentence(UnaskedError.own_fault(type(exc).__name__, _place_of(exc)))
+    asked = _asked(invariant, database, controls=controls, until_red=until_red)
+    for pause_s in BUSY_PAUSES_S:
+        if not asked.busy:
+            break
+        time.sleep(pause_s)
+        asked = _asked(invariant, database, controls=controls, until_red=until_red)
     return Result(
         gate=invariant.id,
         started_at=started_at,
         finished_at=now(),
-        checks=tuple(findings.checks),
-        examined=findings.examined,
-        error=error,
-        details=dict(findings.details),
-        controls=planted,
-        cut_short=cut_short,
+        checks=tuple(asked.findings.checks),
+        examined=asked.findings.examined,
+        error=asked.error,
+        details=dict(asked.findings.details),
+        controls=asked.planted,
+        cut_short=asked.cut_short,
     )
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One attempt. error: why there is no answer; busy: because others held a table."""
+
+    findings: Findings
+    planted: tuple[Planted, ...] | None = None
+    error: str = ""
+    cut_short: bool = False
+    busy: bool = False
+
+
+def _asked(invariant: Invariant, database: Database, *, controls: bool, until_red: bool) -> _Asked:
+    import psycopg
+
+    asked = _Asked(Findings(until_red=until_red, around=database.around))
+    try:
+        with bounded(database.conn):
+            invariant.verify(database, asked.findings)
+        # A check that fails needs nobody to show that it can.
+        if controls and not asked.findings.failed():
+            asked.planted = _controls(invariant, database, asked.findings)
+    except Settled:
+        asked.cut_short = True
+    except psycopg.Error as exc:
+        asked.error = _sentence(_unasked(exc, database))
+    except ProjectError as exc:
+        asked.error, asked.busy = _sentence(exc), isinstance(exc, LockBusyError)
+    except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked
+        asked.error = _sentence(UnaskedError.own_fault(type(exc).__name__, _place_of(exc)))
+    return asked
 
 
 def _controls(invariant: Invariant, database: Database, findings: Findings) -> tuple[Planted, ...]:

@@ -108,3 +108,79 @@ def test_an_idle_writer_stops_no_other_writer(bench: Bench) -> None:
 
     assert result.outcome is Outcome.ERROR
     assert result.error == busy("payment_outbox_attempts", "SHARE ROW EXCLUSIVE")
+
+
+class Vacuum:
+    """A VACUUM that somebody runs on a table, as slowly as it is told; it holds what an autovacuum holds."""
+
+    def __init__(
+        self, conn: psycopg.Connection[Any], watch: psycopg.Connection[Any], table: str, delay_ms: int
+    ) -> None:
+        self.error: Exception | None = None
+        self._conn = conn
+        conn.execute(f"SET vacuum_cost_limit = 1; SET vacuum_cost_delay = {delay_ms}".encode())
+        self._thread = threading.Thread(target=self._run, args=(table,))
+        self._thread.start()
+        deadline = time.monotonic() + WAIT_S
+        while not watch.execute(_VACUUMED, [conn.info.backend_pid, table]).fetchone():
+            assert time.monotonic() < deadline, "the vacuum has not begun, or is over"
+            time.sleep(0.002)
+
+    def _run(self, table: str) -> None:
+        try:
+            self._conn.execute(sql.SQL("VACUUM {}").format(sql.Identifier("public", table)))
+        except Exception as exc:  # noqa: BLE001 - looked at by the test
+            self.error = exc
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still at it."""
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Stop it."""
+        self._conn.cancel_safe(timeout=WAIT_S)
+        self._thread.join(WAIT_S)
+
+
+WAIT_S = 20.0
+_VACUUMED = (
+    "SELECT 1 FROM pg_locks WHERE pid = %s AND relation = ('public.' || %s)::regclass "
+    "AND mode = 'ShareUpdateExclusiveLock' AND granted"
+)
+# Attempts as anybody's, so that a vacuum has something to read.
+_ROWS = (
+    "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
+    "rail_type, sequence_id, payload, attempt_no, state) SELECT gen_random_uuid(), n, n, n, 'RAIL', 1, '{}', 1, 'RETRYABLE' "
+    "FROM (SELECT n::text FROM generate_series(1, 2000) AS n) AS s"
+)
+
+
+def test_a_vacuum_that_ends_in_time_is_waited_out(bench: Bench) -> None:
+    """D-28: a table that is vacuumed for a moment makes no gate ERROR, with controls and without."""
+    for controls in (False, True):
+        bench.owner.execute(_ROWS)
+        vacuum = Vacuum(bench.database.connect_admin(), bench.admin, "payment_outbox_attempts", delay_ms=3)
+        started = time.monotonic()
+        result = bench.settle("table-privileges", controls=controls)["table-privileges"]
+        assert not vacuum.running
+        assert vacuum.error is None
+        assert (result.outcome, result.error) == (Outcome.PASS, "")
+        assert time.monotonic() - started > 0.2, "the vacuum was over before anybody was in its way"
+
+
+def test_a_vacuum_that_goes_on_is_told_and_not_disturbed(bench: Bench) -> None:
+    """D-28: after the last try the gate is an ERROR that names the lock; nobody was held up, nothing was cancelled."""
+    bench.owner.execute(_ROWS)
+    vacuum = Vacuum(bench.database.connect_admin(), bench.admin, "payment_outbox_attempts", delay_ms=100)
+    traffic = Traffic(bench.database.connect())
+    try:
+        with traffic.running():
+            result = bench.settle("append-only-ledgers")["append-only-ledgers"]
+        assert vacuum.running
+    finally:
+        vacuum.end()
+
+    assert result.outcome is Outcome.ERROR
+    assert result.error == busy("payment_outbox_attempts")
+    assert max(traffic.longest.values()) < LONGEST_STALL_S
