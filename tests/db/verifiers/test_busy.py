@@ -151,7 +151,8 @@ _VACUUMED = (
 # Attempts as anybody's, so that a vacuum has something to read.
 _ROWS = (
     "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
-    "rail_type, sequence_id, payload, attempt_no, state) SELECT gen_random_uuid(), n, n, n, 'RAIL', 1, '{}', 1, 'RETRYABLE' "
+    "rail_type, sequence_id, payload, attempt_no, state) "
+    "SELECT gen_random_uuid(), n, n, n, 'RAIL', 1, '{}', 1, 'RETRYABLE' "
     "FROM (SELECT n::text FROM generate_series(1, 2000) AS n) AS s"
 )
 
