@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
-pytest_plugins = [name for name in ("fix_server", "fix_database", "fix_killed") if (HERE / f"{name}.py").exists()]
+PLUGINS = ("fix_server", "fix_database", "fix_killed", "fix_elsewhere")
+pytest_plugins = [name for name in PLUGINS if (HERE / f"{name}.py").exists()]
 
 # The same examples in every run: a red run is red again when it is repeated. No deadline: the machines are shared.
 settings.register_profile(

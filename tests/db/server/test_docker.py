@@ -16,6 +16,7 @@ from make_runs import fail_inside, quiet
 
 from scripts.errors.server import DockerError
 from scripts.server import container as container_module
+from scripts.server import image as image_module
 from scripts.server.engine import find_engine
 from scripts.server.image import TAG, build_offline_image
 from scripts.server.open import open_server
@@ -229,3 +230,23 @@ def test_the_offline_image_keeps_the_official_contract(engine: Engine) -> None:
         assert b"superuser password is not specified" in api.logs(bare["Id"])
     finally:
         api.remove_container(bare["Id"], force=True, v=True)
+
+
+def test_the_offline_image_is_made_once_for_each_content(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files: the same image. Others: it is replaced, and the one before goes, unless somebody needs it."""
+    api = engine.client.api
+    tag = f"parity-test-{secrets.token_hex(4)}:18"
+    files = image_module.filesystem_archive()
+    try:
+        first = build_offline_image(engine, tag=tag)
+        assert build_offline_image(engine, tag=tag) == first
+        api.tag(first, tag.partition(":")[0], "kept")
+        monkeypatch.setattr(image_module, "filesystem_archive", lambda: files + bytes(512))
+        second = build_offline_image(engine, tag=tag)
+        assert api.inspect_image(first)["RepoTags"] == [tag.replace(":18", ":kept")]
+        monkeypatch.setattr(image_module, "filesystem_archive", lambda: files)
+        assert build_offline_image(engine, tag=tag) not in (first, second)
+        assert second not in {image["Id"] for image in api.images(all=True)}
+    finally:
+        for name in (tag, tag.replace(":18", ":kept")):
+            api.remove_image(name, force=True)
