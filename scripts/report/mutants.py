@@ -20,14 +20,14 @@ ANY = "any"
 _LINES_MAX = 6
 
 
-def render_score(score: Score) -> str:
-    """What is wrong, and a last line that counts."""
+def render_score(score: Score, *, evidence: str) -> str:
+    """What is wrong, and a last line that counts and says where the evidence is."""
     blocks = [_block("SURVIVED", one, f"not seen by {_owner(one.mutant)}") for one in score.of(Fate.SURVIVED)]
     blocks += [_block("ERROR", one, one.reason) for one in score.of(Fate.FAILED)]
-    return "\n\n".join([*blocks, _verdict(score)])
+    return "\n\n".join([*blocks, f"{_verdict(score)}   {escape(evidence)}"])
 
 
-def score_json(score: Score) -> str:
+def score_json(score: Score, *, evidence: str) -> str:
     """The same for programs."""
     value: dict[str, Any] = {
         "total": len(score.verdicts),
@@ -39,6 +39,7 @@ def score_json(score: Score) -> str:
         "stalled": [one.mutant.name for one in score.of(Fate.STALLED)],
         "processes": score.workers,
         "per_second_and_process": round(score.per_second, 1),
+        "evidence": evidence,
     }
     return json.dumps(value, indent=2, ensure_ascii=False)
 

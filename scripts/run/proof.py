@@ -65,7 +65,7 @@ def prove(settings: Settings, gates: Sequence[Gate], voice: Voice, *, command: s
             attempt.leave_rest(f"{error.kind}: {error.what}")
         run.close()
     record = read_run(run.path)
-    _tell(record, voice, evidence=_shown(run))
+    _tell(record, voice, evidence=shown_path(run))
     if trouble is not None:
         raise trouble
     return int(ExitCode.PASSED if record.passed else ExitCode.FAILED)
@@ -143,7 +143,8 @@ class _Attempt:
         self._voice.line(render_progress(expected, stored, label_width=self._width, color=self._voice.color))
 
 
-def _shown(run: EvidenceRun) -> str:
+def shown_path(run: EvidenceRun) -> str:
+    """Where the evidence is, as people are told."""
     return str(run.path.relative_to(ROOT)) if run.path.is_relative_to(ROOT) else str(run.path)
 
 

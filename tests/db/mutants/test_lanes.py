@@ -11,7 +11,11 @@ import pytest
 from db.mutants.conftest import lane_of
 from make_voices import Heard
 
+from scripts.catalog.fingerprint import fingerprint
+from scripts.catalog.golden import read_golden
 from scripts.errors.mutants import LaneLostError, NotGreenError, SelectionError
+from scripts.evidence.read import read_run
+from scripts.result import Outcome
 from scripts.run.mutants import judge
 from scripts.settings import Settings
 from scripts.verifiers.mutants import lanes as lanes_module
@@ -76,15 +80,31 @@ def test_an_interrupt_leaves_no_process(
     assert not multiprocessing.active_children()
 
 
-def test_the_verb_prints_one_json_value() -> None:
-    """On a server of its own, from nothing to the score."""
+def test_the_verb_prints_one_json_value(tmp_path: Path) -> None:
+    """On a server of its own, from nothing to the score, which is in evidence, bound to commit and schema (D-21)."""
     heard = Heard()
-    code = judge(Settings(server="embedded"), heard.voice(json=True), only=["outbox-mvcc-posture"])
+    settings = Settings(server="embedded", evidence_dir=tmp_path)
+    code = judge(settings, heard.voice(json=True), only=["outbox-mvcc-posture"])
 
     value = json.loads(heard.text)
     assert code == 0
     assert (value["total"], value["killed"], value["waived"], value["survivors"]) == (3, 3, 0, [])
     assert value["seconds"] > 0
+    record = read_run(tmp_path / "latest")
+    (gate,) = record.gates
+    document = gate.document
+    assert record.passed
+    assert value["evidence"] == str(tmp_path / record.run_id)
+    assert document["check_id"] == "DB-MUTANTS"
+    golden = read_golden(settings.migrations_dir)
+    assert golden is not None
+    assert document["schema_fingerprint"] == fingerprint(golden)
+    assert document["migrations_digest"]
+    assert (document["total"], document["killed"], document["waived"], document["survivors"]) == (3, 3, [], [])
+    assert (document["shard"], document["only"], document["given"]) == ([1, 1], ["outbox-mvcc-posture"], False)
+    assert document["mutants_of"] == {"outbox-mvcc-posture": 3}
+    assert document["derived"] > 10_000
+    assert float(document["volatile"]["seconds"]) > 0
 
 
 def test_the_verb_judges_a_file(tmp_path: Path) -> None:
@@ -92,22 +112,31 @@ def test_the_verb_judges_a_file(tmp_path: Path) -> None:
     path = tmp_path / "given.sql"
     path.write_text("-- mutant: a comment\nCOMMENT ON TABLE public.tenants IS 'x';\n", encoding="utf-8")
     heard = Heard()
-    code = judge(Settings(server="embedded"), heard.voice(), from_=str(path))
+    code = judge(Settings(server="embedded", evidence_dir=tmp_path / "e"), heard.voice(), from_=str(path))
 
     assert code == 1
+    (gate,) = read_run(tmp_path / "e" / "latest").gates
+    assert gate.result.outcome is Outcome.FAIL
+    assert gate.document["survivors"] == ["a comment"]
+    assert "COMMENT ON" not in json.dumps(gate.document), "what others wrote is not kept"
     text = heard.text
     assert "SURVIVED a comment" in text
     assert "1 mutants = 0 killed + 0 waived + 1 survived + 0 errors" in text
 
 
-def test_a_database_that_exists_is_never_broken() -> None:
-    """FRESH_DB=0 is refused before anything is connected to."""
-    settings = Settings(fresh_db=False, database_url="postgresql://nobody@nowhere.invalid/x")
+def test_a_database_that_exists_is_never_broken(tmp_path: Path) -> None:
+    """FRESH_DB=0 is refused before anything is connected to, and no run is opened."""
+    url = "postgresql://nobody@nowhere.invalid/x"
+    settings = Settings(fresh_db=False, database_url=url, evidence_dir=tmp_path / "e")
     with pytest.raises(SelectionError, match="never put into a database that exists"):
         judge(settings, Heard().voice())
+    assert not (tmp_path / "e").exists()
 
 
-def test_an_empty_selection_is_an_error() -> None:
-    """Nothing judged never reads as passed."""
+def test_an_empty_selection_is_an_error(tmp_path: Path) -> None:
+    """Nothing judged never reads as passed, neither on the screen nor in evidence."""
+    settings = Settings(server="embedded", evidence_dir=tmp_path)
     with pytest.raises(SelectionError, match="no mutant is selected"):
-        judge(Settings(server="embedded"), Heard().voice(), only=["outbox-mvcc-posture"], shard="9/9")
+        judge(settings, Heard().voice(), only=["outbox-mvcc-posture"], shard="9/9")
+    (gate,) = read_run(tmp_path / "latest").gates
+    assert gate.result.outcome is Outcome.ERROR

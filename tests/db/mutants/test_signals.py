@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.evidence.read import read_run
+
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 120
 GONE_S = 10
@@ -109,6 +111,8 @@ def test_a_signal_leaves_nothing(tmp_path: Path, signum: signal.Signals, code: i
     assert "mutants =" not in run.process.stdout.read()
     run.process.stdout.close()
     assert not [line for line in run.lines if "Traceback" in line], run.lines
+    record = read_run(tmp_path / "evidence" / "latest")
+    assert (record.state, record.counts["ABORTED"]) == ("aborted", 1)
     deadline = time.monotonic() + GONE_S
     while alive(running) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from scripts.errors.mutants import (
     WaiverError,
 )
 from scripts.report.mutants import render_score, score_json
+from scripts.result import Outcome
 from scripts.settings import Settings
 from scripts.verifiers.mutants.model import Fate, Mutant, Score, Verdict
 from scripts.verifiers.mutants.owners import (
@@ -31,6 +33,7 @@ from scripts.verifiers.mutants.owners import (
     TRIGGER_OWNERS,
 )
 from scripts.verifiers.mutants.select import owned_by, parse_shard, shard_of
+from scripts.verifiers.mutants.settled import Selection, result_of
 from scripts.verifiers.mutants.waivers import parse_waivers, read_waivers, require_known, waived
 from scripts.verifiers.registry import INVARIANTS
 
@@ -154,7 +157,10 @@ def test_only_killed_and_waived_pass() -> None:
 def test_the_score_as_json() -> None:
     """The keys that others read, and survivors with their owner and their SQL."""
     value = json.loads(
-        score_json(score(Fate.KILLED, Fate.SURVIVED, Fate.SURVIVED, Fate.FAILED, waived=frozenset({"table t: 2"})))
+        score_json(
+            score(Fate.KILLED, Fate.SURVIVED, Fate.SURVIVED, Fate.FAILED, waived=frozenset({"table t: 2"})),
+            evidence="e/1",
+        )
     )
 
     assert (value["total"], value["killed"], value["waived"], value["seconds"]) == (4, 1, 1, 2.0)
@@ -172,12 +178,42 @@ def test_the_score_as_json() -> None:
 
 def test_the_score_as_text() -> None:
     """Survivors and errors in full, one line that counts."""
-    text = render_score(score(Fate.KILLED, Fate.STALLED, Fate.SURVIVED, Fate.FAILED))
+    text = render_score(score(Fate.KILLED, Fate.STALLED, Fate.SURVIVED, Fate.FAILED), evidence="e/1")
 
     assert "SURVIVED table t: 2\n  not seen by table-definitions\n  | DROP TABLE t" in text
     assert "ERROR table t: 3\n  why" in text
     last = text.splitlines()[-1]
+    assert last.endswith("   e/1")
     assert last.startswith("FAILED   4 mutants = 2 killed (1 of them ran into the deadline) + 0 waived + 1 survived")
+
+
+def test_the_score_as_a_result() -> None:
+    """A check an owner: what it did not see, and what could not be judged, fails; a waived one does not (D-28)."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    one = score(Fate.KILLED, Fate.SURVIVED, Fate.SURVIVED, Fate.FAILED, waived=frozenset({"table t: 2"}))
+    result = result_of(one, Selection(4, (2, 3), ("table-definitions",)), now, now)
+
+    assert result.outcome is Outcome.FAIL
+    assert [(check.id, check.observed) for check in result.failures] == [
+        ("all_seen_by_table-definitions", ["table t: 1", "table t: 3"])
+    ]
+    details = dict(result.details)
+    volatile = details.pop("volatile")
+    assert details == {
+        "total": 4,
+        "killed": 1,
+        "waived": ["table t: 2"],
+        "survivors": ["table t: 1"],
+        "unjudged": ["table t: 3: why"],
+        "mutants_of": {"table-definitions": 4},
+        "derived": 4,
+        "shard": [2, 3],
+        "only": ["table-definitions"],
+        "given": False,
+    }
+    assert volatile == {"seconds": "2.000", "processes": 2, "stalled": []}
+    assert result_of(score(Fate.KILLED, Fate.STALLED), Selection(2), now, now).outcome is Outcome.PASS
+    assert result_of(score(), Selection(2), now, now).outcome is Outcome.ERROR
 
 
 def test_owners_are_invariants() -> None:
