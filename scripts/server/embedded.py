@@ -101,8 +101,11 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
             with start_server(boot, dsn) as conn:
                 made, version, facts = _hand_over(conn, dsn)
             why = not_fresh(facts, entry)
+            boot.leash.require_unpacked()
         except (StartError, WrongPasswordError) as exc:
             why = f"a server on it cannot be used ({exc.what})"
+        except RefusedError as exc:
+            raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
     if why:
         kept.discard(why)
         _empty(boot)

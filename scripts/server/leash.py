@@ -118,12 +118,20 @@ class Leash:
         self._send(do="unpack", descriptor=self._shared.fileno(), target=str(target), uid=uid, gid=gid)
 
     def finish_unpack(self) -> str:
-        """Why the kept cluster could not be used; empty when it is laid out.
+        """Why the kept cluster could not be used; empty when a server can be started on what is there.
 
         Raises:
             RefusedError: the file system said no.
         """
         return str(self._reply()["poisoned"])
+
+    def require_unpacked(self) -> None:
+        """Wait for the rest of it: the databases that nobody has asked for yet.
+
+        Raises:
+            RefusedError: the file system said no.
+        """
+        self._ask(do="unpacked")
 
     def ended(self) -> str:
         """How the started program ended; empty while it runs."""

@@ -1,18 +1,16 @@
-"""A cluster's folder as one file, and back: what is kept of a cluster so that the next run need not make it.
+"""A cluster's folder as one file: what is kept of a cluster so that the next run need not make it. Back is laying.py's.
 
 Owns: the form. Line one is the sha256 of all that follows; line two what is known of the cluster (JSON); line three the
     folders and files with their modes (JSON); then the contents. Contents that are the same are there once: three
     databases of four are copies.
-Promises: nothing is written of a file whose digest is not the one expected, and what is written are the very bytes that
-    were digested, not a second reading of them.
-Never: imports anything of ours (watcher.py loads it alone), follows a link, or writes outside the folder it is given.
+Promises: nothing is handed on of a file whose digest is not the one expected, and what is handed on are the very bytes
+    that were digested, not a second reading of them.
+Never: follows a link, or writes.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import mmap
 import os
 import stat
 
@@ -137,79 +135,3 @@ def read_checked(path: str, digest: str) -> memoryview:
     if bytes(data[: HEX + 1]) != digest.encode() + b"\n" or hashlib.sha256(data[HEX + 1 :]).hexdigest() != digest:
         raise PoisonedError("its bytes are not those of its digest")
     return data[HEX + 1 :]
-
-
-def lay_out(descriptor: int, target: str, uid: int, gid: int) -> None:
-    """Make of checked bytes what was packed, in an empty folder. It forks: only a process with one thread may call it.
-
-    Args:
-        descriptor: a nameless file that holds what `read_checked` returned.
-        target: the folder; it exists.
-        uid: who is to own the files, -1 for whoever makes them.
-        gid: likewise, their group.
-
-    Raises:
-        PoisonedError: a path leads out of the folder.
-        OSError: no room, no right.
-    """
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        second = data.find(b"\n") + 1
-        third = data.find(b"\n", second) + 1
-        index = json.loads(data[second : third - 1])
-        with memoryview(data) as whole, whole[third:] as contents:
-            _write(index, contents, target, uid, gid)
-
-
-def _write(index: dict[str, Any], contents: memoryview, target: str, uid: int, gid: int) -> None:
-    before = os.umask(0)
-    try:
-        for name, mode in index["folders"]:
-            path = _below(target, name)
-            os.mkdir(path, mode)  # noqa: PTH102 - as above
-            if uid >= 0:
-                os.chown(path, uid, gid)
-        # Two processes write, one half each: a thread would wait for the other's lock at each of 1,300 files.
-        child = os.fork()
-        if child == 0:
-            os._exit(_status_of(index["files"][1::2], contents, target, uid, gid))
-        try:
-            _write_files(index["files"][::2], contents, target, uid, gid)
-        finally:
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status:
-            number = status if status > 0 else errno.EINTR
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.umask(before)
-
-
-def _write_files(files: list[list[Any]], contents: memoryview, target: str, uid: int, gid: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    for name, mode, offset, size in files:
-        descriptor = os.open(_below(target, name), flags, mode)
-        try:
-            if uid >= 0:
-                os.fchown(descriptor, uid, gid)
-            at, end = offset, offset + size
-            while at < end:
-                with contents[at:end] as rest:
-                    at += os.write(descriptor, rest)
-        finally:
-            os.close(descriptor)
-
-
-def _status_of(files: list[list[Any]], contents: memoryview, target: str, uid: int, gid: int) -> int:
-    """For the forked half: the system's number of what went wrong, zero when nothing did."""
-    try:
-        _write_files(files, contents, target, uid, gid)
-    except OSError as exc:
-        return exc.errno or errno.EIO
-    except BaseException:  # noqa: BLE001 - it must not run on as a second watcher
-        return errno.EIO
-    return 0
-
-
-def _below(target: str, name: str) -> str:
-    if name.startswith("/") or ".." in name:
-        raise PoisonedError(f"{name!r} leads out of the folder")
-    return f"{target}/{name}"

@@ -5,7 +5,7 @@ Promises: when the pipe on stdin closes — the run ended, crashed or was killed
     its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
     Asked to keep the server, it stays when the pipe closes, and does the same on SIGTERM, or when the server ends.
     A folder holds a lease, locked for as long as this process lives: what a killed watcher left is known by it.
-Never: imports any package, or of ours more than lease.py, packing.py and segment.py (it starts in 15 ms), is told a
+Never: imports any package, or of ours more than laying.py, lease.py and segment.py (it starts in 15 ms), is told a
     secret, removes what it did not make.
 
 Requests and answers are one JSON object a line. One process, one thread: the parent-death signal of Linux is bound to
@@ -48,6 +48,7 @@ class Watcher:
         self.leases: list[int] = []  # open files, whose locks end with this process
         self.child = 0
         self.group = 0
+        self.writers: list[int] = []
         self.steps = STOP_STEPS
         self.asked_to_end = False
         self.kept = False
@@ -91,6 +92,10 @@ class Watcher:
         except OSError as exc:
             reply = {"error": exc.strerror or type(exc).__name__, "errno": exc.errno}
         os.write(1, json.dumps(reply).encode() + b"\n")
+        if "path" in reply:
+            # For what comes next; loaded while the run gets it ready.
+            _part("laying")
+            _parent_death_signal()
         if "pid" in reply:
             # For the end; loaded while the server starts, since it takes half as long as this process' own start.
             import shutil  # noqa: F401
@@ -122,16 +127,23 @@ class Watcher:
     def do_stop(self) -> dict[str, Any]:
         """Shut down the program that was started; what it wrote stays."""
         self.stop()
+        self.end_writers()
         return {"stopped": not self.child}
 
     def do_unpack(self, **request: Any) -> dict[str, Any]:
-        """Lay out a kept cluster that the run has checked (packing.py, loaded when it is asked for)."""
-        packing = _part("packing")
+        """Lay out a kept cluster that the run has checked (laying.py); the rest is written while the server starts."""
         try:
-            packing.lay_out(**request)
-        except packing.PoisonedError as exc:
+            self.writers = _part("laying").lay_out(**request)
+        except ValueError as exc:
             return {"poisoned": str(exc)}
         return {"poisoned": ""}
+
+    def do_unpacked(self) -> dict[str, Any]:
+        """Wait until the whole of it is there."""
+        while self.writers and not _part("laying").reap(self.writers, wait=False):
+            if self.orphaned(wait_s=0.001):
+                raise SystemExit
+        return {}
 
     def do_alive(self) -> dict[str, Any]:
         """Whether the program that was started still runs, and how it ended if not."""
@@ -211,9 +223,15 @@ class Watcher:
         """Note it, for the loops to see: an exception here could fall between making a folder and noting it."""
         self.asked_to_end = True
 
+    def end_writers(self) -> None:
+        """Whoever still lays out a cluster would make files while they are removed."""
+        if self.writers:
+            _part("laying").give_up(self.writers)
+
     def end(self) -> None:
         """End the program, then remove what was made."""
         self.stop()
+        self.end_writers()
         if self.group:  # initdb may be gone and the server it had started not
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, signal.SIGKILL)

@@ -52,6 +52,7 @@ def open_floor(kept: Path, home: Path) -> Iterator[Callable[[], float]]:
         layout = make_layout(leash, account)
         leash.begin_unpack(read_checked(str(entry), digest), layout.data, account)
         leash.finish_unpack()
+        leash.require_unpacked()
         programs = runnable(find_binaries(None), leash, account)
         case = _Case(layout.data, home, programs, account, str(known["password"]))
         yield case.measure
