@@ -1,6 +1,6 @@
 """Many CI jobs, one verdict: what the plan promised, every job delivered, and their evidence agrees.
 
-Owns: the check of the job matrix, and the check of all jobs' evidence against it.
+Owns: the check of the job matrix, and the check of all jobs' evidence against it (the mutants': fan_in_mutants.py).
 Promises: red when a job is red, skipped, cancelled or missing, when evidence is missing, added, damaged, of another
     commit, server or interpreter, and when two jobs saw different schemas. Needs the standard library alone.
 Never: makes the matrix (`scripts/gates.py`), or runs a gate.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.base import ProjectError
 from scripts.errors.evidence import EvidenceError, FanInError
+from scripts.evidence.fan_in_mutants import artifact_of, read_shards
 from scripts.evidence.read import read_run
 
 if TYPE_CHECKING:
@@ -68,18 +69,22 @@ def parse_matrix(text: str, *, jobs: int) -> tuple[Job, ...]:
     return found
 
 
-def verify_jobs(needs: str, runs: Path, *, jobs: int, commit: str, run_prefix: str) -> tuple[str, ...]:
+def verify_jobs(  # noqa: PLR0913 - what a workflow run is told by, by keyword
+    needs: str, runs: Path, mutants: Path, *, jobs: int, shards: int, commit: str, run_prefix: str
+) -> tuple[str, ...]:
     """Judge all jobs of one workflow run.
 
     Args:
         needs: the `needs` context as JSON: job → result and outputs; job `plan` has the output `matrix`.
         runs: folder with one folder of evidence for each job of the matrix, named as its artifact.
+        mutants: folder with one folder of evidence for each shard of the mutants, named as its artifact.
         jobs: how many jobs the matrix has to have.
+        shards: into how many shards the mutants were divided.
         commit: what was to be proved, 40 or 64 hex digits.
         run_prefix: how the run id of every evidence has to begin: it names this workflow run.
 
     Returns:
-        One line for each job of the matrix, to be shown.
+        One line for each job of the matrix and each shard, to be shown.
 
     Raises:
         FanInError: anything is missing or not green; names everything that is.
@@ -102,10 +107,16 @@ def verify_jobs(needs: str, runs: Path, *, jobs: int, commit: str, run_prefix: s
             problems += [f"{job.artifact}: {value}" for _, value in exc.facts] or [f"{job.artifact}: {exc.what}"]
     for job, record in records.items():
         problems += [f"{job.artifact}: {problem}" for problem in _problems_of(job, record, commit, run_prefix)]
-    problems += _disagreements(records)
+    broken, wrong = read_shards(mutants, shards=shards, commit=commit, run_prefix=run_prefix)
+    problems += [*wrong, *_disagreements([*records.values(), *broken.values()])]
     if problems:
         raise FanInError.not_one_proof(problems)
-    return tuple(f"{job.artifact}   {len(record.gates)} gates   {record.run_id}" for job, record in records.items())
+    proofs = (f"{job.artifact}   {len(record.gates)} gates   {record.run_id}" for job, record in records.items())
+    scores = (
+        f"{artifact_of(shard)}   {record.gates[0].document['total']} mutants   {record.run_id}"
+        for shard, record in broken.items()
+    )
+    return (*proofs, *scores)
 
 
 def _needs_of(needs: str) -> Mapping[str, Any]:
@@ -152,12 +163,12 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-def _disagreements(records: Mapping[Job, RunRecord]) -> list[str]:
+def _disagreements(records: Sequence[RunRecord]) -> list[str]:
     """Gates whose jobs saw different schemas or migrations: parity is what the matrix is for."""
     problems: list[str] = []
     for key, what in (("schema_fingerprint", "schemas"), ("migrations_digest", "migrations")):
         seen: dict[str, set[str | None]] = {}
-        for record in records.values():
+        for record in records:
             for gate in record.gates:
                 seen.setdefault(gate.expected.gate, set()).add(gate.document[key])
         problems += [
@@ -175,6 +186,8 @@ def _main(arguments: Sequence[str]) -> str:
         command.add_argument("--jobs", type=int, required=True, help="how many jobs the matrix has to have")
     verdict.add_argument("--needs", required=True, help="the workflow's `needs` context as JSON")
     verdict.add_argument("--runs", type=Path, required=True, help="folder with one folder of evidence a job")
+    verdict.add_argument("--mutants", type=Path, required=True, help="folder with one folder of evidence a shard")
+    verdict.add_argument("--shards", type=int, required=True, help="how many shards the mutants have to have")
     verdict.add_argument("--commit", required=True, help="the commit that was to be proved")
     verdict.add_argument("--run-prefix", required=True, help="how every run id has to begin")
     told = parser.parse_args(arguments)
@@ -182,7 +195,15 @@ def _main(arguments: Sequence[str]) -> str:
         text = sys.stdin.read()
         parse_matrix(text, jobs=told.jobs)
         return json.dumps(json.loads(text))
-    lines = verify_jobs(told.needs, told.runs, jobs=told.jobs, commit=told.commit, run_prefix=told.run_prefix)
+    lines = verify_jobs(
+        told.needs,
+        told.runs,
+        told.mutants,
+        jobs=told.jobs,
+        shards=told.shards,
+        commit=told.commit,
+        run_prefix=told.run_prefix,
+    )
     return "\n".join(lines)
 
 

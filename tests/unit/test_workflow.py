@@ -31,6 +31,8 @@ PINS = {
     "actions/upload-artifact": ("043fb46d1a93c77aae656e7c1c64a875d1fc6a0a", "v7.0.1"),
     "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
 }
+# What the verdict is told.
+_LOOKED_AT = ("NEEDS", "MATRIX_JOBS", "MUTANT_SHARDS", "COMMIT", "RUN_PREFIX")
 USES = re.compile(r"^\s*(?:- )?uses: (\S+)@(\S+) # (\S+)$")
 VERDICT = "verdict"
 
@@ -59,7 +61,14 @@ def nox_sessions() -> set[str]:
 def problems_of(text: str) -> list[str]:
     """Everything about a workflow that could let it be green without a proof, or do more than it should."""
     workflow = load(text)
-    return [*_pins(text), *_rights(workflow), *_verdict(workflow), *_jobs(workflow), *_gates(workflow)]
+    return [
+        *_pins(text),
+        *_rights(workflow),
+        *_verdict(workflow),
+        *_jobs(workflow),
+        *_gates(workflow),
+        *_mutants(workflow),
+    ]
 
 
 def _pins(text: str) -> Iterator[str]:
@@ -101,13 +110,26 @@ def _verdict(workflow: Any) -> Iterator[str]:
     if verdict.get("if") != "always()":
         yield "the verdict is skipped when a job is red"
     script = " ".join(step.get("run", "") for step in verdict["steps"])
-    for part in ("scripts.evidence.fan_in verdict", '"$NEEDS"', '"$MATRIX_JOBS"', '"$COMMIT"', '"$RUN_PREFIX"'):
+    parts = (
+        "scripts.evidence.fan_in verdict",
+        *(f'"${name}"' for name in _LOOKED_AT),
+        "--runs runs",
+        "--mutants mutants",
+    )
+    for part in parts:
         if part not in script:
             yield f"the verdict does not look at {part}"
     if verdict.get("env", {}).get("NEEDS") != "${{ toJSON(needs) }}":
         yield "the verdict does not see the results of the jobs"
-    if not any(step.get("uses", "").startswith("actions/download-artifact@") for step in verdict["steps"]):
+    fetched = {
+        (step["with"].get("pattern"), step["with"].get("path"))
+        for step in verdict["steps"]
+        if step.get("uses", "").startswith("actions/download-artifact@")
+    }
+    if ("evidence-*", "runs") not in fetched:
         yield "the verdict fetches no evidence"
+    if ("mutants-*", "mutants") not in fetched:
+        yield "the verdict fetches no evidence of the mutants"
 
 
 def _jobs(workflow: Any) -> Iterator[str]:
@@ -144,6 +166,25 @@ def _gates(workflow: Any) -> Iterator[str]:
     sessions = set(jobs.get("checks", {}).get("strategy", {}).get("matrix", {}).get("session", []))
     if sessions | {"verify"} != nox_sessions() | {"tests-docker", "tests-pooler"}:
         yield "CI does not run what plain nox runs"
+
+
+def _mutants(workflow: Any) -> Iterator[str]:
+    job = workflow["jobs"].get("mutants", {})
+    shards = job.get("strategy", {}).get("matrix", {}).get("shard", [])
+    if not shards or [str(len(shards))] != [workflow.get("env", {}).get("MUTANT_SHARDS")]:
+        yield "MUTANT_SHARDS is not the number of shards"
+    if shards != list(range(1, len(shards) + 1)):
+        yield "the shards of the mutants are not each one once"
+    if job.get("env", {}).get("SHARD") != "${{ matrix.shard }}":
+        yield "a job of the mutants does not know its shard"
+    steps = job.get("steps", [])
+    if not any('nox --session mutants -- --shard "$SHARD/$MUTANT_SHARDS"' in step.get("run", "") for step in steps):
+        yield "the mutants are not run by Nox, each job its shard"
+    uploads = [step for step in steps if step.get("uses", "").startswith("actions/upload-artifact@")]
+    names = [step["with"].get("name") for step in uploads]
+    kept = names == ["mutants-${{ matrix.shard }}"] and uploads[0].get("if") == "always()"
+    if not kept or uploads[0]["with"].get("if-no-files-found") != "error":
+        yield "the evidence of a shard is not kept"
 
 
 def test_the_workflow_can_be_trusted() -> None:
@@ -192,9 +233,22 @@ BREAKS: dict[str, tuple[str, Any, str]] = {
     "a removed job": ("jobs/checks", None, "the verdict does not wait for every job"),
     "a removed verdict": ("jobs/verdict", None, "there is no verdict"),
     "a verdict that is skipped": ("jobs/verdict/if", None, "the verdict is skipped when a job is red"),
-    "a verdict that does not look": ("jobs/verdict/steps/3/run", "true", "the verdict does not look at"),
+    "a verdict that does not look": ("jobs/verdict/steps/4/run", "true", "the verdict does not look at"),
     "a verdict that sees nothing": ("jobs/verdict/env/NEEDS", "{}", "the verdict does not see the results"),
     "a verdict without evidence": ("jobs/verdict/steps/2/uses", None, "the verdict fetches no evidence"),
+    "a verdict without the mutants": (
+        "jobs/verdict/steps/3/with/pattern", "x-*", "the verdict fetches no evidence of the mutants",
+    ),
+    "no mutants": ("jobs/mutants", None, "MUTANT_SHARDS is not the number of shards"),
+    "a shard left out": ("jobs/mutants/strategy/matrix/shard", [1, 2, 3], "MUTANT_SHARDS is not the number of shards"),
+    "a shard twice": ("jobs/mutants/strategy/matrix/shard", [1, 2, 3, 3], "the shards of the mutants are not each one"),
+    "another number of shards": ("env/MUTANT_SHARDS", "5", "MUTANT_SHARDS is not the number of shards"),
+    "a job without its shard": ("jobs/mutants/env/SHARD", "1", "a job of the mutants does not know its shard"),
+    "mutants without Nox": ("jobs/mutants/steps/3/run", "true", "the mutants are not run by Nox"),
+    "mutants without evidence": ("jobs/mutants/steps/4/if", None, "the evidence of a shard is not kept"),
+    "mutants that are no part of the verdict": (
+        "jobs/verdict/needs", ["plan", "verify", "checks"], "the verdict does not wait for every job",
+    ),
     "a job without a limit": ("jobs/plan/timeout-minutes", None, "plan: no time limit"),
     "a floating machine": ("jobs/plan/runs-on", "ubuntu-latest", "plan: the machine's image is not pinned"),
     "a red job hides others": ("jobs/verify/strategy/fail-fast", True, "verify: one red job hides the others"),
@@ -284,11 +338,11 @@ def bare_python(tmp_path: Path) -> Path:
 def run_step(place: Path, job: str, number: int, **environment: str) -> subprocess.CompletedProcess[str]:
     """A step's own script, as GitHub runs it, with the `python` in a folder."""
     script = load(TEXT)["jobs"][job]["steps"][number]["run"]
-    jobs = load(TEXT)["env"]["MATRIX_JOBS"]
+    counts = {name: str(load(TEXT)["env"][name]) for name in ("MATRIX_JOBS", "MUTANT_SHARDS")}
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=ROOT,
-        env={"PATH": f"{place}:{os.defpath}", "MATRIX_JOBS": jobs} | environment,
+        env={"PATH": f"{place}:{os.defpath}"} | counts | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -312,6 +366,6 @@ def test_the_plan_step_makes_the_matrix(tmp_path: Path, bare_python: Path) -> No
 def test_the_verdict_step_judges(bare_python: Path) -> None:
     """The step passes everything on to the program: with a red job and no evidence it is red, and says why."""
     needs = '{"plan": {"result": "cancelled"}}'
-    done = run_step(bare_python, "verdict", 3, NEEDS=needs, COMMIT="0" * 40, RUN_PREFIX="ci-1-")
+    done = run_step(bare_python, "verdict", 4, NEEDS=needs, COMMIT="0" * 40, RUN_PREFIX="ci-1-")
     assert done.returncode == 1
     assert done.stderr.startswith("error[ci]: "), done.stderr

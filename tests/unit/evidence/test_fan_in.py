@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = (Job("docker", "3.11", 2), Job("embedded", "3.11", 2), Job("embedded", "3.14", 2))
 PREFIX = "ci-77-"
+SHARDS = 2
 
 
 def matrix_json(jobs: Sequence[Job] = JOBS) -> str:
@@ -38,6 +39,7 @@ def needs_json(**changes: Any) -> str:
         "plan": {"result": "success", "outputs": {"matrix": matrix_json()}},
         "verify": {"result": "success", "outputs": {}},
         "checks": {"result": "success", "outputs": {}},
+        "mutants": {"result": "success", "outputs": {}},
     }
     return json.dumps(needs | changes)
 
@@ -71,17 +73,47 @@ def deliver(runs: Path, job: Job, **changes: Any) -> Path:
     return runs / job.artifact
 
 
+def deliver_shard(mutants: Path, shard: int, **changes: Any) -> Path:
+    """The evidence of one shard of the mutants."""
+    told: dict[str, Any] = {
+        "source": SOURCE,
+        "run_id": f"{PREFIX}1-mutants-{shard}",
+        "gate": "mutants",
+        "make": passing,
+        "details": {},
+        "fingerprint": "f" * 64,
+    } | changes
+    details = {"shard": [shard, SHARDS], "total": 10 + shard, "derived": 23, "only": [], "given": False}
+    store = mutants.parent / "store"
+    with open_run(
+        store, told["run_id"], inventory(told["gate"]), source=told["source"], tools={}, command="x", clock=ticking()
+    ) as run:
+        run.learn(catalog_before=told["fingerprint"])
+        run.settle(replace(told["make"](told["gate"]), details=details | told["details"]))
+        run.close()
+    mutants.mkdir(exist_ok=True)
+    place = mutants / f"mutants-{shard}"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.move(run.path, place)
+    return place
+
+
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """The evidence of a green workflow run."""
+    """The evidence of a green workflow run; that of the mutants beside it."""
     for job in JOBS:
         deliver(tmp_path / "runs", job)
+    for shard in range(1, SHARDS + 1):
+        deliver_shard(tmp_path / "mutants", shard)
     return tmp_path / "runs"
 
 
 def judge(runs: Path, needs: str | None = None) -> tuple[str, ...]:
     """Judge as the workflow does."""
-    return verify_jobs(needs or needs_json(), runs, jobs=len(JOBS), commit=COMMIT, run_prefix=PREFIX)
+    mutants = runs.parent / "mutants"
+    return verify_jobs(
+        needs or needs_json(), runs, mutants, jobs=len(JOBS), shards=SHARDS, commit=COMMIT, run_prefix=PREFIX
+    )
 
 
 def reasons(runs: Path, needs: str | None = None) -> list[str]:
@@ -98,7 +130,52 @@ def test_all_green(runs: Path) -> None:
         "evidence-docker-3.11   2 gates   ci-77-1-docker-3.11",
         "evidence-embedded-3.11   2 gates   ci-77-1-embedded-3.11",
         "evidence-embedded-3.14   2 gates   ci-77-1-embedded-3.14",
+        "mutants-1   11 mutants   ci-77-1-mutants-1",
+        "mutants-2   12 mutants   ci-77-1-mutants-2",
     )
+
+
+def test_a_shard_that_is_not_there_or_too_much(runs: Path) -> None:
+    """Each shard once, and no other folder (D-28)."""
+    mutants = runs.parent / "mutants"
+    shutil.move(mutants / "mutants-2", mutants / "mutants-3")
+    assert reasons(runs) == ["mutants-2: no evidence was uploaded", "mutants-3: no shard has that name"]
+    shutil.rmtree(mutants)
+    assert reasons(runs) == ["mutants-1: no evidence was uploaded", "mutants-2: no evidence was uploaded"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"make": failing}, "mutants-2: the run has not passed: finished, FAIL"),
+        ({"source": replace(SOURCE, commit="b" * 40)}, f"mutants-2: it is of commit {'b' * 40}"),
+        ({"run_id": "ci-78-1-mutants-2"}, "mutants-2: it is of another workflow run: ci-78-1-mutants-2"),
+        ({"gate": "migrate"}, "mutants-2: it is of migrate, not of mutants"),
+        ({"details": {"shard": [1, 2]}}, "mutants-2: it is of shard [1, 2], not of [2, 2]"),
+        ({"details": {"shard": [2, 4]}}, "mutants-2: it is of shard [2, 4], not of [2, 2]"),
+        ({"details": {"only": ["x"]}}, "mutants-2: only some invariants, or another's mutants, were judged"),
+        ({"details": {"given": True}}, "mutants-2: only some invariants, or another's mutants, were judged"),
+        ({"details": {"total": 3}}, "the mutants: the shards judged 14 together, of 23"),
+        ({"details": {"derived": 24}}, "the mutants: the shards judged 23 together, of 23 or 24"),
+        ({"fingerprint": "e" * 64}, "gate mutants: the jobs saw 2 schemas"),
+    ],
+    ids=[
+        "red", "another commit", "another run", "another gate", "another shard", "of more", "some", "given",
+        "too few", "other mutants", "another schema",
+    ],
+)  # fmt: skip
+def test_a_shard_that_proves_something_else(runs: Path, changes: dict[str, Any], reason: str) -> None:
+    """Each way in which a shard is not this shard of this run is told (D-21, D-22)."""
+    deliver_shard(runs.parent / "mutants", 2, **changes)
+    assert reasons(runs) == [reason]
+
+
+def test_a_damaged_shard(runs: Path) -> None:
+    """A byte that changed is seen, and so is an unfinished run."""
+    file = next((runs.parent / "mutants" / "mutants-1").glob("*/*.json"))
+    file.write_bytes(file.read_bytes().replace(b'"total": 11', b'"total": 12'))
+    (reason,) = reasons(runs)
+    assert reason.startswith("mutants-1: ")
 
 
 @pytest.mark.parametrize("result", ["failure", "skipped", "cancelled", "neutral", ""])
@@ -127,7 +204,7 @@ def test_a_job_without_a_result(runs: Path) -> None:
 def test_no_results_at_all(runs: Path, needs: str, reason: str) -> None:
     """Nothing to judge is not a pass."""
     with pytest.raises(FanInError, match=reason):
-        verify_jobs(needs, runs, jobs=3, commit=COMMIT, run_prefix=PREFIX)
+        verify_jobs(needs, runs, runs.parent, jobs=3, shards=SHARDS, commit=COMMIT, run_prefix=PREFIX)
 
 
 def test_evidence_is_missing(runs: Path) -> None:
@@ -254,9 +331,10 @@ def test_the_program_plans() -> None:
 
 def test_the_program_judges(runs: Path) -> None:
     """Exit 0 with a line a job; exit 1 with the reasons. It needs the standard library alone."""
-    arguments = ["verdict", "--jobs", "3", "--runs", str(runs), "--commit", COMMIT, "--run-prefix", PREFIX, "--needs"]
+    places = ["--runs", str(runs), "--mutants", str(runs.parent / "mutants"), "--shards", str(SHARDS)]
+    arguments = ["verdict", "--jobs", "3", *places, "--commit", COMMIT, "--run-prefix", PREFIX, "--needs"]
     done = run_program(*arguments, needs_json())
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 5), done.stderr
     done = run_program(*arguments, needs_json(verify={"result": "cancelled"}))
     assert (done.returncode, done.stdout) == (1, "")
     assert "found  job verify: cancelled" in done.stderr
