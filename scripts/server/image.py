@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tarfile
 from contextlib import suppress
@@ -74,8 +75,10 @@ def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
         if before is not None and before[1] == content:
             return before[0]
         changes.append(f"LABEL {LABEL}={content}")
-        api.import_image_from_data(archive, repository=name, tag=version or "latest", changes=changes)
-        built = str(api.inspect_image(tag)["Id"])
+        # Named in a second step: Podman would take "latest" for the tag.
+        told = json.loads(str(api.import_image_from_data(archive, changes=changes)).splitlines()[-1])
+        built = str(api.inspect_image(told["status"])["Id"])
+        api.tag(built, name, version or "latest")
         if before is not None and not api.inspect_image(before[0]).get("RepoTags"):
             # Without force: one that a container still needs stays.
             with suppress(docker.errors.APIError):

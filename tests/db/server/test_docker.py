@@ -243,7 +243,8 @@ def test_the_offline_image_is_made_once_for_each_content(engine: Engine, monkeyp
         api.tag(first, tag.partition(":")[0], "kept")
         monkeypatch.setattr(image_module, "filesystem_archive", lambda: files + bytes(512))
         second = build_offline_image(engine, tag=tag)
-        assert api.inspect_image(first)["RepoTags"] == [tag.replace(":18", ":kept")]
+        (name,) = api.inspect_image(first)["RepoTags"]
+        assert name.endswith(tag.replace(":18", ":kept"))  # Podman says where it thinks it came from
         monkeypatch.setattr(image_module, "filesystem_archive", lambda: files)
         assert build_offline_image(engine, tag=tag) not in (first, second)
         assert second not in {image["Id"] for image in api.images(all=True)}
