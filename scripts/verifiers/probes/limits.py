@@ -64,7 +64,8 @@ def _bounds(stage: Stage, pair: Pair) -> None:
 
 def _order(stage: Stage, pair: Pair) -> None:
     """What is due first is told first, and the lease that ran out first is repaired first."""
-    pair.empty_queue()
+    # Rows that were taken off would leave room between those that come: then nothing says which is found first.
+    pair.first.run("TRUNCATE public.payment_outbox_pending")
     items = [world.queued(pair.first) for _ in YEARS]
     for year, item in zip(YEARS, items, strict=True):
         pair.first.run(_DUE, [year, item.outbox_id])
