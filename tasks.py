@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
 SEVERITY = {"severity": "P0 or P1: gates of that severity alone; with --only those that are in both"}
+NAME = {"name": "the server's; default: the one that goes with this project's folder"}
 JSON = {"json": "print JSON on stdout"}
 ROW_DATA = {"show-row-data": "after a failure print what the server said about rows; on a terminal alone, never in CI"}
 REPAIR = {"file": "its name, with the ending", "reason": "why, for whoever reads the ledger in a year"} | JSON
@@ -87,6 +89,31 @@ def gates(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the
     _run("gates", json=json)
 
 
+@task(help=NAME | {"no-migrate": "leave it as it is: no migration is applied"} | JSON)
+def up(_: Context, name: str = "", no_migrate: bool = False, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Start a PostgreSQL 18 that stays, migrated, for development; one that is there is migrated and told of."""
+    _run("up", name=name, no_migrate=no_migrate, json=json)
+
+
+@task(help=NAME | {"all": "every one of this user's, of whatever project"} | JSON)
+def down(_: Context, name: str = "", all: bool = False, json: bool = False) -> None:  # noqa: A002, FBT001, FBT002 - the same
+    """End a server that stays, and remove its data."""
+    _run("down", name=name, every=all, json=json)
+
+
+@task(help=NAME | {"superuser": "log in as the server's superuser, not as the database's owner"})
+def psql(_: Context, name: str = "", superuser: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """Become psql on a server that stays; what follows `--` is psql's."""
+    arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []  # invoke would join them
+    _run("psql", name=name, superuser=superuser, arguments=arguments)
+
+
+@task(help=JSON)
+def servers(_: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002 - the same
+    """List the servers that stay, and whether each is there."""
+    _run("servers", json=json)
+
+
 @task(name="update")
 def catalog_update(_: Context) -> None:
     """Rewrite schema/catalog.txt from a fresh database with every migration applied."""
@@ -129,7 +156,7 @@ def image_build(_: Context, offline: bool = False) -> None:  # noqa: FBT001, FBT
     _run("image.build", offline=offline)
 
 
-namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, mutants, gates)
+namespace = Collection(pre_ci, verify, lint, migrate, status, plan, drift, mutants, gates, up, down, psql, servers)
 namespace.add_collection(Collection("catalog", catalog_update))
 namespace.add_collection(Collection("sums", sums_update))
 namespace.add_collection(Collection("ledger", ledger_verify, ledger_accept, ledger_abandon))

@@ -40,7 +40,8 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
     try:
         return _run(command, options)
     except Interrupted as stop:
-        _say(f"interrupted by signal {stop.signum}: what was started is gone; evidence that was opened says ABORTED")
+        left = "a server stays (`invoke servers` lists it)" if stop.kept else "what was started is gone"
+        _say(f"interrupted by signal {stop.signum}: {left}; evidence that was opened says ABORTED")
         return stop.exit_code
     except ProjectError as error:
         _say(str(error))

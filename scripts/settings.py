@@ -36,6 +36,8 @@ _TRUE, _FALSE = "1", "0"
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 # Text that is kept in the database as it is: printable, no blank at either end.
 _POLICY_TEXT = re.compile(r"(?! )[^\x00-\x1f\x7f-\x9f]{1,200}(?<! )")
+# libpq's variables but those that set something in the session.
+_PLACE = re.compile(r"PG(?!(OPTIONS|APPNAME|TZ|DATESTYLE|CLIENTENCODING|GEQO|CONNECT_TIMEOUT)$)[A-Z]+")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -48,6 +50,7 @@ class Settings:
     `migrate_trace`: whether every statement's locks and effects are recorded.
     `policy_file` may not exist: only who seeds a policy reads it.
     `cluster_cache`: the folder that made clusters are kept in, which may not exist; None: none is kept.
+    `state_dir`: the folder for what is known of servers that stay, which may not exist; None: the user has no home.
     """
 
     fresh_db: bool = True
@@ -56,6 +59,7 @@ class Settings:
     pg_image: str = "postgres:18"
     pg_bindir: Path | None = None
     cluster_cache: Path | None = None
+    state_dir: Path | None = None
     postgres_db: str = "symphony"
     keep_db: bool = False
     migrations_dir: Path = ROOT / "schema" / "migrations"
@@ -118,6 +122,7 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         pg_image=reader.values.get("PG_IMAGE") or default.pg_image,
         pg_bindir=reader.folder("PG_BINDIR"),
         cluster_cache=reader.cluster_cache(),
+        state_dir=reader.home_folder("XDG_STATE_HOME", ".local/state", "servers"),
         postgres_db=reader.matching("POSTGRES_DB", re.compile(r"[a-z_][a-z0-9_]{0,62}"), "a lower-case name")
         or default.postgres_db,
         keep_db=reader.switch("KEEP_DB", default=reader.switch("KEEP_TEMP_DB", default=default.keep_db)),
@@ -153,6 +158,19 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
 def session_folder() -> Path:
     """Where programs of the user's login keep their sockets. The system says it, a run does not: it is no setting."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")  # noqa: TID251 - the owner
+
+
+def client_environment(place: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a client of PostgreSQL that takes the place of this process.
+
+    What the caller's shell says about other servers is left out: it would lead the client there, or ask for more than
+    ours has. How the client looks and behaves (PSQLRC, PAGER, PGOPTIONS, PGTZ) is the user's and stays.
+
+    Args:
+        place: libpq's variables for the server.
+    """
+    own = {name: value for name, value in os.environ.items() if not _PLACE.fullmatch(name)}  # noqa: TID251 - the owner
+    return own | dict(place)
 
 
 def _merged(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
@@ -244,12 +262,22 @@ class _Reader:
             return None
         if self.values.get("PARITY_CACHE_DIR"):
             return Path(self.values["PARITY_CACHE_DIR"]).absolute()
-        caches = Path(self.values.get("XDG_CACHE_HOME") or "")
-        if not caches.is_absolute():  # as its specification wants: a relative one is as good as none
+        return self.home_folder("XDG_CACHE_HOME", ".cache", "clusters")
+
+    def home_folder(self, name: str, usual: str, ours: str) -> Path | None:
+        """A folder of ours where the user's files of a kind are; None when nobody says where, and there is no HOME.
+
+        Args:
+            name: the variable that says it.
+            usual: where it is below HOME if not.
+            ours: the folder below our own.
+        """
+        base = Path(self.values.get(name) or "")
+        if not base.is_absolute():  # as its specification wants: a relative one is as good as none
             if not self.values.get("HOME"):
                 return None
-            caches = Path(self.values["HOME"]).absolute() / ".cache"
-        return caches / "parity-runner" / "clusters"
+            base = Path(self.values["HOME"]).absolute() / usual
+        return base / "parity-runner" / ours
 
     def milliseconds(self, name: str, *, default: int) -> int:
         return self._number(name, default=default, low=1, high=86_400_000, unit="milliseconds")

@@ -106,7 +106,7 @@ def _called(verb: str, only: Sequence[str]) -> str:
 
 
 def _commands() -> Mapping[str, Command]:
-    from scripts.run import history, image, ledger, policy
+    from scripts.run import history, image, ledger, policy, stay
 
     return {
         "pre-ci": pre_ci,
@@ -125,6 +125,10 @@ def _commands() -> Mapping[str, Command]:
         "ledger.abandon": ledger.abandon_file,
         "policy.seed": policy.seed,
         "image.build": image.build_image,
+        "up": stay.up,
+        "down": stay.down,
+        "psql": stay.psql,
+        "servers": stay.servers,
     }
 
 

@@ -52,7 +52,12 @@ def plan_traced(settings: Settings, voice: Voice) -> int:
         _tell(Foreseen(Applied((), before=len(plan.applied), total=len(files)), "", len(plan.applied), sizes), voice)
         return int(ExitCode.PASSED)
     with open_rehearsal(
-        settings, plan.applied, ledger=seen.recorded.has_ledger, superuser=seen.recorded.superuser, report=voice.say
+        settings,
+        plan.applied,
+        ledger=seen.recorded.has_ledger,
+        superuser=seen.recorded.superuser,
+        report=voice.say,
+        keep=settings.keep_db,
     ) as copy:
         known = {constraint.oid for constraint in read_constraints(copy.conn)}
         traced = replace(copy.settings, migrate_trace=True)

@@ -1,8 +1,8 @@
 """A throw-away copy of a database's schema: a fresh server on which the recorded files are applied.
 
 Owns: the server of the copy, and who the files run as there.
-Promises: the copy is never made on the server at DATABASE_URL, and is gone when the block is left; the database it is a
-    copy of is not even asked here.
+Promises: the copy is never made on the server at DATABASE_URL, and is gone when the block is left, unless it is to be
+    kept; the database it is a copy of is not even asked here.
 What it is not: a copy of rows, of settings of the machine, or of what was done to the database by hand.
 """
 
@@ -40,13 +40,14 @@ class Rehearsal:
 
 
 @contextmanager
-def open_rehearsal(
+def open_rehearsal(  # noqa: PLR0913 - what a copy depends on
     settings: Settings,
     recorded: Sequence[MigrationFile],
     *,
     ledger: bool,
     superuser: bool,
     report: Callable[[str], None],
+    keep: bool = False,
 ) -> Iterator[Rehearsal]:
     """Make the copy.
 
@@ -56,12 +57,13 @@ def open_rehearsal(
         ledger: whether the original has a ledger, even an empty one.
         superuser: whether the files run as one there: they may hold what nobody else may run.
         report: told which server the copy is on.
+        keep: let the copy's server stay at the end.
 
     Raises:
         ServerError: no server can be had.
         MigrationError: a recorded file does not apply any more.
     """
-    own = rehearsal_settings(settings)
+    own = replace(rehearsal_settings(settings), keep_db=keep)
     with (
         open_server(own, run_id=new_run_id(utc_now()), report=lambda line: report(f"copy     {line}")) as server,
         connect(server.admin_dsn if superuser and server.admin_dsn is not None else server.dsn) as conn,

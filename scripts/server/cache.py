@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.server.folders import make_private
 from scripts.server.packing import PoisonedError, pack_tree, read_known, seal
 from scripts.server.provision import INITDB_OPTIONS, OWNER, SUPERUSER
 
@@ -87,42 +88,12 @@ def open_folder(wanted: Path | None, report: Callable[[str], None]) -> Path | No
     with suppress(FileNotFoundError):  # "No usable temporary directory found"
         candidates.append(Path(tempfile.gettempdir()) / f"parity-runner-{os.geteuid()}")
     for number, folder in enumerate(candidates):
-        reason = _unusable(folder)
+        reason = make_private(folder)
         if not reason:
             return folder
         after = ", so they go to the temporary folder" if number == 0 and len(candidates) > 1 else ""
         report(f"server   no cluster can be kept in {folder}: {reason}{after}")
     return None
-
-
-def _unusable(folder: Path) -> str:
-    """Make it where it is missing, and judge what is there: somebody else's is not ours to use or to repair."""
-    # Two folders above it at most are made: not the home that an account has in name only.
-    anchor = folder.parents[min(2, len(folder.parents) - 1)]
-    if not anchor.is_dir():
-        return f"{anchor} is not there"
-    try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        return _not_ours_alone(folder.lstat()) or _read_only(folder)
-    except OSError as exc:
-        return (exc.strerror or type(exc).__name__).lower()
-
-
-def _not_ours_alone(found: os.stat_result) -> str:
-    if not stat.S_ISDIR(found.st_mode):
-        return "a link or a file, not a folder"
-    if found.st_uid != os.geteuid():
-        return "it belongs to another user"
-    if found.st_mode & 0o077:
-        return f"its mode is {stat.S_IMODE(found.st_mode):04o}, which lets others in; expected 0700"
-    return ""
-
-
-def _read_only(folder: Path) -> str:
-    writable = os.access(folder, os.R_OK | os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
-    return "" if writable else "it cannot be written to"
 
 
 def find_entry(folder: Path, key: str) -> Entry | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from scripts.errors.server import ContainerEndedError, DockerError, StartError, WrongPasswordError
 from scripts.server.archive import Owner, parcel_of, read_archive
 from scripts.server.cache import key_of
+from scripts.server.contained import ContainedHolder
 from scripts.server.engine import Engine, one_line
 from scripts.server.facts import read_facts
 from scripts.server.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
@@ -70,13 +71,14 @@ class _Plan:
 
 
 @contextmanager
-def open_container(
+def open_container(  # noqa: PLR0913 - what a container depends on
     engine: Engine,
     settings: Settings,
     *,
     run_id: str,
     reason: str,
     report: Callable[[str], None],
+    keep_as: str = "",
 ) -> Iterator[Server]:
     """Start a container on a copy of a kept cluster, or let the image make one; remove it at the end.
 
@@ -86,6 +88,7 @@ def open_container(
         run_id: goes into a label.
         reason: why this origin was chosen.
         report: takes a line about a kept cluster that was not what it should be.
+        keep_as: the name under which it may be let stay; goes into a label.
 
     Raises:
         DockerError: the engine refuses, or the server in the container ends.
@@ -98,7 +101,7 @@ def open_container(
         key = key_of(f"{image['Id']} {' '.join(_INITDB)}", settings.postgres_db, other_user=False)
         # Thirty megabytes over a network take longer than a first boot.
         kept = Kept.of(None if engine.remote else settings.cluster_cache, key, report)
-        make_up = MakeUp(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND)
+        make_up = MakeUp(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND, keep_as)
         plan = _Plan(engine, settings, make_up, kept, deadline)
         facts_of_image = {
             "image": settings.pg_image,
@@ -107,12 +110,13 @@ def open_container(
             "engine_version": engine.version,
             "data_directory": f"tmpfs:{PGDATA}",
         }
-        with _opened(plan) as (made, version, facts):
-            yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, facts | facts_of_image)
+        with _opened(plan) as (guard, (made, version, facts)):
+            told, holder = facts | facts_of_image, ContainedHolder(guard)
+            yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, told, holder)
 
 
 @contextmanager
-def _opened(plan: _Plan) -> Iterator[_Started]:
+def _opened(plan: _Plan) -> Iterator[tuple[Guard, _Started]]:
     """A container with a server that is ours alone: the first, or a second where the kept cluster was of no use."""
     with open_guard(plan.engine, plan.make_up) as guard:
         plan.kept.find()
@@ -121,10 +125,10 @@ def _opened(plan: _Plan) -> Iterator[_Started]:
 
         started = _make(plan, guard) if plan.kept.found is None else _from_kept(plan, guard)
         if started is not None:
-            yield started
+            yield guard, started
             return
     with open_guard(plan.engine, plan.make_up) as guard:
-        yield _make(plan, guard)
+        yield guard, _make(plan, guard)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from scripts.server.model import Server
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import connect, parse_dsn, require_version
 from scripts.server.sweep import sweeping
+from scripts.server.watched import WatchedHolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
             "data_directory": str(layout.folder.parent),
             "runs_as": "the run's own user" if account is None else account.name,
         }
-        yield Server(made.owner_dsn, made.admin_dsn, "embedded", reason, version, facts)
+        yield Server(made.owner_dsn, made.admin_dsn, "embedded", reason, version, facts, WatchedHolder(leash))
 
 
 def _quiet(_line: str) -> None:

@@ -1,6 +1,7 @@
 """Which file systems may hold a server's data and its programs, judged before anything is written.
 
-Owns: the candidates, their order, the room and rights they need, and the limit of a Unix socket's path.
+Owns: the candidates, their order, the room and rights they need, and the limit of a Unix socket's path; and what makes
+    a folder this user's alone, for what is to outlive a run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from scripts.errors.server import FolderError
@@ -64,6 +66,30 @@ def program_home() -> Path:
     raise FolderError.no_exec(tried)
 
 
+def make_private(folder: Path, *, above: int = 2) -> str:
+    """Make a folder that only this user may enter where it is missing, and judge what is there.
+
+    Somebody else's is not ours to use or to repair.
+
+    Args:
+        folder: wanted.
+        above: how many folders above it may be made, too: not the home that an account has in name only.
+
+    Returns:
+        Why it cannot be used; "" when it can.
+    """
+    anchor = folder.parents[min(above, len(folder.parents) - 1)]
+    if not anchor.is_dir():
+        return f"{anchor} is not there"
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        return _not_ours_alone(folder.lstat()) or _read_only(folder)
+    except OSError as exc:
+        return (exc.strerror or type(exc).__name__).lower()
+
+
 def require_socket_fits(folder: Path) -> None:
     """Refuse before the server does, with a reason one can act on.
 
@@ -99,3 +125,18 @@ def _unusable(folder: Path, *, room: int) -> str:
 
 def _passable(folder: Path) -> bool:
     return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+
+
+def _not_ours_alone(found: os.stat_result) -> str:
+    if not stat.S_ISDIR(found.st_mode):
+        return "a link or a file, not a folder"
+    if found.st_uid != os.geteuid():
+        return "it belongs to another user"
+    if found.st_mode & 0o077:
+        return f"its mode is {stat.S_IMODE(found.st_mode):04o}, which lets others in; expected 0700"
+    return ""
+
+
+def _read_only(folder: Path) -> str:
+    writable = os.access(folder, os.R_OK | os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+    return "" if writable else "it cannot be written to"

@@ -2,7 +2,8 @@
 
 Owns: that process (a shell), its words, the container's make-up and its end.
 Promises: nothing is left behind, not even when the run is killed with -9: only this run holds the other end of the
-    stdin, and the engine removes the container when its first process ends. Nothing that is said goes through the
+    stdin, and the engine removes the container when its first process ends; unless it was told to stay, and said that
+    it does: it then ends with its server. Nothing that is said goes through the
     engine's records: `docker inspect` and the container's log show no secret, and no file of ours is on any disk.
 Never: knows what the server in it is for.
 """
@@ -38,6 +39,8 @@ SAID = "parity-runner:"
 LOG_LINES = 30
 LOOK_S = 0.2
 STOP_S = 30.0
+STAY_S = 10.0
+KEPT_AS = f"{LABEL}.kept-as"
 REMOVE_TIMEOUT_S = 15.0
 # Its words, each a line on stdin, `file` and `tree` with so many bytes behind it. A server that fails, or a word that
 # does, leaves the container standing, so that its log can still be read: with AutoRemove it would vanish. The image's
@@ -51,10 +54,12 @@ while read -r word size path <&3; do
     file) mkdir -p "${{path%/*}}" && head -c "$size" <&3 >"$path" || failed "$word" ;;
     tree) mkdir -p "$path" && head -c "$size" <&3 | tar -x -p -f - -C "$path" || failed "$word" ;;
     copy) cp -R -p "$size" "$path" || failed "$word" ;;
-    serve) (docker-entrypoint.sh "$@" 3<&-; echo "{SAID} server $size ended with status $?") & ;;
+    serve) (docker-entrypoint.sh "$@" 3<&-; echo "{SAID} server $size ended with status $?") & server=$! ;;
+    stay) stay=1; echo "{SAID} stays" ;;
     *) failed "$word" ;;
     esac
 done
+while [ -n "$stay" ] && kill -0 "$server" 2>/dev/null; do wait "$server"; done
 """
 # By `exec`, whose output the engine keeps in no log. The file goes last of all when a server has shut down.
 NO_TAR = 3
@@ -71,7 +76,8 @@ class MakeUp:
     """What a container is made of; nothing in it is secret, since `docker inspect` shows all of it.
 
     `image` is the name, for people; `image_id` is what runs, whatever the name means by then. `environment` is the
-    entry point's, `command` its arguments; `run_id` goes into a label.
+    entry point's, `command` its arguments; `run_id` goes into a label, and so does `keep_as`: the name under which it
+    may be told to stay, "" where it may not.
     """
 
     image: str
@@ -79,6 +85,7 @@ class MakeUp:
     run_id: str
     environment: Mapping[str, str]
     command: list[str]
+    keep_as: str = ""
 
 
 @dataclass(slots=True)
@@ -91,6 +98,7 @@ class Guard:
     stdin: Any
     starting: _Starting
     servers: int = 0
+    stays: bool = False
     looked_at: float = field(default_factory=time.monotonic)
 
     def put_file(self, path: str, content: bytes) -> None:
@@ -110,6 +118,19 @@ class Guard:
         """Start the image's entry point. One server at a time."""
         self.servers += 1
         self._say(f"serve {self.servers} -\n".encode())
+
+    def let_stay(self) -> None:
+        """Tell it that the end of its stdin is not its end, and wait until it says so.
+
+        Raises:
+            DockerError: it does not.
+        """
+        self._say(b"stay - -\n")
+        deadline = time.monotonic() + STAY_S
+        while not self.stays:
+            self.stays = f"{SAID} stays" in self.log().splitlines()
+            if not self.stays and time.monotonic() > deadline:
+                raise DockerError.refused("let the container stay", self.image, f"no word of it after {STAY_S:.0f} s")
 
     def _say(self, words: bytes) -> None:
         try:
@@ -232,20 +253,21 @@ class _Starting(threading.Thread):
 
 @contextmanager
 def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
-    """Create a container and begin to start it; it is gone when the block is left.
+    """Create a container and begin to start it; it is gone when the block is left, unless it was let stay.
 
     Args:
         engine: one that answers and has the image.
         make_up: what the container is.
     """
     name = f"{LABEL}-{secrets.token_hex(6)}"
-    stream = starting = None
+    stream = starting = guard = None
     try:
         container = _create(engine, name, make_up)
         stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
         stdin = getattr(stream, "_sock", stream)
         starting = _Starting(engine, container, stdin)
-        yield Guard(engine, make_up.image, container, stdin, starting)
+        guard = Guard(engine, make_up.image, container, stdin, starting)
+        yield guard
     finally:
         if stream is not None:
             _let_go(getattr(stream, "_sock", stream))
@@ -255,7 +277,8 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
                     layer.close()
         if starting is not None:
             starting.join(REMOVE_TIMEOUT_S)
-        _remove(engine, name)
+        if guard is None or not guard.stays:
+            remove_container(engine, name)
 
 
 def _let_go(stdin: Any) -> None:
@@ -283,6 +306,7 @@ def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
         labels={
             LABEL: "1",
             f"{LABEL}.run-id": make_up.run_id,
+            **({KEPT_AS: make_up.keep_as} if make_up.keep_as else {}),
             **owner_labels(),
             f"{LABEL}.started-at": iso_utc(utc_now()),
         },
@@ -290,8 +314,16 @@ def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
     return str(created["Id"])
 
 
-def _remove(engine: Engine, name: str) -> None:
-    """Remove it and wait until it is gone. The name is random and ours; AutoRemove may be at it already."""
+def remove_container(engine: Engine, name: str) -> None:
+    """Remove a container of ours and wait until it is gone; AutoRemove may be at it already.
+
+    Args:
+        engine: the one it is in.
+        name: its random name, or its id.
+
+    Raises:
+        DockerError: it stays.
+    """
     import docker.errors
 
     deadline = time.monotonic() + REMOVE_TIMEOUT_S

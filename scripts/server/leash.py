@@ -61,6 +61,16 @@ class Leash:
         """The watcher's process id."""
         return self._process.pid
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that were made, and go with the watcher."""
+        return tuple(self._folders)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the watcher stays when the block is left."""
+        return self._kept
+
     def __enter__(self) -> Self:
         return self
 

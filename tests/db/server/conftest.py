@@ -1,4 +1,4 @@
-"""Fixtures of the server's tests: runs about to be killed, templates, what was reported, and somebody else's server."""
+"""Fixtures of the server's tests: runs about to be killed, templates, servers that stay, somebody else's server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from make_foreign import PASSWORD, url_of
 from make_runs import Run
+from make_stays import Stays
 from make_templates import admin, ours
 from psycopg import sql
 
+from scripts.server import folders
 from scripts.server.folders import MEMORY
 from scripts.server.readiness import connect
 from scripts.server.templates import Templates, open_templates
@@ -83,3 +85,22 @@ def foreign(server: Server) -> Iterator[str]:
     with connect(server.admin_dsn) as conn:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
         conn.execute(sql.SQL("DROP ROLE {}").format(identifier))
+
+
+@pytest.fixture(scope="session")
+def kept_clusters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for kept clusters that these tests share."""
+    return tmp_path_factory.mktemp("clusters") / "kept"
+
+
+@pytest.fixture
+def stays(run_folder: Path, kept_clusters: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stays]:
+    """Folders of this test's own."""
+    made = Stays(run_folder, kept_clusters)
+    made.memory.mkdir()
+    (run_folder / "state").mkdir()
+    monkeypatch.setattr(folders, "MEMORY", made.memory)
+    monkeypatch.setattr(folders, "ROOM_IN_MEMORY", 0)
+    monkeypatch.setenv("TMPDIR", str(run_folder))
+    yield made
+    made.close()

@@ -43,12 +43,9 @@ def test_auto_without_an_engine_is_embedded_and_says_why(no_engine: None) -> Non
 
 
 def test_a_database_url_that_is_not_used_is_mentioned() -> None:
-    """SERVER=embedded wins over DATABASE_URL, and a server that ends with the run cannot be kept."""
+    """SERVER=embedded wins over DATABASE_URL."""
     lines: list[str] = []
-    settings = Settings(server="embedded", database_url="postgresql://u:secret@nowhere/d", keep_db=True)
+    settings = Settings(server="embedded", database_url="postgresql://u:secret@nowhere/d")
     with open_server(settings, run_id="r", report=lines.append) as server:
         assert server.origin == "embedded"
-    assert lines == [
-        "server   embedded: SERVER=embedded; DATABASE_URL is not used",
-        "server   KEEP_DB=1 keeps a database on the server at DATABASE_URL; this server goes with the run",
-    ]
+    assert lines == ["server   embedded: SERVER=embedded; DATABASE_URL is not used"]

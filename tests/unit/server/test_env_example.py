@@ -27,7 +27,13 @@ def test_it_names_every_variable_and_no_other() -> None:
         and re.fullmatch(r"[A-Z][A-Z_]{1,}", node.value)
     }
     named = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE))
-    aliases = {"KEEP_TEMP_DB", "HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"}  # an older name, and what the login sets
+    aliases = {
+        "KEEP_TEMP_DB",
+        "HOME",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
+        "XDG_RUNTIME_DIR",
+    }  # an older name, and what the login sets
     assert named == read - set(BYPASS_VARIABLES) - aliases - {"ROOT"}
     assert not aliases & named
     assert module.ENV_FILE.parent == EXAMPLE.parent

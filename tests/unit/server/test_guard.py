@@ -118,6 +118,40 @@ def test_it_ends_when_it_is_told_to(guard: subprocess.Popen[bytes], signum: int)
     assert guard.wait(5) == 0
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_told_to_stay_it_ends_with_its_server(guard: subprocess.Popen[bytes], tmp_path: Path, *, asked: bool) -> None:
+    """The end of its stdin is not its end then, and it says so; without that word it is."""
+    entry = tmp_path / "bin" / "docker-entrypoint.sh"
+    entry.write_text(f"#!/bin/sh\nwhile [ ! -e '{tmp_path}/end' ]; do sleep 0.05; done\n")
+    assert guard.stdin is not None
+    assert guard.stdout is not None
+    guard.stdin.write(b"serve 1 -\n" + (b"stay - -\n" if asked else b""))
+    guard.stdin.flush()
+    if asked:
+        assert guard.stdout.readline() == b"parity-runner: stays\n"
+    guard.stdin.close()
+    time.sleep(0.3)
+    assert (guard.poll() is None) == asked
+    (tmp_path / "end").touch()
+    assert guard.wait(5) == 0
+    if asked:
+        assert guard.stdout.readline() == b"parity-runner: server 1 ended with status 0\n"
+
+
+def test_one_that_stays_ends_when_it_is_told_to(guard: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """`docker stop` finds it waiting for its server."""
+    entry = tmp_path / "bin" / "docker-entrypoint.sh"
+    entry.write_text("#!/bin/sh\nsleep 2\n")
+    assert guard.stdin is not None
+    guard.stdin.write(b"serve 1 -\nstay - -\n")
+    guard.stdin.close()
+    time.sleep(0.3)
+    guard.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert guard.wait(5) == 0
+    assert time.monotonic() - began < 1
+
+
 def test_half_of_a_tree_is_not_a_tree(guard: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """The run died while it sent: nothing is served."""
     out = say(guard, b"tree 1024 %s\nab" % bytes(tmp_path))

@@ -1,0 +1,119 @@
+"""A server in a container that stays: what it hangs on, whether that is still there, and how it is removed.
+
+Owns: the container's identity, the judgement by the engine, the removal.
+Promises: only the very container is removed, by its id, and only if its labels say that it is ours and kept under that
+    name; an engine that is not the one it was made in is asked nothing about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scripts.errors.residents import ResidentError
+from scripts.errors.server import DockerError
+from scripts.server.engine import find_engine, one_line
+from scripts.server.guard import KEPT_AS, remove_container
+from scripts.server.leftover import LABEL
+from scripts.server.standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scripts.server.engine import Engine
+    from scripts.server.guard import Guard
+    from scripts.server.states import Resident
+
+CONTAINER, ENGINE, ADDRESS = "container", "engine", "address"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainedHolder:
+    """A server that hangs on a container's guard."""
+
+    guard: Guard
+
+    @property
+    def stays(self) -> bool:
+        """Whether the guard was told to stay, and said that it does."""
+        return self.guard.stays
+
+    def identity(self) -> Mapping[str, str]:
+        """The container, and the engine as it names itself; the address is for people."""
+        engine = self.guard.engine
+        return {CONTAINER: self.guard.id, ENGINE: _identity_of(engine), ADDRESS: _address_of(engine)}
+
+    def let_stay(self, alive: Path) -> None:  # noqa: ARG002 - the engine knows whether it lives
+        """Tell the guard.
+
+        Raises:
+            DockerError: it does not stay.
+        """
+        self.guard.let_stay()
+
+
+def judge_contained(resident: Resident) -> Standing:
+    """Ask the engine."""
+    try:
+        with find_engine() as engine:
+            return _judge_in(engine, resident)
+    except DockerError as exc:
+        return Standing(
+            "unclear", f"{exc.what} ({exc.facts[-1][1]}); it was made at {resident.holder.get(ADDRESS, '')}"
+        )
+
+
+def end_contained(resident: Resident) -> None:
+    """Remove its container, and wait until it is gone.
+
+    Raises:
+        ResidentError: it stays, or is not ours.
+        DockerError: no engine answers.
+    """
+    with find_engine() as engine:
+        if _judge_in(engine, resident).kind == "runs":
+            remove_container(engine, resident.holder[CONTAINER])
+
+
+def _judge_in(engine: Engine, resident: Resident) -> Standing:
+    if _identity_of(engine) != resident.holder.get(ENGINE):
+        return Standing("unclear", f"another engine answers than the one at {resident.holder.get(ADDRESS, '')}")
+    found = _inspect(engine, resident.holder.get(CONTAINER, ""))
+    if found is None:
+        return Standing("gone", "its container is not there any more")
+    labels = found["Config"].get("Labels") or {}
+    if found["Id"] != resident.holder[CONTAINER] or labels.get(LABEL) != "1" or labels.get(KEPT_AS) != resident.name:
+        raise ResidentError.unreadable(resident.holder.get(CONTAINER, ""), "a container with other labels")
+    # One that has ended is removed by the engine itself.
+    return Standing("runs") if found["State"]["Running"] else Standing("gone", "its container has ended")
+
+
+def _inspect(engine: Engine, container: str) -> dict[str, Any] | None:
+    import docker.errors
+    import requests
+
+    try:
+        found: dict[str, Any] = engine.client.api.inspect_container(container)
+    except (docker.errors.NotFound, docker.errors.NullResource):
+        return None
+    except (docker.errors.DockerException, requests.RequestException) as exc:
+        raise DockerError.refused("inspect the container", container, one_line(exc)) from exc
+    return found
+
+
+def _identity_of(engine: Engine) -> str:
+    import docker.errors
+    import requests
+
+    try:
+        return str(engine.client.info().get("ID", ""))
+    except (docker.errors.DockerException, requests.RequestException) as exc:
+        raise DockerError.no_engine(one_line(exc)) from exc
+
+
+def _address_of(engine: Engine) -> str:
+    """Where the engine listens: a socket's path, or host and port."""
+    api = engine.client.api
+    path = getattr(getattr(api, "_custom_adapter", None), "socket_path", "")
+    return f"unix://{path}" if path else str(api.base_url)

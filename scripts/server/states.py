@@ -1,0 +1,162 @@
+"""What is known of servers that stay: a folder each, below one that only this user may enter.
+
+Owns: their names, the form of the record, and how it is read.
+Promises: what is not exactly of our form, or not this user's alone, is never taken for a record.
+Never: writes (claims.py does), or judges whether a server lives (staying.py does).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, get_args
+
+from scripts.errors.residents import ResidentError, ResidentNameError
+from scripts.server.folders import make_private
+from scripts.server.model import Origin
+from scripts.settings import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FORM = "1"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+NAME_MAX = 40
+RECORD, PASSWORDS, ALIVE = "server.json", "pgpass", "alive"
+RECORD_MAX = 1 << 16
+# ~/.local/state/parity-runner: the two above may be missing as well.
+MADE_ABOVE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """One server that stays, as it is written down. No field is secret.
+
+    `since`: ISO 8601, UTC. `host`: a machine's name or the folder of a Unix socket. `project`: the folder it was made
+    from. `holder`: by what it is found again; its keys are the origin's own.
+    """
+
+    name: str
+    origin: Origin
+    version: str
+    database: str
+    since: str
+    host: str
+    port: str
+    owner: str
+    superuser: str
+    project: str
+    holder: Mapping[str, str]
+    form: str = FORM
+
+
+def require_name(name: str) -> str:
+    """The name, if a server can have it.
+
+    Raises:
+        ResidentNameError: it cannot.
+    """
+    if NAME.fullmatch(name) is None:
+        raise ResidentNameError.malformed(name)
+    return name
+
+
+def default_name(project: Path = ROOT) -> str:
+    """The name that goes with a project's folder: no other folder on the machine has it."""
+    return _cut(project.name, hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:6])
+
+
+def name_of_run(run_id: str, place: Path) -> str:
+    """A name for a run's server that no other has: the run's, as far as the rules for names allow."""
+    name = _cut(f"run-{run_id}", "")
+    if len(f"run-{run_id}") <= NAME_MAX and not (place / name).exists():
+        return name
+    return _cut(f"run-{run_id}", secrets.token_hex(3))
+
+
+def _cut(text: str, tail: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "server"
+    room = NAME_MAX - len(tail) - 1 if tail else NAME_MAX
+    return "-".join(part for part in (slug[:room].rstrip("-"), tail) if part)
+
+
+def open_place(wanted: Path | None) -> Path:
+    """The folder of all states, made where it is missing.
+
+    Raises:
+        ResidentError: there is none that is this user's alone.
+    """
+    if wanted is None:
+        raise ResidentError.no_place("", "neither XDG_STATE_HOME nor HOME is set")
+    reason = make_private(wanted, above=MADE_ABOVE)
+    if reason:
+        raise ResidentError.no_place(str(wanted), reason)
+    for path in wanted.glob(".gone-*"):  # whoever removed it was killed while it did
+        shutil.rmtree(path, ignore_errors=True)
+    return wanted
+
+
+def names_in(place: Path) -> tuple[str, ...]:
+    """Every name that something is known of, in order."""
+    return tuple(sorted(path.name for path in place.iterdir() if NAME.fullmatch(path.name)))
+
+
+def read_state(folder: Path) -> Resident | None:
+    """What is known of a server; None when nothing is: the folder of one that is being started, or was killed then.
+
+    Raises:
+        ResidentError: it is not a file that we wrote.
+    """
+    path = folder / RECORD
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise ResidentError.unreadable(str(path), (exc.strerror or str(exc)).lower()) from exc
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o177:
+            raise ResidentError.unreadable(str(path), "not a file, another owner, or a mode that is not 0600")
+        data = file.read(RECORD_MAX)
+    resident = _parsed(data)
+    if resident is None or resident.name != folder.name:
+        raise ResidentError.unreadable(str(path), "another form, or another name")
+    return resident
+
+
+def _parsed(data: bytes) -> Resident | None:
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or values.keys() != {field.name for field in fields(Resident)}:
+        return None
+    holder = values["holder"]
+    texts = [values[name] for name in values if name != "holder"]
+    if not isinstance(holder, dict) or not all(isinstance(text, str) for text in [*texts, *holder.values()]):
+        return None
+    return Resident(**values) if values["form"] == FORM and values["origin"] in get_args(Origin) else None
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a watcher holds it; one that is not there is held by nobody."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
