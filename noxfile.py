@@ -81,7 +81,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """The engine against a bare loop, and the verifiers, on a server of its own: a table (`-- --help` for options)."""
+    """Starts of servers beside their floors; the engine against a bare loop; verifiers (`-- --help` for options)."""
     _install(session, DEV)
     paths = os.pathsep.join(("tests", "."))
     session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": paths}, interrupt_timeout=STOP_SECONDS,

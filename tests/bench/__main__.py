@@ -1,4 +1,4 @@
-"""`nox -s bench`: measure the engine and the verifiers on a server of its own and print the table.
+"""`nox -s bench`: measure the engine, the verifiers and the starts of servers, and print the tables.
 
 A target that is not met is told, and is no failure: a busy machine must not turn a red line into a broken build.
 """
@@ -9,13 +9,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bench.measure import Line, render_table
+from bench.servers import measure_servers
 from bench.table import Size, measure
 
 from scripts.server.embedded import open_embedded
-from scripts.settings import Settings
+from scripts.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# In the order in which they are measured: what others do not slow down comes first.
+TABLES = ("servers", "engine")
 
 
 def main() -> None:
@@ -25,16 +32,29 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=Size().few, help="files of the smaller generated folder")
     parser.add_argument("--many", type=int, default=Size().many, help="files of the larger one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured value there too")
+    parser.add_argument("--only", choices=TABLES, help="one table of the two")
     chosen = parser.parse_args()
     size = Size(chosen.rounds, chosen.few, chosen.many)
-    settings = Settings(server="embedded")
+    settings = Settings(server="embedded", pg_image=read_settings().pg_image)
     lines: list[Line] = []
-    with open_embedded(settings, reason="bench") as server:
-        lines.extend(measure(server, settings, size, lambda text: _say(sys.stderr, text)))
-    _say(sys.stdout, render_table(lines))
+    for name in TABLES if chosen.only is None else [chosen.only]:
+        table = list(_measured(name, settings, size))
+        _say(sys.stdout, render_table(table))
+        lines += table
     if chosen.json is not None:
         text = json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False)
         chosen.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _measured(name: str, settings: Settings, size: Size) -> Iterator[Line]:
+    def report(text: str) -> None:
+        _say(sys.stderr, text)
+
+    if name == "servers":
+        yield from measure_servers(settings, size.rounds, report)
+        return
+    with open_embedded(settings, reason="bench") as server:
+        yield from measure(server, settings, size, report)
 
 
 def _say(where: TextIO, text: str) -> None:

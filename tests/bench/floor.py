@@ -1,8 +1,8 @@
-"""What a start cannot do without: copy a cluster's files, run the server, connect. Nothing else is done here.
+"""What a start cannot do without: a cluster, copied or made; the server; a connection. Nothing else is done here.
 
-Owns: the floor that starts from a kept cluster are compared with. It is measured as a person would do it by hand: `cp`,
-    the server's own program, the driver. It checks no digest, renews no password, and has nothing that ends the server
-    when this process is killed.
+Owns: the floors that embedded starts are compared with. They are measured as a person would do it by hand: `cp` or
+    `initdb`, the server's own program, the driver. No digest is checked, no password renewed, and nothing ends the
+    server when this process is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scripts.server.cache import SUFFIX
 from scripts.server.layout import CONFIG, make_layout, runnable
 from scripts.server.leash import Leash
 from scripts.server.packing import read_checked, read_known
-from scripts.server.provision import SUPERUSER
+from scripts.server.provision import INITDB_OPTIONS, SUPERUSER, random_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,13 +54,28 @@ def open_floor(kept: Path, home: Path) -> Iterator[Callable[[], float]]:
         leash.finish_unpack()
         leash.require_unpacked()
         programs = runnable(find_binaries(None), leash, account)
-        case = _Case(layout.data, home, programs, account, str(known["password"]))
-        yield case.measure
+        yield _Case(layout.data, home, programs, account, str(known["password"])).measure
+
+
+@contextmanager
+def open_initdb_floor(home: Path) -> Iterator[Callable[[], float]]:
+    """The same with `initdb` in the place of the copy: the floor of a start from nothing.
+
+    Args:
+        home: the file system to measure on.
+
+    Yields:
+        As above.
+    """
+    account = find_account()
+    with Leash() as leash:
+        programs = runnable(find_binaries(None), leash, account)
+        yield _Case(None, home, programs, account, random_password()).measure
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    source: Path
+    source: Path | None
     home: Path
     programs: Binaries
     account: Account | None
@@ -78,7 +93,7 @@ class _Case:
         server = None
         try:
             began = time.perf_counter()
-            subprocess.run(["/bin/cp", "-a", self.source, data], check=True)
+            self._make(data, socket / "pw")
             argv = [str(self.programs.postgres), "-D", str(data), "-k", str(socket), "-c", f"config_file={CONFIG}"]
             server = self._spawn([*argv, "-c", "listen_addresses="])
             conn = None
@@ -101,6 +116,20 @@ class _Case:
                 server.wait()
             shutil.rmtree(base)
 
+    def _make(self, data: Path, password: Path) -> None:
+        if self.source is not None:
+            subprocess.run(["/bin/cp", "-a", self.source, data], check=True)
+            return
+        data.mkdir(mode=0o700)
+        password.write_text(self.password)
+        if self.account is not None:
+            for path in (data, password):
+                os.chown(path, self.account.uid, self.account.gid)
+        argv = [str(self.programs.initdb), "-D", str(data), *INITDB_OPTIONS, f"--pwfile={password}"]
+        if self._spawn([*argv, "--no-sync", "--no-instructions"]).wait() != 0:
+            raise RuntimeError("the bare initdb failed")
+
     def _spawn(self, argv: list[str]) -> subprocess.Popen[bytes]:
         user, group = (None, None) if self.account is None else (self.account.uid, self.account.gid)
-        return subprocess.Popen(argv, user=user, group=group, cwd="/", stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(argv, user=user, group=group, cwd="/", stdout=quiet, stderr=quiet)

@@ -23,12 +23,14 @@ class Line:
 
     values: what the rounds gave, in `unit` (ms, times, bytes); the median is what is judged.
     most: the largest median that is still good; None when there is no target.
+    unmeasured: why there are no values, where there are none: nothing measured never reads as met.
     """
 
     what: str
     values: tuple[float, ...]
     unit: str
     most: float | None = None
+    unmeasured: str = ""
 
     @property
     def median(self) -> float:
@@ -37,7 +39,9 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """`met`, `NOT met`, or nothing."""
+        """`met`, `NOT met`, `not measured: …`, or nothing."""
+        if self.unmeasured:
+            return f"not measured: {self.unmeasured}"
         if self.most is None:
             return ""
         return "met" if self.median <= self.most else "NOT met"
@@ -47,7 +51,7 @@ class Line:
         return {
             "what": self.what,
             "unit": self.unit,
-            "median": f"{self.median:.3f}",
+            "median": f"{self.median:.3f}" if self.values else None,
             "values": [f"{value:.3f}" for value in self.values],
             "target": None if self.most is None else f"{self.most:.3f}",
             "verdict": self.verdict,
@@ -86,9 +90,12 @@ def render_table(lines: Sequence[Line]) -> str:
     rows = [("", "median", "least … most", "target", "")]
     for line in lines:
         places = 2 if line.unit == "times" else 1 if line.unit == "ms" else 0
-        spread = f"{min(line.values):.{places}f} … {max(line.values):.{places}f}"
         target = "" if line.most is None else f"≤ {line.most:g}"
-        rows.append((line.what, f"{line.median:.{places}f} {line.unit}", spread, target, line.verdict))
+        median, spread = "", ""
+        if line.values:
+            median = f"{line.median:.{places}f} {line.unit}"
+            spread = f"{min(line.values):.{places}f} … {max(line.values):.{places}f}"
+        rows.append((line.what, median, spread, target, line.verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         "  ".join(

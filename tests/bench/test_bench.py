@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bench.measure import Line, in_turn, ratios, render_table
+from bench.servers import measure_servers
 from bench.table import Size, measure
 
 from scripts.settings import Settings
@@ -55,6 +56,43 @@ def test_a_target_is_met_or_not() -> None:
         "what": "slow", "unit": "times", "median": "1.300", "values": ["1.300"],
         "target": "1.200", "verdict": "NOT met",
     }  # fmt: skip
+
+
+def test_what_was_not_measured_does_not_read_as_met() -> None:
+    """It stands in the table with its reason, and without numbers."""
+    line = Line("docker", (), "ms", 400, unmeasured="no engine answers")
+    assert line.verdict == "not measured: no engine answers"
+    assert render_table([Line("other", (1.0,), "ms"), line]).splitlines()[2].split() == [
+        "docker", "≤", "400", "not", "measured:", "no", "engine", "answers",
+    ]  # fmt: skip
+    assert line.as_json() == {
+        "what": "docker", "unit": "ms", "median": None, "values": [], "target": "400.000",
+        "verdict": "not measured: no engine answers",
+    }  # fmt: skip
+
+
+def test_every_start_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of each; containers only where an engine answers, and else it is said."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    told: list[str] = []
+    lines = {line.what: line for line in measure_servers(Settings(), 1, told.append)}
+    assert len(told) == 3
+    starts = (
+        "embedded, from nothing",
+        "embedded, on a kept cluster",
+        "embedded, on a kept cluster, on a disk",
+        "a migrated clone",
+    )
+    assert [lines[what].most for what in starts] == [700, 100, 350, 20]
+    for what in starts:
+        (value,), (floor,), (ratio,) = (lines[f"{what}{part}"].values for part in ("", ": floor", ": over its floor"))
+        assert ratio == pytest.approx(value / floor)
+        assert lines[f"{what}: over its floor"].most == 1.5
+    assert lines["embedded: stop"].most == 30
+    for what in ("docker, from nothing", "docker, on a kept cluster"):
+        assert lines[what].verdict.startswith("not measured: ")
+        assert "/nowhere/docker.sock" in lines[what].verdict
+    assert len(lines) == 15
 
 
 def test_candidates_take_turns_and_the_first_round_is_not_counted() -> None:
