@@ -20,7 +20,7 @@ BUSINESS = (
         verify=business_foundation_hooks.verify,
         pairs=business_foundation_hooks.pairs,
         criteria=("AC1", "AC2", "AC3", "AC5"),
-        answers=("D-08", "D-32", "D-37"),
+        answers=("D-08", "D-32", "D-35", "D-37"),
         failure_signature=f"{TIGHTENED}.NEW_ROW_ENFORCEMENT_MISSING",
         origin_task_id=TIGHTENING,
     ),

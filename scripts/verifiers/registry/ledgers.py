@@ -41,6 +41,7 @@ LEDGERS = (
         held_by=ingress.HOT_PATHS,
         verify=ingress.verify_hot_paths,
         folder="phase1",
+        answers=("D-08", "D-34"),
         failure_signature="P0.INGRESS.HOT_PATH_INDEX_DIFFERS",
         origin_task_id=FOUNDATION,
     ),

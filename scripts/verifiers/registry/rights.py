@@ -63,7 +63,7 @@ RIGHTS = (
         promise="every function is its migration's, and no caller's table can stand in for ours",
         held_by=("SET search_path = pg_catalog, public, pg_temp",),
         verify=functions.verify_search_path,
-        answers=("D-05", "D-08"),
+        answers=("D-05", "D-08", "D-41"),
         failure_signature=f"{TIGHTENED}.FUNCTION_NOT_ITS_MIGRATIONS",
         origin_task_id=TIGHTENING,
     ),
