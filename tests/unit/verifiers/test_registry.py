@@ -67,7 +67,7 @@ def test_every_promise_is_told() -> None:
 
 
 def test_every_defect_of_the_predecessors_schema_is_somebodys() -> None:
-    """What was wrong in tables, functions, roles and verifiers would be found; the rest is of runner, lints, evidence."""
+    """What was wrong in tables, functions, roles and verifiers would be found; others are of runner and lints."""
     schema = {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19, 26, 28, 29, 30, *range(32, 43), 45, 46}
     assert {answer for one in INVARIANTS for answer in one.answers} == {f"D-{number:02d}" for number in schema}
     assert all(one.answers for one in INVARIANTS)
