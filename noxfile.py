@@ -26,11 +26,17 @@ def _install(session: nox.Session, requirements: str) -> None:
     session.install("--quiet", "--require-hashes", "-r", requirements)
 
 
+def _run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
+    """Run what may have a server of its own: it is given time to end it, and ends when Nox is killed."""
+    told = {"PARITY_NOX_PID": str(os.getpid())}
+    session.run(*command, env=told | (env or {}), interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+
+
 @nox.session
 def verify(session: nox.Session) -> None:
     """Every gate of `invoke pre-ci`, on a fresh PostgreSQL 18."""
     _install(session, RUN)
-    session.run("invoke", "pre-ci", *session.posargs, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+    _run(session, "invoke", "pre-ci", *session.posargs)
 
 
 @nox.session
@@ -38,7 +44,7 @@ def tests(session: nox.Session) -> None:
     """The whole test suite but what needs a Docker engine or PgBouncer (`nox -s tests-docker tests-pooler`)."""
     _install(session, DEV)
     arguments = session.posargs or ["-n", "auto", "-m", "not docker and not pooler"]
-    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+    _run(session, "pytest", *arguments)
 
 
 @nox.session(name="tests-docker", default=False)
@@ -46,7 +52,7 @@ def tests_docker(session: nox.Session) -> None:
     """The tests that need a Docker engine; they fail where there is none."""
     _install(session, DEV)
     arguments = session.posargs or ["-m", "docker"]
-    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+    _run(session, "pytest", *arguments)
 
 
 @nox.session(name="tests-pooler", default=False)
@@ -54,7 +60,7 @@ def tests_pooler(session: nox.Session) -> None:
     """The tests that put PgBouncer before the server; they fail where the program is missing."""
     _install(session, DEV)
     arguments = session.posargs or ["-m", "pooler"]
-    session.run("pytest", *arguments, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+    _run(session, "pytest", *arguments)
 
 
 @nox.session
@@ -76,7 +82,7 @@ def types(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """The schema broken in every way we know: each mutant is seen by the owner of the guarantee (`-- --shard 1/4`)."""
     _install(session, RUN)
-    session.run("invoke", "mutants", *session.posargs, interrupt_timeout=STOP_SECONDS, terminate_timeout=STOP_SECONDS)
+    _run(session, "invoke", "mutants", *session.posargs)
 
 
 @nox.session(default=False)
@@ -84,5 +90,4 @@ def bench(session: nox.Session) -> None:
     """Starts of servers beside their floors; the engine against a bare loop; verifiers (`-- --help` for options)."""
     _install(session, DEV)
     paths = os.pathsep.join(("tests", "."))
-    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": paths}, interrupt_timeout=STOP_SECONDS,
-                terminate_timeout=STOP_SECONDS)  # fmt: skip
+    _run(session, "python", "-m", "bench", *session.posargs, env={"PYTHONPATH": paths})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors.base import ExitCode, Interrupted, ProjectError
 from scripts.errors.row_data import RowData, RowDataRefusedError
-from scripts.settings import read_settings
+from scripts.settings import parent_to_end_with, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,10 +61,10 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
 def _run(command: str, options: Mapping[str, object]) -> int:
     from scripts.run.commands import COMMANDS
     from scripts.run.voice import Voice
-    from scripts.server.signals import ending_on_signals
+    from scripts.server.signals import ending_on_signals, ending_with
 
     run: Command = COMMANDS[command]
-    with ending_on_signals():
+    with ending_on_signals(), ending_with(parent_to_end_with()):
         settings = read_settings()
         if options.get("show_row_data"):
             _require_a_reader(settings)

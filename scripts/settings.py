@@ -173,6 +173,12 @@ def client_environment(place: Mapping[str, str]) -> dict[str, str]:
     return own | dict(place)
 
 
+def parent_to_end_with() -> int | None:
+    """The process number of the Nox that started this one (noxfile.py says it), once: children of ours have us."""
+    value = os.environ.pop("PARITY_NOX_PID", "")  # noqa: TID251 - the owner
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 12 else None
+
+
 def _merged(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     problems: list[tuple[str, str, str]] = []

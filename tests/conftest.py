@@ -7,10 +7,14 @@ Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), 
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from scripts.server.signals import ending_with
+from scripts.settings import parent_to_end_with
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
@@ -24,8 +28,14 @@ settings.register_profile(
 settings.load_profile("project")
 
 
-def pytest_configure() -> None:
-    """Undo ignored signals that a shell handed down (`nohup`, a background job): the tests send them to be obeyed."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Undo ignored signals that a shell handed down (`nohup`, a background job): the tests send them to be obeyed.
+
+    And end with Nox: killed, it tells nobody. SIGTERM ends pytest at once, and the servers' watchers do the rest.
+    """
+    following = ExitStack()
+    following.enter_context(ending_with(parent_to_end_with()))
+    config.add_cleanup(following.close)
     for signum, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),

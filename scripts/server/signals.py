@@ -1,13 +1,16 @@
 """SIGINT, SIGTERM and SIGHUP, turned into one exception that lets every `with` block close what it opened.
 
-Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all.
+Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all. And the
+    end of a run whose Nox is gone: on SIGTERM Nox ends at once, and tells its child nothing.
 Promises: the first signal raises `Interrupted` in the main thread, once; later ones do not disturb the cleaning up,
     except that a person who presses Ctrl-C again after five seconds is believed.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FORCE_AFTER_S = 5.0
+LOOK_S = 0.25
 
 
 @contextmanager
@@ -49,6 +53,34 @@ def ending_on_signals(*, force_after_s: float = FORCE_AFTER_S) -> Iterator[None]
         for signum in handled:
             # None: a handler that was not installed from Python cannot be put back; the default is the nearest.
             signal.signal(signum, before[signum] or signal.SIG_DFL)
+
+
+@contextmanager
+def ending_with(parent: int | None) -> Iterator[None]:
+    """Send this process SIGTERM when its parent is not (any more) the one it is to end with.
+
+    Args:
+        parent: a process number; None for a run that ends by itself.
+    """
+    if parent is None:
+        yield
+        return
+    left = threading.Event()
+    thread = threading.Thread(target=_look, args=(parent, left), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+
+
+def _look(parent: int, left: threading.Event) -> None:
+    while os.getppid() == parent:
+        if left.wait(LOOK_S):
+            return
+    if not left.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Interruption:

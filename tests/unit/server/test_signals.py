@@ -10,7 +10,8 @@ import time
 import pytest
 
 from scripts.errors.base import Interrupted
-from scripts.server.signals import SIGNALS, ending_on_signals
+from scripts.server.signals import SIGNALS, ending_on_signals, ending_with
+from scripts.settings import parent_to_end_with
 
 
 def interrupt(signum: int) -> None:
@@ -99,3 +100,31 @@ def test_in_another_thread_it_refuses() -> None:
     thread.start()
     thread.join()
     assert "main thread" in str(caught[0])
+
+
+def test_a_run_whose_nox_is_gone_ends_as_if_told_to() -> None:
+    """Nox dies of SIGTERM at once, and its child would go on: the child looks four times a second."""
+    began = time.monotonic()
+    with pytest.raises(Interrupted) as caught, ending_on_signals(), ending_with(os.getppid() + 1):
+        time.sleep(5)
+    assert caught.value.signum == signal.SIGTERM
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("parent", [None, os.getppid()])
+def test_a_run_whose_parent_is_there_is_left_alone(parent: int | None) -> None:
+    """And one that nobody said to whom it belongs; nothing goes on looking afterwards."""
+    before = threading.active_count()
+    with ending_on_signals(), ending_with(parent):
+        time.sleep(0.6)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("value", "number"), [("12", 12), ("", None), ("x", None), ("-1", None), ("1" * 13, None)])
+def test_whom_to_end_with_is_told_to_one_process_alone(
+    monkeypatch: pytest.MonkeyPatch, value: str, number: int | None
+) -> None:
+    """A child of ours has another parent, and must not take ours for its own."""
+    monkeypatch.setenv("PARITY_NOX_PID", value)
+    assert parent_to_end_with() == number
+    assert parent_to_end_with() is None
