@@ -46,10 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-golden` rewrites the golden files instead of comparing with them."""
+    """`--update-golden` rewrites the golden files instead of comparing with them; `--kills` sets a number."""
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden files with what the tests produce"
     )
+    parser.addoption("--kills", type=int, default=3, help="how many runs of each kind are killed (tests/db/server)")
 
 
 class Golden:

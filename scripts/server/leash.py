@@ -187,7 +187,8 @@ class Leash:
             for folder in self._folders:
                 remove_segment(f"{folder}/d")
         for folder in self._folders:
-            remove_folder(folder, attempts=REMOVAL_ATTEMPTS)
+            # What initdb had started goes on for a moment.
+            remove_folder(folder, attempts=3 * REMOVAL_ATTEMPTS)
 
     def _end_server(self) -> None:
         """Wait for the server that a killed watcher left; the system tells it to go, where it can (Linux)."""

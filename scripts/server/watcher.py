@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 # Fast shutdown, immediate shutdown, kill: how long each may take before the next.
 STOP_STEPS: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
-ABORT_STEPS: Steps = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0))
+# initdb: told politely, it would remove the data folder, and with it what says which shared memory the server it had
+# started leaves (which dies of any signal without a word).
+ABORT_STEPS: Steps = ((signal.SIGKILL, 3.0),)
 LOCK_TRIES = 50
 REMOVAL_ATTEMPTS = 20
 _ENDS = (signal.SIGTERM, signal.SIGCHLD)
@@ -110,7 +112,7 @@ class Watcher:
     def do_run(self, **request: Any) -> dict[str, Any]:
         """Run a program to its end; while it runs, a closed pipe ends it."""
         self.steps = ABORT_STEPS
-        self.child = self.group = self.fork(**request)
+        self.child = self.group = self.fork(**request, death=signal.SIGKILL)
         while True:
             done, status = os.waitpid(self.child, os.WNOHANG)
             if done:
@@ -121,7 +123,7 @@ class Watcher:
 
     def do_start(self, **request: Any) -> dict[str, Any]:
         """Start a program that stays."""
-        self.child, self.steps = self.fork(**request), STOP_STEPS
+        self.child, self.steps = self.fork(**request, death=signal.SIGQUIT), STOP_STEPS
         return {"pid": self.child}
 
     def do_stop(self) -> dict[str, Any]:
@@ -179,10 +181,13 @@ class Watcher:
         self.kept = True
         return {"kept": True}
 
-    def fork(self, argv: list[str], env: dict[str, str], uid: int | None, gid: int | None, log: str) -> int:
+    def fork(  # noqa: PLR0913 - what a program is started with
+        self, argv: list[str], env: dict[str, str], uid: int | None, gid: int | None, log: str, *, death: int
+    ) -> int:
         """Start a program in a session of its own, as the given user, its output appended to the log.
 
-        The parent-death signal is set after the change of user, which clears it.
+        The parent-death signal is set after the change of user, which clears it. SIGQUIT shuts a server
+        down; initdb would go on to the end of its step, and its children end when it does.
         """
         watcher = os.getpid()
         prctl = _parent_death_signal()
@@ -205,7 +210,7 @@ class Watcher:
                 os.setgid(gid)
                 os.setuid(uid)
             if prctl is not None:
-                prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+                prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
                 if os.getppid() != watcher:  # it died before the line above
                     os._exit(_CANNOT_START)
             os.umask(0o077)

@@ -1,0 +1,162 @@
+"""Real runs — `invoke`, `nox`, `pytest` — in a place of their own, killed at any moment; and what they leave, counted.
+
+Owns: the place (its memory, temporary folder, caches, evidence), so that only what its own runs made is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess  # noqa: TID251 - a test starts the program it kills
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from make_runs import processes, segments_of
+
+from scripts.settings import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Read by every Python process of the run before anything else: the data goes below the place, and not to /dev/shm.
+SITE = """
+import scripts.server.folders as folders
+from pathlib import Path
+folders.MEMORY = Path({place!r})
+folders.ROOM_IN_MEMORY = 0
+"""
+TEST = """
+import time
+
+def test_the_server_answers(server):
+    import psycopg
+    with psycopg.connect(server.dsn) as conn:
+        conn.execute("SELECT pg_sleep(1)")
+"""
+BIN = Path(sys.executable).parent
+COMMANDS: Mapping[str, list[str]] = {
+    "invoke": [str(BIN / "invoke"), "pre-ci"],
+    # The sessions' own environments are not made: what is installed here serves.
+    "nox": [str(BIN / "nox"), "--no-venv", "--no-install", "--session", "verify"],
+    "pytest": [str(BIN / "pytest"), "-q", "-p", "no:cacheprovider", "-p", "fix_server", "--rootdir", "."],
+}
+GONE_WITHIN_S = 2.0
+
+
+@dataclass
+class Place:
+    """A folder that runs of one test share, and the processes that were seen to be theirs."""
+
+    folder: Path
+    seen: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("data", "tmp", "site", "evidence", "cache", "test"):
+            (self.folder / name).mkdir()
+        (self.folder / "data").chmod(0o1777)
+        (self.folder / "cache").chmod(0o700)
+        (self.folder / "site" / "sitecustomize.py").write_text(SITE.format(place=str(self.data)))
+        (self.folder / "test" / "test_server.py").write_text(TEST)
+        (self.folder / "test" / "pytest.ini").write_text("[pytest]\n")
+
+    @property
+    def data(self) -> Path:
+        """Where the servers' folders go."""
+        return self.folder / "data"
+
+    def begin(self, kind: str, *, cache: bool = True) -> subprocess.Popen[bytes]:
+        """Start a run in a process group of its own."""
+        command = [*COMMANDS[kind], *([str(self.folder / "test")] if kind == "pytest" else [])]
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={
+                "PATH": f"{BIN}:/usr/bin:/bin",
+                "PYTHONPATH": f"{self.folder / 'site'}:{ROOT}:{ROOT / 'tests'}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "HOME": str(self.folder),
+                "TMPDIR": str(self.folder / "tmp"),
+                "SERVER": "embedded",
+                "CLUSTER_CACHE": "1" if cache else "0",
+                "PARITY_CACHE_DIR": str(self.folder / "cache"),
+                "EVIDENCE_ROOT": str(self.folder / "evidence"),
+            },
+        )
+
+    def wait_for_folder(self, run: subprocess.Popen[bytes]) -> None:
+        """Until the run's server has a folder, or the run is over."""
+        while run.poll() is None and not any(self.data.iterdir()):
+            time.sleep(0.005)
+
+    def forget_clusters(self) -> None:
+        """The next run makes its cluster anew."""
+        for path in (self.folder / "cache").iterdir():
+            path.unlink()
+
+    def note(self, root: int) -> list[tuple[int, str]]:
+        """Process numbers and command lines of a run and all below it, as they are now; they are remembered."""
+        table = processes()
+        family, grown = {root}, True
+        while grown:
+            more = {pid for pid, parent, _ in table if parent in family} - family
+            family |= more
+            grown = bool(more)
+        self.seen |= (found := {pid: line for pid, _, line in table if pid in family})
+        return list(found.items())
+
+    def left(self) -> list[str]:
+        """Folders of servers, processes of these runs, memory that their servers had."""
+        found = [str(path) for path in self.data.iterdir()]
+        found += [str(path) for path in (self.folder / "tmp").glob("parity-*") if "runner" not in path.name]
+        for pid, _, line in processes():
+            if str(self.folder) in line or (pid in self.seen and line.strip()):
+                self.seen[pid] = line
+                found.append(f"process {pid}: {line}")
+        return found + [f"memory of {name}: {line}" for pid, name in self.seen.items() for line in segments_of(pid)]
+
+    def what_stays(self, *, within_s: float = GONE_WITHIN_S) -> list[str]:
+        """What is still there when the time is over; ends as soon as nothing is."""
+        deadline = time.monotonic() + within_s
+        while (left := self.left()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return left
+
+
+def kill(place: Place, run: subprocess.Popen[bytes], signum: int, *, victims: str = "run") -> bool:
+    """Send it, and wait for the run's end.
+
+    Args:
+        place: where it runs.
+        run: what was begun.
+        signum: the signal.
+        victims: "run", "watcher", or "both".
+
+    Returns:
+        Whether anything was hit. A run may be over by itself, or have no watcher yet: then it is told to end.
+    """
+    family = place.note(run.pid)
+    watchers = [pid for pid, line in family if "watcher.py" in line and "-I" in line]
+    targets = (watchers if victims in ("watcher", "both") else []) + ([run.pid] if victims in ("run", "both") else [])
+    if run.poll() is not None or (victims != "run" and not watchers):
+        run.terminate()
+        run.wait(timeout=30)
+        return False
+    for pid in targets:
+        os.kill(pid, signum)
+    place.note(run.pid)
+    run.wait(timeout=30)
+    return True
+
+
+def end(run: subprocess.Popen[bytes]) -> None:
+    """Kill a run that is still there, with all of its group."""
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
