@@ -32,6 +32,39 @@ program.run()
 """
 
 
+# `up`, with a signal to itself at one step of its work on what is known and of letting the server stay. argv: the
+# folder for servers' files; the number of the step; the signal.
+STEPS = """
+import os, sys
+from pathlib import Path
+import scripts.server.folders as folders
+folders.MEMORY, folders.ROOM_IN_MEMORY = Path(sys.argv[1]), 0
+from scripts.server import claims, leash
+count = 0
+def step():
+    global count
+    if count == int(sys.argv[2]):
+        os.kill(os.getpid(), int(sys.argv[3]))
+    count += 1
+def around(owner, name):
+    real = getattr(owner, name)
+    def stepped(*given, **named):
+        step()
+        done = real(*given, **named)
+        step()
+        return done
+    setattr(owner, name, stepped)
+for owner, name in ((claims, "_open"), (claims.Claim, "_put"), (leash.Leash, "keep"), (leash.Leash, "close")):
+    around(owner, name)
+from scripts.console import exit_code_of
+sys.exit(exit_code_of("up", {"name": "dev", "no_migrate": True}))
+"""
+
+
+# Only these commands have it.
+OURS = "import scripts.server.folders as folders"
+
+
 @dataclass
 class Stays:
     """The folders of one test: servers' files, what is known of them; and one for kept clusters."""
@@ -39,6 +72,7 @@ class Stays:
     base: Path
     cache: Path | None = None
     runs: list[subprocess.Popen[str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     @property
     def memory(self) -> Path:
@@ -63,8 +97,18 @@ class Stays:
 
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start `invoke` as a process of its own, in a session of its own."""
+        return self._start(CHILD, *arguments, **environment)
+
+    def step(self, number: int, signum: int) -> int:
+        """`up` of "dev" that gets a signal at a step; returns its exit code, 0 when it has no such step."""
+        run = self._start(STEPS, str(number), str(int(signum)))
+        _, progress = run.communicate(timeout=120)
+        self.said = progress.splitlines()
+        return run.returncode
+
+    def _start(self, program: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         run = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(self.memory), *arguments],
+            [sys.executable, "-c", program, str(self.memory), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -112,7 +156,8 @@ class Stays:
         """Folders of servers, processes that name them, and what is known of any."""
         found = [str(path) for path in self.memory.iterdir()]
         found += [str(path) for path in self.place.iterdir()] if self.place.is_dir() else []
-        return found + [line for _, _, line in processes() if f"{self.memory}/" in line and CHILD not in line]
+        # Not the commands themselves, which name the folder, too.
+        return found + [line for _, _, line in processes() if f"{self.memory}/" in line and OURS not in line]
 
     def close(self) -> None:
         """End what a failed test left."""

@@ -158,6 +158,16 @@ class ResidentError(ServerError):
         )
 
     @classmethod
+    def behind_ssh(cls, place: str) -> ResidentError:
+        """The way to it is the run's own, and ends with the run."""
+        return cls(
+            "a server in an engine behind ssh cannot stay",
+            where=place,
+            facts=[("expected", "an engine whose ports are reached without us"), ("found", "the tunnel of this run")],
+            help="SERVER=embedded; or run this on that machine; or name the engine as tcp://",
+        )
+
+    @classmethod
     def no_psql(cls) -> ResidentError:
         """Nowhere."""
         return cls(

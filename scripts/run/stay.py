@@ -48,7 +48,6 @@ def up(settings: Settings, voice: Voice, name: str = "", *, no_migrate: bool = F
     name = require_name(name or default_name())
     place = open_place(settings.state_dir)
     forget_dead(place, voice.say)
-    resident: Resident | None = None
     try:
         with claimed(place, name, make=True, waiting=voice.say) as claim:
             if claim is None:
@@ -60,7 +59,8 @@ def up(settings: Settings, voice: Voice, name: str = "", *, no_migrate: bool = F
             elif not no_migrate:
                 applied = _migrate(dsn_of(resident, claim.folder), own, voice)
     except Interrupted as stop:
-        stop.kept = resident is not None
+        # Written down: it was there, or had just been let stay (hand_over).
+        stop.kept = read_state(place / name) is not None
         raise
     _tell_up(resident, place / name, voice, was_there=was_there, applied=applied)
     return int(ExitCode.PASSED)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.errors.base import Interrupted
+from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scripts.server.model import Server
+    from scripts.server.model import Holder, Server
     from scripts.settings import Settings
 
 
@@ -46,11 +47,17 @@ def open_server(
         yield from _external(settings, report)
         return
     keeping = None if keep_as or not settings.keep_db else _Keeping.of(settings, run_id)
-    with _own(settings, report, run_id, keep_as or (keeping.name if keeping else "")) as server:
-        if keeping is None:
-            yield server
-        else:
-            yield from keeping.hand_out(server, report)
+    holder: Holder | None = None
+    try:
+        with _own(settings, report, run_id, keep_as or (keeping.name if keeping else "")) as server:
+            holder = server.holder
+            if keeping is None:
+                yield server
+            else:
+                yield from keeping.hand_out(server, report)
+    except Interrupted as stop:
+        stop.kept = holder is not None and holder.stays
+        raise
 
 
 @contextmanager
@@ -86,14 +93,11 @@ class _Keeping:
             yield server
         except GeneratorExit:  # nobody took it to its end
             raise
-        except BaseException as exc:
+        except BaseException:
             try:
                 keep_run(server, self.place, self.name, report)
             except ServerError as trouble:  # what went wrong first is what is raised
                 report(str(trouble))
-            else:
-                if isinstance(exc, Interrupted):
-                    exc.kept = True
             raise
         keep_run(server, self.place, self.name, report)
 
@@ -133,6 +137,8 @@ def _docker(
     from scripts.server.engine import find_engine, pull_image
 
     with find_engine() as engine:
+        if keep_as and engine.tunnel is not None:
+            raise ResidentError.behind_ssh(engine.tunnel.place)
         if not engine.has_image(settings.pg_image):
             report(f"server   docker: pulling {settings.pg_image}, which is not there yet")
             pull_image(engine, settings.pg_image)

@@ -22,6 +22,7 @@ from fix_elsewhere import SSH_PORT, TLS_PORT, Elsewhere
 from make_runs import processes, quiet
 
 from scripts.errors.base import ExitCode
+from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError
 from scripts.server.engine import find_engine
 from scripts.server.image import TAG, build_offline_image
@@ -119,6 +120,20 @@ def test_by_ssh_it_is_reached_through_the_tunnel(by_ssh: None, there: Any, short
     assert facts["cluster"] == "made for this run"
     assert list(short_tmp.iterdir()) == []
     assert tunnels(short_tmp) == []
+
+
+def test_by_ssh_no_server_stays(by_ssh: None, there: Any, short_tmp: Path, tmp_path: Path) -> None:
+    """Its port is reached by the run's own ssh, which ends with the run: told before anything is made."""
+    settings = Settings(server="docker", pg_image=TAG, keep_db=True, state_dir=tmp_path / "a" / "b" / "servers")
+    lines: list[str] = []
+    with (
+        pytest.raises(ResidentError, match="a server in an engine behind ssh cannot stay"),
+        open_server(settings, run_id="r", report=lines.append),
+    ):
+        pytest.fail("it was opened")
+    assert lines == []
+    assert there.containers(all=True, filters={"label": "parity-runner=1"}) == []
+    assert list(short_tmp.iterdir()) == []
 
 
 def test_only_this_user_may_enter_the_tunnel(by_ssh: None, there: Any, short_tmp: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -258,6 +259,50 @@ def test_a_killed_up_leaves_no_server_that_nobody_knows_of(stays: Stays) -> None
         stays.do("down", name="dev")
         wait_until(lambda: stays.leftovers() == [])
     print(f"{KILLS} kills of up, {survived} of them after it was kept; nothing left")  # noqa: T201 - shown when it fails
+
+
+def test_a_kill_at_every_step_of_the_handing_over(stays: Stays) -> None:
+    """Before and after each thing that it does: the server is known and there, or it is neither."""
+    killed = there = 0
+    for number in itertools.count():
+        code = stays.step(number, signal.SIGKILL)
+        wait_until(lambda: bool(stays.watchers()) == ("runs" in stays.do("servers").text))
+        there += bool(stays.watchers())
+        stays.do("down", name="dev")
+        wait_until(lambda: stays.leftovers() == [])
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        killed += 1
+    assert killed > 10
+    assert 0 < there < killed
+
+
+def test_an_interruption_at_every_step_of_the_handing_over(stays: Stays) -> None:
+    """The same with Ctrl-C: a server that is known, or none, and the last line says which.
+
+    Of none nothing is left, but for an empty folder when the signal came before it was locked.
+    """
+    stopped = 0
+    for number in itertools.count():
+        code = stays.step(number, signal.SIGINT)
+        said = stays.said[-1] if stays.said else ""
+        if code == 0:
+            stays.do("down", name="dev")
+            break
+        assert code == 130
+        if stays.watchers():
+            assert "a server stays (`invoke servers` lists it)" in said
+            assert "runs" in stays.do("servers").text
+            stays.do("down", name="dev")
+        else:
+            assert "what was started is gone" in said
+            assert stays.leftovers() in ([], [str(stays.place / "dev")])
+            assert not any(stays.place.glob("dev/*"))
+            stays.do("down", name="dev")
+        assert stays.leftovers() == [], number
+        stopped += 1
+    assert stopped > 10
 
 
 def test_nobody_else_can_read_what_is_known(stays: Stays) -> None:

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, ServerError] = {
         "dev", "no Docker engine answers (refused); made at unix:///x", "/state/dev"
     ),
     "ResidentError.not_ended": ResidentError.not_ended("dev", "process 12 stays", 15),
+    "ResidentError.behind_ssh": ResidentError.behind_ssh("ssh://root@build7"),
     "ResidentError.no_psql": ResidentError.no_psql(),
 }
 
