@@ -21,7 +21,7 @@ from make_runs import python_for_others
 from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.report.servers import Listed, render_servers
 from scripts.run import stay
-from scripts.server import leftover, watched
+from scripts.server import claims, leftover, watched
 from scripts.server.binaries import find_psql
 from scripts.server.claims import Claim, claimed
 from scripts.server.leftover import HOST, PID, PLACE, owner_labels
@@ -246,8 +246,11 @@ def test_only_one_works_on_a_name_and_others_wait(place: Path, holder: subproces
     assert list(place.iterdir()) == []
 
 
-def test_a_folder_that_was_removed_while_one_waited_is_not_taken_for_the_new_one(place: Path) -> None:
+def test_a_folder_that_was_removed_while_one_waited_is_not_taken_for_the_new_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two hundred turns of four on one name: never two at once, and nothing stays."""
+    monkeypatch.setattr(claims, "_POLL_S", 0.0001)
     inside, most, turns = [0], [0], [0]
 
     def work() -> None:
@@ -256,6 +259,7 @@ def test_a_folder_that_was_removed_while_one_waited_is_not_taken_for_the_new_one
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 turns[0] += 1
+                time.sleep(0.0005)
                 inside[0] -= 1
 
     threads = [threading.Thread(target=work) for _ in range(4)]
