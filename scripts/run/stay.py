@@ -7,6 +7,7 @@ Promises: a server that `up` could not migrate does not stay; `up` twice leaves 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.errors.server import ServerError
 from scripts.evidence.store import new_run_id
 from scripts.server.claims import claimed
-from scripts.server.states import default_name, names_in, open_place, read_state, require_name
+from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
 from scripts.server.staying import dsn_of, end, forget_dead, hand_over, judge, require_judged
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ def down(settings: Settings, voice: Voice, name: str = "", *, every: bool = Fals
     """
     if name and every:
         raise ResidentNameError.name_and_all()
-    place = open_place(settings.state_dir)
-    names = names_in(place) if every else (require_name(name or default_name()),)
+    chosen = require_name(name or default_name())
+    place = find_place(settings.state_dir)
+    names = (chosen,) if not every else () if place is None else names_in(place)
     removed, failed = [], False
     for each in names:
         try:
@@ -156,8 +158,8 @@ def down(settings: Settings, voice: Voice, name: str = "", *, every: bool = Fals
     return int(ExitCode.NO_SERVER if failed else ExitCode.PASSED)
 
 
-def _ended(place: Path, name: str, voice: Voice) -> bool:
-    with claimed(place, name, make=False, waiting=voice.say) as claim:
+def _ended(place: Path | None, name: str, voice: Voice) -> bool:
+    with nullcontext() if place is None else claimed(place, name, make=False, waiting=voice.say) as claim:
         if claim is None:
             voice.line(f"down     there is no server {name}")
             return False
@@ -207,10 +209,10 @@ def psql(
 
     del voice  # psql speaks for itself
     name = require_name(name or default_name())
-    place = open_place(settings.state_dir)
-    resident = read_state(place / name)
-    if resident is None:
-        raise ResidentError.unknown(name, names_in(place))
+    place = find_place(settings.state_dir)
+    resident = None if place is None else read_state(place / name)
+    if place is None or resident is None:
+        raise ResidentError.unknown(name, () if place is None else names_in(place))
     standing = judge(resident, place / name)
     require_judged(resident, place / name, standing)
     if standing.kind == "gone":
@@ -222,8 +224,8 @@ def servers(settings: Settings, voice: Voice) -> int:
     """List the servers that stay, of this user, whatever project they belong to."""
     from scripts.report.servers import render_servers, servers_json
 
-    place = open_place(settings.state_dir)
-    listed = [_listed(place / name) for name in names_in(place)]
+    place = find_place(settings.state_dir)
+    listed = [] if place is None else [_listed(place / name) for name in names_in(place)]
     voice.line(render_servers(listed))
     voice.value(servers_json(listed))
     return int(ExitCode.PASSED)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CLAIM_TIMEOUT_S = 120.0
 _POLL_S = 0.05
+# Whoever looks in passing holds a lock for a moment, which is not worth a line.
+_TELL_AFTER_S = 0.3
 
 
 @contextmanager
@@ -65,8 +67,7 @@ def claimed(
 
 def _lock(folder: Path, *, make: bool, waiting: Callable[[str], None], timeout_s: float) -> int | None:
     """The folder, open and locked; None where there is none."""
-    deadline = time.monotonic() + timeout_s
-    told = False
+    began, told = time.monotonic(), False
     while True:
         descriptor = _open(folder, make=make)
         if descriptor is None and not make:
@@ -75,9 +76,10 @@ def _lock(folder: Path, *, make: bool, waiting: Callable[[str], None], timeout_s
             if _is_ours_now(folder, descriptor):
                 return descriptor
             os.close(descriptor)
-        if time.monotonic() >= deadline:
+        waited_s = time.monotonic() - began
+        if waited_s >= timeout_s:
             raise ResidentError.busy(folder.name, timeout_s)
-        if not told:
+        if waited_s >= _TELL_AFTER_S and not told:
             waiting(f"server   another process is at work on {folder.name}: waiting for it")
             told = True
         time.sleep(_POLL_S)

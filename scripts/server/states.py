@@ -104,6 +104,17 @@ def open_place(wanted: Path | None) -> Path:
     return wanted
 
 
+def find_place(wanted: Path | None) -> Path | None:
+    """The folder of all states where there is one; nothing is made for a question.
+
+    Raises:
+        ResidentError: it is not this user's alone, or nobody says where it is.
+    """
+    if wanted is not None and not os.path.lexists(wanted):
+        return None
+    return open_place(wanted)
+
+
 def names_in(place: Path) -> tuple[str, ...]:
     """Every name that something is known of, in order."""
     return tuple(sorted(path.name for path in place.iterdir() if NAME.fullmatch(path.name)))

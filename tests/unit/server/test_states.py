@@ -223,6 +223,19 @@ def test_what_a_killed_removal_left_is_removed(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+def test_a_question_makes_no_folder(tmp_path: Path) -> None:
+    """Nothing is known, and nothing is there to be read: that is no error, even in a home that cannot be written to."""
+    from make_stays import Stays
+
+    stays = Stays(tmp_path)
+    assert stays.do("servers").out == ["no server stays"]
+    assert stays.do("down", name="dev").out == ["down     there is no server dev"]
+    assert stays.do("down", every=True).out == ["down     no server stays"]
+    with pytest.raises(ResidentError, match='there is no server "dev"'):
+        stays.do("psql", name="dev")
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- whose turn -------------------------------------------------------------------------------------------------------
 
 
@@ -231,18 +244,19 @@ def test_only_one_works_on_a_name_and_others_wait(place: Path, holder: subproces
     said: list[str] = []
     with (
         pytest.raises(ResidentError, match='another process is at work on the server "dev"'),
-        claimed(place, "dev", make=False, waiting=said.append, timeout_s=0.2),
+        claimed(place, "dev", make=False, waiting=said.append, timeout_s=0.6),
     ):
         pytest.fail("it was claimed")
     assert said == ["server   another process is at work on dev: waiting for it"]
     with claimed(place, "other", make=True, waiting=said.append, timeout_s=0) as claim:
         assert claim is not None
-    threading.Timer(0.2, holder.kill).start()
+    threading.Timer(0.1, holder.kill).start()
     began = time.monotonic()
     with claimed(place, "dev", make=True, waiting=said.append, timeout_s=10) as claim:
         assert claim is not None
         assert claim.read() is None
     assert time.monotonic() - began < 5
+    assert len(said) == 1  # a moment's waiting is not told
     assert list(place.iterdir()) == []
 
 
