@@ -42,7 +42,7 @@ def test_an_owner_that_is_hidden_is_not_gone(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _create(engine: Engine, labels: dict[str, str]) -> str:
-    return str(engine.client.api.create_container(TAG, command=["sleep", "60"], labels=labels)["Id"])
+    return str(engine.client.api.create_container(TAG, command=["sleep", "60"], labels=labels, stdin_open=True)["Id"])
 
 
 @pytest.mark.docker
@@ -53,6 +53,10 @@ def test_the_sweep_takes_what_is_dead_and_ours_alone() -> None:
         api = engine.client.api
         ours = {LABEL: "1"} | owner_labels()
         dead = _create(engine, ours | DEAD)
+        attached = _create(engine, ours | DEAD)
+        stream = api.attach_socket(attached, params={"stdin": 1, "stream": 1})
+        for layer in (stream._response, stream, stream._sock):
+            layer.close()
         stay = [
             _create(engine, ours),
             _create(engine, ours | DEAD | {PLACE: "elsewhere"}),
@@ -63,7 +67,7 @@ def test_the_sweep_takes_what_is_dead_and_ours_alone() -> None:
             api.start(stay[2])
             sweep(engine)
             there = {found["Id"] for found in api.containers(all=True)}
-            assert dead not in there
+            assert not {dead, attached} & there
             assert set(stay) <= there
         finally:
             for name in stay:
