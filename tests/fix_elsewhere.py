@@ -10,6 +10,7 @@ import ipaddress
 import random
 import shutil
 import subprocess  # noqa: TID251 - the programs of the other machine
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,19 +34,33 @@ class Elsewhere:
     socket: Path
     certificates: Path
     ssh: Path
+    engine: subprocess.Popen[bytes]
+
+    def by_tls(self) -> dict[str, str]:
+        """The variables that lead to the engine."""
+        host = f"tcp://{self.address}:{TLS_PORT}"
+        return {"DOCKER_HOST": host, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(self.certificates)}
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+def elsewhere() -> Iterator[Elsewhere]:
     """The other machine, with its engine and its sshd running."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+    with another_machine() as machine:
+        yield machine
+
+
+@contextmanager
+def another_machine() -> Iterator[Elsewhere]:
+    """One of the caller's own."""
     with ExitStack() as opened:
+        # containerd's sockets want a short path.
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="t-", dir="/tmp")))
         name, address = opened.enter_context(_network())
         socket = folder / "docker.sock"
         certificates = _make_certificates(folder, address)
-        opened.enter_context(_dockerd(name, folder, socket, address))
+        engine = opened.enter_context(_dockerd(name, folder, socket, address))
         opened.enter_context(_sshd(name, folder, socket, address))
-        yield Elsewhere(address, socket, certificates, folder / "bin")
+        yield Elsewhere(address, socket, certificates, folder / "bin", engine)
 
 
 def _run(*argv: str | Path) -> None:
@@ -87,7 +102,7 @@ def _process(log: Path, *argv: str | Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _dockerd(network: str, folder: Path, socket: Path, address: str) -> Iterator[None]:
+def _dockerd(network: str, folder: Path, socket: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
     keys, log = folder / "server", folder / "dockerd.log"
     argv: list[str | Path] = [*_there(network), "dockerd", "--host", f"unix://{socket}"]
     argv += ["--host", f"tcp://{address}:{TLS_PORT}", "--tlsverify"]
@@ -102,10 +117,10 @@ def _dockerd(network: str, folder: Path, socket: Path, address: str) -> Iterator
                 assert process.poll() is None, log.read_text()[-2000:]
                 assert time.monotonic() < deadline, log.read_text()[-2000:]
                 time.sleep(0.05)
-            yield
+            yield process
     finally:
-        # It leaves its own network's mount behind.
-        for mount in (folder / "exec-root" / "netns").glob("*"):
+        # It leaves its own network's mount behind, and one that has not come up its data's.
+        for mount in (*(folder / "exec-root" / "netns").glob("*"), folder / "data-root"):
             subprocess.run(["umount", "-q", mount], check=False)
         shutil.rmtree(folder / "data-root", ignore_errors=True)
 

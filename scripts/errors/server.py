@@ -103,6 +103,16 @@ class TooOldError(ServerError):
             help="point PG_BINDIR at a newer one, or unset it for the binaries that come with the requirements",
         )
 
+    @classmethod
+    def image(cls, image: str, version: str) -> TooOldError:
+        """The image holds an older PostgreSQL."""
+        return cls(
+            "the image is too old",
+            where=f"PG_IMAGE={image}",
+            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
+            help="name a newer one in PG_IMAGE, or unset it for the one that is pinned",
+        )
+
 
 class NotAllowedError(ServerError):
     """The role may not do what a throw-away database needs."""
@@ -151,6 +161,19 @@ class DiskFullError(ServerError):
             where=folder,
             facts=[("expected", "about 100 MB for a fresh server, and room for the data"), ("found", "disk full")],
             help="free space there, or point TMPDIR at a file system with room",
+        )
+
+    @classmethod
+    def in_container(cls, step: str, image: str) -> DiskFullError:
+        """A container's data is in the memory of the engine's machine."""
+        return cls(
+            f"no space left during {step}",
+            where=image,
+            facts=[
+                ("expected", "memory of the engine's machine for about 100 MB and the data"),
+                ("found", "the container's data folder, which is in memory, is full"),
+            ],
+            help="free memory there or give the engine's machine more; SERVER=embedded can put the data on a disk",
         )
 
 
@@ -290,6 +313,36 @@ class DockerError(ServerError):
             "no Docker engine answers",
             facts=[("expected", "an engine at DOCKER_HOST or the current context"), ("found", reason)],
             help="start Docker, or use SERVER=embedded, which needs none",
+        )
+
+    @classmethod
+    def closed(cls, place: str) -> DockerError:
+        """An engine's socket is there, and not for this user."""
+        return cls(
+            "the Docker engine is closed to this user",
+            where=place,
+            facts=[("expected", "a socket that this user may write to"), ("found", "permission denied")],
+            help="usermod -aG docker USER and log in again, or run a rootless engine, or use SERVER=embedded",
+        )
+
+    @classmethod
+    def went_away(cls, image: str, reason: str) -> DockerError:
+        """It answered, and then it did not."""
+        return cls(
+            "the Docker engine went away during the run",
+            where=image,
+            facts=[("expected", "an engine that answers until the run ends"), ("found", reason)],
+            help="start Docker and run again; the container ended with the engine, or ends now that nobody holds it",
+        )
+
+    @classmethod
+    def bad_name(cls, image: str, reason: str) -> DockerError:
+        """No image can have that name."""
+        return cls(
+            "no image can have this name",
+            where=f"PG_IMAGE={image}",
+            facts=[("expected", "[registry/]name[:tag] or name@sha256:digest, in lower case"), ("found", reason)],
+            help="correct PG_IMAGE, or unset it for the image that is pinned",
         )
 
     @classmethod

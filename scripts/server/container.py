@@ -8,12 +8,21 @@ Never: pulls an image (open.py decides that), makes one, or uses a fixed name or
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from scripts.errors.server import ContainerEndedError, DockerError, StartError, WrongPasswordError
+from scripts.errors.server import (
+    MAJOR_MIN,
+    ContainerEndedError,
+    DiskFullError,
+    DockerError,
+    StartError,
+    TooOldError,
+    WrongPasswordError,
+)
 from scripts.server.archive import Owner, parcel_of, read_archive
 from scripts.server.cache import key_of
 from scripts.server.contained import ContainedHolder
@@ -123,12 +132,30 @@ def _opened(plan: _Plan) -> Iterator[tuple[Guard, _Started]]:
         # The driver takes a tenth of a second to load the first time; the container starts meanwhile.
         import psycopg  # noqa: F401 - loaded here for its time
 
-        started = _make(plan, guard) if plan.kept.found is None else _from_kept(plan, guard)
+        with _blaming_the_image(plan, guard):
+            started = _make(plan, guard) if plan.kept.found is None else _from_kept(plan, guard)
         if started is not None:
             yield guard, started
             return
     with open_guard(plan.engine, plan.make_up) as guard:
-        yield guard, _make(plan, guard)
+        with _blaming_the_image(plan, guard):
+            started = _make(plan, guard)
+        yield guard, started
+
+
+@contextmanager
+def _blaming_the_image(plan: _Plan, guard: Guard) -> Iterator[None]:
+    """An older PostgreSQL says of our options only that it does not know them; memory that is full is not a disk."""
+    image = plan.settings.pg_image
+    try:
+        yield
+    except DiskFullError as exc:
+        raise DiskFullError.in_container("the start of the container", image) from exc
+    except (ContainerEndedError, TooOldError) as exc:
+        version = re.match(r"postgres \(PostgreSQL\) ((\d+)\S*)", guard.ask("postgres", "--version"))
+        if version is None or int(version[2]) >= MAJOR_MIN:
+            raise
+        raise TooOldError.image(image, version[1]) from exc
 
 
 @contextmanager
@@ -139,6 +166,8 @@ def _telling(image: str) -> Iterator[None]:
 
     try:
         yield
+    except requests.ConnectionError as exc:
+        raise DockerError.went_away(image, one_line(exc)) from exc
     except (docker.errors.DockerException, requests.RequestException) as exc:
         raise DockerError.refused("run the container", image, one_line(exc)) from exc
 

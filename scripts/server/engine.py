@@ -6,6 +6,7 @@ Owns: the SDK's client, its timeouts, its failures turned into errors, and where
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PROBE_TIMEOUT_S = 2
 REQUEST_TIMEOUT_S = 60
 PULL_TIMEOUT_S = 600
+BAD_REQUEST = 400
+_NAME = re.compile(r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
 LOOPBACK = "127.0.0.1"
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
@@ -66,10 +69,17 @@ class Engine:
         """
         import docker.errors
 
+        if not _NAME.fullmatch(image):
+            # The SDK puts it into a URL as it is, where it could mean anything.
+            raise DockerError.bad_name(image, "another form")
         try:
             self.client.images.get(image)
         except docker.errors.ImageNotFound:
             return False
+        except docker.errors.APIError as exc:
+            if "invalid reference format" in one_line(exc) or exc.status_code == BAD_REQUEST:
+                raise DockerError.bad_name(image, one_line(exc)) from exc
+            raise DockerError.refused("look for the image", image, one_line(exc)) from exc
         except (docker.errors.DockerException, OSError) as exc:
             raise DockerError.refused("look for the image", image, one_line(exc)) from exc
         return True
@@ -198,6 +208,8 @@ def _require_socket() -> None:
         knock.settimeout(PROBE_TIMEOUT_S)
         try:
             knock.connect("/" + path.lstrip("/"))
+        except PermissionError as exc:
+            raise DockerError.closed(f"/{path.lstrip('/')}") from exc
         except OSError as exc:
             raise DockerError.no_engine(f"/{path.lstrip('/')}: {exc.strerror or exc}") from exc
 

@@ -3,8 +3,8 @@
 Owns: that process (a shell), its words, the container's make-up and its end.
 Promises: nothing is left behind, not even when the run is killed with -9: only this run holds the other end of the
     stdin, and the engine removes the container when its first process ends; unless it was told to stay, and said that
-    it does: it then ends with its server. Nothing that is said goes through the
-    engine's records: `docker inspect` and the container's log show no secret, and no file of ours is on any disk.
+    it does: it then ends with its server. Nothing that is said goes through the engine's records: `docker inspect` and
+    the container's log show no secret, and no file of ours is on any disk.
 Never: knows what the server in it is for.
 """
 
@@ -125,6 +125,9 @@ class Guard:
         Raises:
             DockerError: it does not.
         """
+        if self.engine.tunnel is not None:
+            reason = "it is reached by a tunnel of ssh, which ends with the run"
+            raise DockerError.refused("let the container stay", self.image, reason)
         self._say(b"stay - -\n")
         deadline = time.monotonic() + STAY_S
         while not self.stays:
@@ -173,9 +176,20 @@ class Guard:
         if ended is None:
             return
         if any(words in log for words in DISK_FULL):
-            raise DiskFullError.during("the start of the container", VOLUME)
+            raise DiskFullError.in_container("the start of the container", self.image)
         status = f"exit status {ended[1]}" if ended[1] else f"the step {ended[2]!r} failed"
         raise ContainerEndedError.with_log(self.image, status, log[: ended.start()].strip())
+
+    def ask(self, *command: str) -> str:
+        """What a program of the image writes; "" where it has no such program."""
+        import docker.errors
+
+        try:
+            created = self.engine.client.api.exec_create(self.id, list(command))
+            said, _ = _output_of(self.engine, created["Id"])
+        except docker.errors.APIError:
+            return ""
+        return said.decode(errors="replace")
 
     def shut_down(self) -> bytes | None:
         """Shut the server down and take its data along, as a tar archive; another may be started after.

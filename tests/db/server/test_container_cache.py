@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess  # noqa: TID251 - runs that start at once
 import sys
-import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from make_images import derived
 from make_runs import quiet
 
 from scripts.catalog.read import read_catalog
@@ -237,29 +236,6 @@ def test_the_files_belong_to_the_image_s_own_user(kept: Path) -> None:
     """As the image's tar said."""
     _, known = known_of(entry_of(kept))
     assert Owner.of(known) == Owner("postgres", "postgres", 999, 999)
-
-
-def derived(engine: Engine, name: str, **files: str | None) -> str:
-    """An image like the offline one, in which programs are others, or not there; returns its name."""
-    api = engine.client.api
-    removed = [path for path, content in files.items() if content is None]
-    steps = "; ".join(f"rm $(command -v {path})" for path in removed) or ":"
-    container = api.create_container(TAG, entrypoint=["sh", "-c", steps])["Id"]
-    try:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for path, content in files.items():
-                if content is not None:
-                    entry = tarfile.TarInfo(f"usr/local/bin/{path}")
-                    entry.size, entry.mode = len(content), 0o755
-                    archive.addfile(entry, io.BytesIO(content.encode()))
-        api.put_archive(container, "/", buffer.getvalue())
-        api.start(container)
-        assert api.wait(container)["StatusCode"] == 0
-        api.commit(container, name, changes=['ENTRYPOINT ["docker-entrypoint.sh"]', 'CMD ["postgres"]'])
-    finally:
-        api.remove_container(container, force=True, v=True)
-    return name
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
-from fix_elsewhere import SSH_PORT, TLS_PORT, Elsewhere
+from fix_elsewhere import SSH_PORT, Elsewhere
 from make_runs import processes, quiet
 
 from scripts.errors.base import ExitCode
@@ -48,9 +48,8 @@ with open_server(Settings(server="docker", pg_image=sys.argv[1]), run_id=sys.arg
 @pytest.fixture
 def by_tls(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one uses an engine on another machine without ssh."""
-    monkeypatch.setenv("DOCKER_HOST", f"tcp://{elsewhere.address}:{TLS_PORT}")
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(elsewhere.certificates))
+    for name, value in elsewhere.by_tls().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
