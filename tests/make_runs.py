@@ -20,7 +20,7 @@ BEGAN = int(time.time())
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-# Reports each step on a line; waits to be killed. argv: the folder for its files; "fork".
+# Reports each step on a line; waits to be killed. argv: the folder for its files; "fork"; a watcher of another system.
 CHILD = """
 import os, sys, time
 from pathlib import Path
@@ -32,12 +32,17 @@ from scripts.server.signals import ending_on_signals
 from scripts.errors.base import Interrupted
 from scripts.settings import Settings
 say = lambda text: print(text, flush=True)
+if sys.argv[3]:  # neither a parent-death signal nor /proc
+    from scripts.server import leftover, watcher
+    watcher.__file__ = sys.argv[3]
+    leftover._place = lambda: ""
+    leftover._began = lambda pid: ""
 try:
     with ending_on_signals():
         with open_server(Settings(server="embedded"), run_id="test", report=say) as server:
             say("ready")
             say("dsn " + server.dsn)
-            if len(sys.argv) > 2 and os.fork() == 0:
+            if sys.argv[2] and os.fork() == 0:
                 say("forked")
                 time.sleep(5)  # with every pipe of its parent still open
                 os._exit(0)
@@ -50,7 +55,9 @@ except Interrupted as interrupted:
 class Run:
     """A process that opens an embedded server below `folder`."""
 
-    def __init__(self, folder: Path, *, user: str | None = None, fork: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, user: str | None = None, fork: bool = False, watcher: Path | None = None
+    ) -> None:
         self.folder = folder
         self.watchers: list[int] = []
         self.memory_before = shared_memory()
@@ -60,7 +67,8 @@ class Run:
                 "-c",
                 CHILD,
                 str(folder),
-                *(["fork"] if fork else []),
+                "fork" if fork else "",
+                "" if watcher is None else str(watcher),
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -91,7 +99,11 @@ class Run:
 
     def end(self, signum: int) -> int:
         """Send a signal; returns the exit status as the shell would see it."""
-        self.watchers = [pid for pid, parent, line in processes() if parent == self.process.pid and "watcher" in line]
+        self.watchers = [
+            pid
+            for pid, parent, line in processes()
+            if parent == self.process.pid and "watcher.py" in line and CHILD not in line
+        ]
         self.process.send_signal(signum)
         status = self.process.wait(timeout=20)
         return status if status >= 0 else 128 - status
@@ -118,7 +130,19 @@ class Run:
         deadline = time.monotonic() + within_s
         while self.leftovers() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert self.leftovers() == []
+        left = self.leftovers()
+        assert left == [], left
+
+
+def plain_watcher(folder: Path) -> Path:
+    """The watcher as a system without parent-death signals has it: a copy that does not know Linux."""
+    for path in (ROOT / "scripts" / "server").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if path.name == "watcher.py":
+            assert text.count('sys.platform.startswith("linux")') == 1
+            text = text.replace('sys.platform.startswith("linux")', "False")
+        (folder / path.name).write_text(text, encoding="utf-8")
+    return folder / "watcher.py"
 
 
 def processes() -> list[tuple[int, int, str]]:

@@ -3,13 +3,15 @@
 Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all. And the
     end of a run whose Nox is gone: on SIGTERM Nox ends at once, and tells its child nothing.
 Promises: the first signal raises `Interrupted` in the main thread, once; later ones do not disturb the cleaning up,
-    except that a person who presses Ctrl-C again after five seconds is believed.
+    except that a person who presses Ctrl-C again after five seconds is believed. Where Python drops the exception (in a
+    callback of the import system, which has many, or in `__del__`), it is raised again.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FORCE_AFTER_S = 5.0
 LOOK_S = 0.25
+AGAIN_S = 0.01
 
 
 @contextmanager
@@ -47,9 +50,13 @@ def ending_on_signals(*, force_after_s: float = FORCE_AFTER_S) -> Iterator[None]
             signal.signal(signum, interruption.receive)
     except ValueError as exc:
         raise RuntimeError("signals are handled in the main thread; call ending_on_signals there") from exc
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda dropped: interruption.note_dropped(dropped) or hook(dropped)
     try:
         yield
     finally:
+        interruption.over = True
+        sys.unraisablehook = hook
         for signum in handled:
             # None: a handler that was not installed from Python cannot be put back; the default is the nearest.
             signal.signal(signum, before[signum] or signal.SIG_DFL)
@@ -89,6 +96,22 @@ class _Interruption:
     def __init__(self, force_after_s: float) -> None:
         self._force_after_s = force_after_s
         self._first_at: float | None = None
+        self.over = False
+
+    def note_dropped(self, dropped: sys.UnraisableHookArgs) -> bool:
+        """Whether it was ours that Python had to drop; the signal then comes again, a moment later."""
+        exc = dropped.exc_value
+        if not isinstance(exc, Interrupted):
+            return False
+        again = threading.Timer(AGAIN_S, self._again, [exc.signum])
+        again.daemon = True
+        again.start()
+        return True
+
+    def _again(self, signum: int) -> None:
+        self._first_at = None
+        if not self.over:
+            os.kill(os.getpid(), signum)
 
     def receive(self, signum: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -40,8 +40,8 @@ def begin(run_folder: Path) -> Iterator[Callable[..., Run]]:
     """Begin a run; all that were begun are ended with the test."""
     runs: list[Run] = []
 
-    def begin(user: str | None = None, *, fork: bool = False) -> Run:
-        runs.append(Run(run_folder, user=user, fork=fork))
+    def begin(user: str | None = None, *, fork: bool = False, watcher: Path | None = None) -> Run:
+        runs.append(Run(run_folder, user=user, fork=fork, watcher=watcher))
         return runs[-1]
 
     yield begin

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from make_runs import AS_USERS, Run, alive, parent_of, postmaster_of, segments_of
+from make_runs import AS_USERS, Run, alive, parent_of, plain_watcher, postmaster_of, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,3 +161,38 @@ def test_runs_side_by_side_never_touch_each_other(begin: Callable[..., Run]) -> 
     for run in runs[1:]:
         assert run.end(signal.SIGTERM) == 128 + signal.SIGTERM
     runs[0].require_gone(within_s=GONE_WITHIN_S)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["initdb", "ready"])
+def test_without_parent_death_signals_a_killed_run_leaves_nothing_either(
+    begin: Callable[..., Run], tmp_path: Path, signum: int, moment: str
+) -> None:
+    """As on macOS: there the pipe alone tells the watcher, and it ends what it started."""
+    run = begin(watcher=plain_watcher(tmp_path))
+    run.wait_for("server" if moment == "initdb" else "ready")
+    if moment == "initdb":
+        deadline = time.monotonic() + 10
+        while not any(run.folder.glob("*/d/PG_VERSION")):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    assert run.end(signum) == 128 + signum
+    run.require_gone(within_s=GONE_WITHIN_S)
+
+
+def test_without_parent_death_signals_the_run_ends_the_server_of_a_killed_watcher(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Nobody else would: it is told nothing, and its parent is the system."""
+    run = begin(watcher=plain_watcher(tmp_path))
+    run.wait_for("ready")
+    pid = postmaster_of(run.folder)
+    os.kill(parent_of(pid), signal.SIGKILL)
+    time.sleep(0.2)
+    assert alive(pid)
+
+    assert run.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+    run.require_gone(within_s=GONE_WITHIN_S)
+    assert not alive(pid)
+    assert segments_of(pid) == []

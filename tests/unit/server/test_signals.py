@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -44,6 +46,58 @@ def test_further_signals_do_not_disturb_the_cleaning_up() -> None:
         work()
     assert done == ["cleaned"]
     assert caught.value.signum == signal.SIGINT
+
+
+class Dying:
+    """Gets a signal while it is being forgotten, where Python drops every exception."""
+
+    def __del__(self) -> None:
+        """As the import system's callbacks do it, dozens of times in a start."""
+        interrupt(signal.SIGTERM)
+
+
+def test_an_interruption_that_python_drops_comes_again() -> None:
+    """Otherwise a run told to end at such a moment would go on to its end, and hear nothing more."""
+    began = time.monotonic()
+
+    def work() -> None:
+        Dying()
+        time.sleep(5)
+
+    with pytest.raises(Interrupted) as caught, ending_on_signals():
+        work()
+    assert caught.value.signum == signal.SIGTERM
+    assert time.monotonic() - began < 2
+
+
+def test_a_signal_in_a_callback_of_the_import_system_is_not_lost() -> None:
+    """A weak reference's callback, as each import makes one."""
+
+    def work() -> None:
+        thing = threading.Event()
+        reference = weakref.ref(thing, lambda _: interrupt(signal.SIGHUP))
+        del thing
+        time.sleep(2)
+        assert reference() is None
+
+    with pytest.raises(Interrupted), ending_on_signals():
+        work()
+
+
+def test_what_else_python_drops_is_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever told it before; and afterwards nothing of ours listens."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    before = sys.unraisablehook
+
+    class Failing:
+        def __del__(self) -> None:
+            raise ZeroDivisionError
+
+    with ending_on_signals():
+        Failing()
+    assert len(told) == 1
+    assert sys.unraisablehook is before
 
 
 def test_a_person_who_insists_is_believed() -> None:
