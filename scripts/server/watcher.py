@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 # Fast shutdown, immediate shutdown, kill: how long each may take before the next.
 STOP_STEPS: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
+# The same at the end, when the data goes, too: nobody needs what a fast shutdown would still write.
+END_STEPS: Steps = STOP_STEPS[1:]
 # initdb: told politely, it would remove the data folder, and with it what says which shared memory the server it had
 # started leaves (which dies of any signal without a word).
 ABORT_STEPS: Steps = ((signal.SIGKILL, 3.0),)
@@ -235,6 +237,8 @@ class Watcher:
 
     def end(self) -> None:
         """End the program, then remove what was made."""
+        if self.steps is STOP_STEPS:
+            self.steps = END_STEPS
         self.stop()
         self.end_writers()
         if self.group:  # initdb may be gone and the server it had started not
@@ -253,7 +257,7 @@ class Watcher:
             if not self.child:
                 break
             # The group catches what a half-done initdb started; a running server takes its own children along.
-            target = os.kill if self.steps is STOP_STEPS and signum != signal.SIGKILL else os.killpg
+            target = os.kill if self.steps is not ABORT_STEPS and signum != signal.SIGKILL else os.killpg
             with contextlib.suppress(ProcessLookupError):
                 target(self.child, signum)
             self.reap(wait_s)
