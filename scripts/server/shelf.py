@@ -39,9 +39,11 @@ BUILD_WAIT_MS = 600_000
 LET_GO_S = 10.0
 # Templates on one server, about 9 MB each; the oldest goes first.
 KEEP = 32
-_CONNECTED: LiteralString = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-_END_SESSIONS: LiteralString = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-_WAIT: LiteralString = "SELECT set_config('lock_timeout', %s, false)"
+_CONNECTED: LiteralString = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
+_END_SESSIONS: LiteralString = (
+    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
+)
+_WAIT: LiteralString = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Shelf:
         if name.kind == "half" and name.about == ours:
             drop_database(self._conn, database)
             return
-        if not _first(self._conn, "SELECT pg_try_advisory_lock(%s)", name.lock):
+        if not _first(self._conn, "SELECT pg_catalog.pg_try_advisory_lock(%s)", name.lock):
             return
         try:
             # Its maker may have renamed or marked it between our look and our lock.
@@ -143,7 +145,7 @@ class Shelf:
             if seen is not None and parse_mark(seen.shared.comment) is None:
                 drop_database(self._conn, database)
         finally:
-            self._conn.execute("SELECT pg_advisory_unlock(%s)", [name.lock])
+            self._conn.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [name.lock])
 
     def _throw_away(self, name: str, why: str) -> None:
         """Drop a template of ours, unless somebody is looking at it; say once why it is not used."""
@@ -173,7 +175,7 @@ class Shelf:
         lock = lock_of("template", about_key(key))
         self._conn.execute(_WAIT, [str(BUILD_WAIT_MS)])
         try:
-            self._conn.execute("SELECT pg_advisory_lock(%s)", [lock])
+            self._conn.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [lock])
         except psycopg.errors.LockNotAvailable as exc:
             raise TemplateError.busy(address_of(self._dsn), BUILD_WAIT_MS / 1000) from exc
         finally:
@@ -181,7 +183,7 @@ class Shelf:
         try:
             yield
         finally:
-            self._conn.execute("SELECT pg_advisory_unlock(%s)", [lock])
+            self._conn.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [lock])
 
     def _build(self, recipe: Recipe, key: str) -> Template:
         half = name_of("half", about_key(key))
@@ -210,7 +212,7 @@ class Shelf:
         self._conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(was))
         self._require_let_go(half)
         with self._conn.transaction():
-            xid = str(_first(self._conn, "SELECT pg_current_xact_id()::xid::text"))
+            xid = str(_first(self._conn, "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.xid::text"))
             self._conn.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(was, now))
             self._conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(now))
             shared = read_seen(self._conn, [name])[name].shared

@@ -92,7 +92,7 @@ class Templates:
         self._known: dict[str, Template] = {}
         # In the name of every clone; whoever can have the lock of that number knows that we are gone.
         self._maker = secrets.token_hex(8)
-        conn.execute("SELECT pg_advisory_lock(%s)", [lock_of("clone", self._maker)])
+        conn.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [lock_of("clone", self._maker)])
         self._shelf = Shelf(conn, server, self._maker, report)
 
     @contextmanager
