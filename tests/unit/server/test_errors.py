@@ -43,12 +43,16 @@ EXAMPLES: dict[str, ServerError] = {
     "NotAllowedError.creation_failed": NotAllowedError.creation_failed(AT, "source database is being accessed"),
     "NotAllowedError.cleanup": NotAllowedError.cleanup(AT, "parity_1_ab", "the server cannot be reached"),
     "DiskFullError.during": DiskFullError.during("initdb", "/dev/shm"),  # noqa: S108 - shown, not used
+    "DiskFullError.file_limit": DiskFullError.file_limit("initdb", "/dev/shm"),  # noqa: S108 - as above
     "DiskFullError.in_container": DiskFullError.in_container("the start of the container", "postgres:18"),
     "FolderError.none_usable": FolderError.none_usable([("/a", "not there"), ("/b", "not writable")]),
     "FolderError.no_exec": FolderError.no_exec([("/a", "mounted noexec")]),
     "FolderError.socket_path_too_long": FolderError.socket_path_too_long("/long/.s.PGSQL.5432", length=130, limit=107),
     "BinariesError.wheel_missing": BinariesError.wheel_missing(),
     "BinariesError.incomplete": BinariesError.incomplete("/opt/pg/bin", "initdb"),
+    "BinariesError.not_runnable": BinariesError.not_runnable(
+        "/opt/pg/bin", "cannot start /opt/pg/bin/postgres: Exec format error"
+    ),
     "BinariesError.system_part_missing": BinariesError.system_part_missing("setpriv"),
     "BinariesError.not_readable": BinariesError.not_readable("/opt/pg/bin", "nobody"),
     "AccountError.none": AccountError.none("nobody", "no such user"),

@@ -1,0 +1,220 @@
+"""A run in a place that cannot hold its server: each is told in one paragraph, with the next step, and exit 3.
+
+The places are real: file systems of a name space of the test's own, which needs root; limits, which need nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess  # noqa: TID251 - the whole program is what is looked at
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from make_runs import SITE
+
+from scripts.errors.server import BinariesError
+from scripts.server import folders
+from scripts.server.embedded import open_embedded
+from scripts.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUN = f"cd {ROOT} && exec {sys.executable} -m invoke migrate"
+
+
+def can_mount() -> bool:
+    """Whether this process may have file systems of its own."""
+    return subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(not shutil.which("unshare") or not can_mount(), reason="file systems need root")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Not in memory, and short: a home, and a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="b-"))
+    folder.chmod(0o711)
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    (folder / "tmp").chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def migrate(place: Path, before: str = "", *, mounted: bool = False) -> tuple[int, str]:
+    """Run `invoke migrate` after some shell commands; its exit code and what it said."""
+    done = subprocess.run(
+        [*(["unshare", "--mount"] if mounted else []), "/bin/sh", "-ec", f"{before}\n{RUN}"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "PYTHONPATH": f"{ROOT}:{SITE}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(place / "home"),
+            "TMPDIR": str(place / "tmp"),
+            "SERVER": "embedded",
+            "PARITY_CACHE_DIR": str(place / "home" / "clusters"),
+        },
+    )
+    return done.returncode, done.stdout
+
+
+def paragraph(text: str) -> str:
+    """The error, which is all that comes after the line about the server."""
+    first, _, rest = text.partition("\n")
+    assert first == "server   embedded: SERVER=embedded"
+    return rest
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("size", "warm", "step"),
+    [
+        ("size=8k,nr_inodes=5", False, "the creation of the server's folder"),
+        ("size=4m", False, "initdb"),
+        ("size=4m", True, "the copy of the kept cluster"),
+    ],
+)
+def test_a_file_system_without_room_is_told_with_step_and_place(
+    place: Path, size: str, step: str, *, warm: bool
+) -> None:
+    """Memory has too little, so that the temporary folder is taken, and that is full before the server runs."""
+    if warm:
+        assert migrate(place)[0] == 0
+    temporary = place / "tmp"
+    mount = f"mount -t tmpfs -o mode=1777,{size} none"
+    status, text = migrate(place, f"{mount} /dev/shm\n{mount} {temporary}", mounted=True)
+    assert paragraph(text) == (
+        f"error[disk full]: {temporary}: no space left during {step}\n"
+        "  expected  about 100 MB for a fresh server, and room for the data\n"
+        "  found     disk full\n"
+        "  help: free space there, or point TMPDIR at a file system with room\n"
+    )
+    assert status == 3
+
+
+@pytest.mark.parametrize(("warm", "step"), [(False, "initdb"), (True, "the copy of the kept cluster")])
+def test_a_limit_on_the_size_of_files_is_told_as_one(place: Path, step: str, *, warm: bool) -> None:
+    """There is room, and no file may grow: `ulimit -f`, or a file system with a small limit."""
+    if warm:
+        assert migrate(place)[0] == 0
+    status, text = migrate(place, "ulimit -f 100")
+    home = folders.data_home(for_other_user=False)
+    assert paragraph(text) == (
+        f"error[disk full]: {home}: a file may not become as large as {step} needs\n"
+        "  expected  no limit on the size of a file, or one above 16 MB\n"
+        "  found     File too large\n"
+        "  help: ulimit -f unlimited, or another file system by TMPDIR\n"
+    )
+    assert status == 3
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    "shell",
+    [
+        "mount -t tmpfs -o mode=755,ro none /dev/shm",
+        "mount -t tmpfs -o mode=755,ro none {0}/home",
+        "mount -t tmpfs -o mode=1777,ro none {0}/tmp",
+        "mount -t tmpfs -o mode=1777,noexec none {0}/tmp",
+    ],
+    ids=["memory closed", "home read-only", "temporary folder read-only", "temporary folder noexec"],
+)
+def test_a_place_that_cannot_be_used_is_passed_over(place: Path, shell: str) -> None:
+    """Where there is another one, the run is as any."""
+    status, text = migrate(place, shell.format(place), mounted=True)
+    assert status == 0, text
+    assert text.endswith("27 files = 0 applied before + 27 applied now\n")
+    if "home" in shell:
+        assert f"no cluster can be kept in {place}/home/clusters: it cannot be written to" in text or (
+            f"no cluster can be kept in {place}/home/clusters: read-only file system" in text
+        )
+
+
+def write(folder: Path, name: str, content: bytes, mode: int = 0o755) -> None:
+    """A file that stands for a program."""
+    (folder / name).write_bytes(content)
+    (folder / name).chmod(mode)
+
+
+@pytest.fixture
+def programs(place: Path) -> Path:
+    """A PG_BINDIR of the test's own."""
+    folder = place / "bin"
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"just a text\n", "cannot start {0}/postgres: Exec format error"),
+        (b"#!/nowhere/at/all\n", "cannot start {0}/postgres: No such file or directory"),
+        (b"#!/bin/sh\necho 'libpq.so.5: cannot open shared object file' >&2\nexit 127\n",
+         "libpq.so.5: cannot open shared object file"),
+    ],
+    ids=["text", "interpreter", "library"],
+)  # fmt: skip
+def test_programs_that_the_system_cannot_run_are_named(programs: Path, content: bytes, reason: str) -> None:
+    """Another processor's, a text file, a library that is missing."""
+    for name in ("postgres", "initdb"):
+        write(programs, name, content)
+    with pytest.raises(BinariesError) as caught, open_embedded(Settings(pg_bindir=programs), reason=""):
+        pass
+    assert str(caught.value) == (
+        f"error[server]: {programs}: the PostgreSQL programs cannot be run\n"
+        "  expected  programs for this system, with their libraries\n"
+        f"  found     {reason.format(programs)}\n"
+        "  help: set PG_BINDIR to the bin folder of a PostgreSQL 18 server of this system, or unset it"
+    )
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("missing", ["initdb", "postgres"])
+@pytest.mark.parametrize("mode", [None, 0o644])
+def test_programs_that_are_missing_or_no_programs_are_named(programs: Path, missing: str, mode: int | None) -> None:
+    """Before anything is made."""
+    for name in ("postgres", "initdb"):
+        if name != missing or mode is not None:
+            write(programs, name, b"#!/bin/sh\n", 0o755 if name != missing else mode or 0)
+    with pytest.raises(BinariesError) as caught, open_embedded(Settings(pg_bindir=programs), reason=""):
+        pass
+    assert str(caught.value) == (
+        f"error[server]: {programs}: the PostgreSQL programs are incomplete\n"
+        "  expected  initdb and postgres\n"
+        f"  found     no runnable {missing}\n"
+        "  help: reinstall the requirements, or set PG_BINDIR to the bin folder of a PostgreSQL 18 server"
+    )
+    assert caught.value.exit_code == 3
+
+
+def test_a_cluster_that_was_kept_in_the_future_is_of_no_age(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was set back meanwhile: it is used, and its age in the evidence is none."""
+    settings = Settings(cluster_cache=place / "home" / "clusters")
+    real = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: real() + 86_400)
+        with open_embedded(settings, reason="") as server:
+            assert server.facts["cluster"] == "made for this run"
+    with open_embedded(settings, reason="") as server:
+        assert (server.facts["cluster"], server.facts["cluster_age_s"]) == ("kept", "0")
+
+
+def test_a_clock_that_jumps_ends_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines are of a clock that only goes on."""
+    jumps = iter(range(0, 10**12, 10**6))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + (-1) ** (n := next(jumps)) * n)
+    with open_embedded(Settings(), reason="") as server:
+        assert server.facts["user_relations_before"] == "0"
