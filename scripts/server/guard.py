@@ -125,9 +125,6 @@ class Guard:
         Raises:
             DockerError: it does not.
         """
-        if self.engine.tunnel is not None:
-            reason = "it is reached by a tunnel of ssh, which ends with the run"
-            raise DockerError.refused("let the container stay", self.image, reason)
         self._say(b"stay - -\n")
         deadline = time.monotonic() + STAY_S
         while not self.stays:

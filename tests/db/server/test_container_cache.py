@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_images import derived
-from make_runs import quiet
+from make_runs import processes, quiet
 
 from scripts.catalog.read import read_catalog
 from scripts.errors.server import WrongPasswordError
@@ -147,6 +147,28 @@ def test_every_run_has_passwords_of_its_own(kept: Path, engine: Engine) -> None:
             text += engine.client.api.logs(found["Id"]).decode()
             assert not [secret for secret in seen if secret in text]
     assert len(seen) == 7
+
+
+def test_no_secret_is_in_an_argument_a_layer_or_an_image(kept: Path, engine: Engine) -> None:
+    """Everybody may list processes; who may use the engine may read what it has on its disk."""
+    _, known = known_of(entry_of(kept))
+    api = engine.client.api
+    images = {image["Id"] for image in api.images(all=True)}
+    for run_id, folder in (("copy", kept), ("first boot", None)):
+        with open_server(settings_of(folder), run_id=run_id, report=quiet) as server:
+            secret = {parse_dsn(str(dsn))["password"] for dsn in (server.dsn, server.admin_dsn)} | {known["password"]}
+            (found,) = api.containers(filters={"label": f"parity-runner.run-id={run_id}"})
+            arguments = str(processes()) + json.dumps(api.top(found["Id"], "-eo pid,args"))
+            assert "postgres" in arguments
+            assert not [word for word in secret if word in arguments]
+            # The data, the configuration and the password are in memory; the layer has where those are put.
+            changed = {change["Path"] for change in api.diff(found["Id"]) or []}
+            assert {path for path in changed if not path.startswith(("/run", "/var/run", "/tmp"))} <= {  # noqa: S108
+                "/var",
+                "/var/lib",
+                "/var/lib/postgresql",
+            }
+    assert {image["Id"] for image in api.images(all=True)} == images
 
 
 def test_a_copy_has_the_catalog_of_a_first_boot(kept: Path) -> None:

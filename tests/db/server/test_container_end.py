@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 GONE_WITHIN_S = 2.0
 # PARITY_KILLS=100 for the whole number.
-KILLS = int(os.environ.get("PARITY_KILLS", "18"))  # noqa: TID251 - a measure of this test's own
+KILLS = int(os.environ.get("PARITY_KILLS", "12"))  # noqa: TID251 - a measure of this test's own
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP)
 ONE_RUN = """
 import sys
