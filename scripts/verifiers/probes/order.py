@@ -159,7 +159,7 @@ def completion_order_probes(database: Database) -> tuple[Probe, ...]:
                         before(
                             _COMPLETE,
                             "SELECT p.* INTO v_item",
-                            "SELECT coalesce(max(a.attempt_no), 0) + 1 INTO v_attempt_no "
+                            "SELECT coalesce(pg_catalog.max(a.attempt_no), 0) + 1 INTO v_attempt_no "
                             "FROM public.payment_outbox_attempts AS a WHERE a.outbox_id = p_outbox_id;",
                         )
                     ),
