@@ -88,6 +88,13 @@ class ScratchDatabase:
             row = conn.execute(query.encode(), values or None).fetchone()
         return None if row is None else row[0]
 
+    def advisory_locks(self) -> list[int]:
+        """Who holds one in this database: process ids. Whoever lends databases holds one in another."""
+        here = "JOIN pg_database AS d ON d.oid = database WHERE datname = current_database()"
+        with self._open(self.admin_dsn, autocommit=True) as conn:
+            rows = conn.execute(f"SELECT pid FROM pg_locks {here} AND locktype = 'advisory'").fetchall()
+        return [pid for (pid,) in rows]
+
     def close(self) -> None:
         """Close every connection."""
         for conn in self.opened:

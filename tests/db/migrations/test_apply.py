@@ -147,7 +147,7 @@ def test_the_connection_comes_back_as_it_was(empty_database: ScratchDatabase, mi
     row = conn.execute("SELECT current_user::text, current_setting('lock_timeout')").fetchone()
     assert row == ("symphony_owner", "0")
     assert empty_database.value("SELECT relowner::regrole::text FROM pg_class WHERE relname = 't'") == "symphony_owner"
-    assert empty_database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert empty_database.advisory_locks() == []
 
 
 def test_row_data_stays_out_of_the_error(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:

@@ -175,7 +175,7 @@ def test_a_backend_that_a_second_connection_gets_too_is_refused(
         runner_lock(cast("Any", _Proxied(conn)), QUICK, report=lambda _: None),
     ):
         pass
-    assert empty_database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert empty_database.advisory_locks() == []
 
 
 def test_a_proxy_that_keeps_sessions_is_passed(empty_database: ScratchDatabase) -> None:
@@ -183,7 +183,7 @@ def test_a_proxy_that_keeps_sessions_is_passed(empty_database: ScratchDatabase) 
     conn = empty_database.connect()
     with runner_lock(cast("Any", _Proxied(conn)), QUICK, report=lambda _: None) as backend_pid:
         assert backend_pid == conn.info.backend_pid
-        assert empty_database.value("SELECT pid FROM pg_locks WHERE locktype = 'advisory'") == backend_pid
+        assert empty_database.advisory_locks() == [backend_pid]
 
 
 def test_pauses_grow_and_are_bounded() -> None:
