@@ -7,6 +7,7 @@ Owns: that network (Linux, root), its dockerd and sshd, their keys, and their en
 from __future__ import annotations
 
 import ipaddress
+import os
 import random
 import shutil
 import subprocess  # noqa: TID251 - the programs of the other machine
@@ -71,6 +72,7 @@ def _run(*argv: str | Path) -> None:
 @contextmanager
 def _network() -> Iterator[tuple[str, str]]:
     """A network with one wire to ours; returns its name and its address."""
+    assert os.geteuid() == 0, "a network of its own can be made by root only, on Linux: run these tests so, or in CI"
     number = random.SystemRandom().randrange(1 << 14)
     name, here, there = f"parity{number}", f"pv{number}a", f"pv{number}b"
     first = ipaddress.ip_address("10.213.0.0") + 4 * number
