@@ -203,12 +203,10 @@ def test_another_users_folder_stays(dead: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_lease_of_another_users_in_a_folder_of_ours_stays(
-    dead: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody else wrote what it says."""
-    monkeypatch.setattr(sweeps, "places", lambda: [place])
-    os.chown(dead / LEASE, 65534, 65534)
+@pytest.mark.parametrize("name", [".", LEASE])
+def test_folder_and_lease_have_to_be_ours_both(dead: Path, name: str) -> None:
+    """Somebody else's folder, with a lease of ours in it; or a lease that somebody else wrote."""
+    os.chown(dead / name, 65534, 65534)
     assert swept() == []
     assert dead.exists()
 
