@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from make_runs import processes, segments_of
 
-from scripts.settings import ROOT
+from scripts.server.cache import SUFFIX
+from scripts.server.embedded import open_embedded
+from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +101,12 @@ class Place:
         """The next run makes its cluster anew."""
         for path in (self.folder / "cache").iterdir():
             path.unlink()
+
+    def keep_cluster(self) -> None:
+        """The next run starts on a copy, whatever became of the runs before it."""
+        if not any((self.folder / "cache").glob(f"*{SUFFIX}")):
+            with open_embedded(Settings(cluster_cache=self.folder / "cache"), reason=""):
+                pass
 
     def note(self, root: int) -> list[tuple[int, str]]:
         """Process numbers and command lines of a run and all below it, as they are now; they are remembered."""

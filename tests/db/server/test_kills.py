@@ -55,14 +55,17 @@ def kill_many(place: Place, kind: str, number: int, tally: Callable[[str, int], 
             break
         if turn % 3 == 0:
             place.forget_clusters()
+        if turn % 3 == 1:
+            place.keep_cluster()
         run = place.begin(kind, cache=turn % 3 != 2)
         try:
-            # One of three at any moment from its start; the others once the server's folder is there.
-            if victims == "run" and turn % 3 == 1:
+            # One of four at any moment from its start; the others once the server's folder is there, early ones more
+            # often: a copy is laid out in a twentieth of a second.
+            if victims == "run" and turn % 4 == 3:
                 time.sleep(chance.uniform(0, BEFORE_S))
             else:
                 place.wait_for_folder(run)
-                time.sleep(chance.uniform(0, AFTER_S))
+                time.sleep(AFTER_S * chance.random() ** 2)
             signum = SIGNALS[(turn + len(kind)) % 4] if victims == "run" else signal.SIGKILL
             struck = kill(place, run, signum, victims=victims)
             hit += struck
