@@ -17,8 +17,8 @@ from scripts.migrations.apply import migrate
 from scripts.migrations.files import MigrationFile, read_files
 from scripts.migrations.ledger import read_ledger
 from scripts.migrations.template import recipe_of
+from scripts.server.clones.templates import MAINTENANCE, open_templates
 from scripts.server.readiness import with_database
-from scripts.server.templates import MAINTENANCE, open_templates
 from scripts.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.migrations.model import Applied
+    from scripts.server.clones.templates import Clone, Templates
     from scripts.server.model import Server
-    from scripts.server.templates import Clone, Templates
 
 _FAILED = pytest.StashKey[bool]()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

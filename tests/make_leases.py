@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.server.layout import PREFIX
-from scripts.server.lease import LEASE
+from scripts.server.embedded.layout import PREFIX
+from scripts.server.embedded.lease import LEASE
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MAKER = """
 import fcntl, os, shutil, signal, sys
 from pathlib import Path
-from scripts.server import lease
-from scripts.server.leftover import owner_labels
+from scripts.server.embedded import lease
+from scripts.server.owner import owner_labels
 base, prefix, verb, steps = *sys.argv[1:4], int(sys.argv[4])
 done = 0
 def counted(function):

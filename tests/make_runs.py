@@ -33,10 +33,11 @@ from scripts.errors.base import Interrupted
 from scripts.settings import Settings
 say = lambda text: print(text, flush=True)
 if sys.argv[3]:  # neither a parent-death signal nor /proc
-    from scripts.server import leftover, watcher
+    from scripts.server import owner
+    from scripts.server.embedded import watcher
     watcher.__file__ = sys.argv[3]
-    leftover._place = lambda: ""
-    leftover._began = lambda pid: ""
+    owner._place = lambda: ""
+    owner._began = lambda pid: ""
 try:
     with ending_on_signals():
         with open_server(Settings(server="embedded"), run_id="test", report=say) as server:
@@ -136,7 +137,7 @@ class Run:
 
 def plain_watcher(folder: Path) -> Path:
     """The watcher as a system without parent-death signals has it: a copy that does not know Linux."""
-    for path in (ROOT / "scripts" / "server").glob("*.py"):
+    for path in (ROOT / "scripts" / "server" / "embedded").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         if path.name == "watcher.py":
             assert text.count('sys.platform.startswith("linux")') == 1

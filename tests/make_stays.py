@@ -39,7 +39,8 @@ import os, sys
 from pathlib import Path
 import scripts.server.folders as folders
 folders.MEMORY, folders.ROOM_IN_MEMORY = Path(sys.argv[1]), 0
-from scripts.server import claims, leash
+from scripts.server.stay import claims
+from scripts.server.embedded import leash
 count = 0
 def step():
     global count

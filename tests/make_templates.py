@@ -6,9 +6,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from scripts.server.marks import Recipe, about_key, parse_name
+from scripts.server.clones.marks import Recipe, about_key, parse_name
+from scripts.server.clones.templates import MAINTENANCE
 from scripts.server.readiness import connect, parse_dsn, with_database
-from scripts.server.templates import MAINTENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

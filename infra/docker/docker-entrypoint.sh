@@ -1,5 +1,5 @@
 #!/bin/sh
-# First process of the image that is built without a registry (scripts/server/image.py). It keeps the contract of the
+# First process of the image that is built without a registry (scripts/server/containers/image.py). It keeps the contract of the
 # official image that this project uses: POSTGRES_USER, POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE, POSTGRES_DB,
 # POSTGRES_INITDB_ARGS, PGDATA; a first boot with initdb; then `postgres` with the command's own options, not as root.
 set -eu

@@ -11,7 +11,7 @@ from scripts.digest import sha256_hex
 from scripts.migrations.apply import migrate
 from scripts.migrations.files import migrations_digest
 from scripts.migrations.ledger import LEDGER_SQL
-from scripts.server.marks import Recipe
+from scripts.server.clones.marks import Recipe
 from scripts.server.readiness import connect
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.server.states import PASSWORDS
-from scripts.server.staying import url_of, ways_to
+from scripts.server.stay.staying import url_of, ways_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,8 +21,8 @@ def build_image(settings: Settings, voice: Voice, *, offline: bool) -> int:  # n
     """
     if not offline:
         raise UsageError.needs_offline()
-    from scripts.server.engine import find_engine
-    from scripts.server.image import TAG, build_offline_image
+    from scripts.server.containers.engine import find_engine
+    from scripts.server.containers.image import TAG, build_offline_image
 
     with find_engine() as engine:
         image = build_offline_image(engine)

@@ -16,9 +16,9 @@ from scripts.errors.base import ExitCode, Interrupted
 from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.errors.server import ServerError
 from scripts.evidence.store import new_run_id
-from scripts.server.claims import claimed
 from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
-from scripts.server.staying import dsn_of, end, forget_dead, hand_over, judge, require_judged
+from scripts.server.stay.claims import claimed
+from scripts.server.stay.staying import dsn_of, end, forget_dead, hand_over, judge, require_judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from scripts.report.servers import Listed
     from scripts.run.voice import Voice
-    from scripts.server.claims import Claim
     from scripts.server.states import Resident
+    from scripts.server.stay.claims import Claim
     from scripts.settings import Settings
 
 
@@ -204,8 +204,8 @@ def psql(
     Raises:
         ResidentError: there is none, it is gone, or there is no psql.
     """
-    from scripts.server.binaries import find_psql
-    from scripts.server.client import become_psql
+    from scripts.server.embedded.binaries import find_psql
+    from scripts.server.stay.client import become_psql
 
     del voice  # psql speaks for itself
     name = require_name(name or default_name())

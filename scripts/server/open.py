@@ -87,7 +87,7 @@ class _Keeping:
         return cls(place, name_of_run(run_id, place))
 
     def hand_out(self, server: Server, report: Callable[[str], None]) -> Iterator[Server]:
-        from scripts.server.staying import keep_run
+        from scripts.server.stay.staying import keep_run
 
         try:
             yield server
@@ -103,7 +103,7 @@ class _Keeping:
 
 
 def _external(settings: Settings, report: Callable[[str], None]) -> Iterator[Server]:
-    from scripts.server.external import open_existing, open_throwaway
+    from scripts.server.foreign.origin import open_existing, open_throwaway
     from scripts.server.readiness import address_of
 
     url = settings.database_url
@@ -123,7 +123,7 @@ def _external(settings: Settings, report: Callable[[str], None]) -> Iterator[Ser
 
 
 def _embedded(settings: Settings, report: Callable[[str], None], reason: str) -> Iterator[Server]:
-    from scripts.server.embedded import open_embedded
+    from scripts.server.embedded.origin import open_embedded
 
     report(f"server   embedded: {reason}")
     with open_embedded(settings, reason=reason, report=report) as server:
@@ -133,8 +133,8 @@ def _embedded(settings: Settings, report: Callable[[str], None], reason: str) ->
 def _docker(
     settings: Settings, report: Callable[[str], None], run_id: str, reason: str, keep_as: str
 ) -> Iterator[Server]:
-    from scripts.server.container import open_container
-    from scripts.server.engine import find_engine, pull_image
+    from scripts.server.containers.engine import find_engine, pull_image
+    from scripts.server.containers.origin import open_container
 
     with find_engine() as engine:
         if keep_as and engine.tunnel is not None:
@@ -148,7 +148,7 @@ def _docker(
 
 
 def _auto(settings: Settings, report: Callable[[str], None], run_id: str, keep_as: str) -> Iterator[Server]:
-    from scripts.server.engine import find_engine
+    from scripts.server.containers.engine import find_engine
 
     try:
         with find_engine() as engine:

@@ -15,7 +15,7 @@ from bench.measure import Line, render_table
 from bench.servers import measure_servers
 from bench.table import Size, measure
 
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import Settings, read_settings
 
 if TYPE_CHECKING:

@@ -14,20 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.server.archive import Owner, parcel_of
-from scripts.server.cache import SUFFIX
-from scripts.server.engine import LOOPBACK, find_engine
-from scripts.server.guard import PGDATA, PORT, VOLUME
-from scripts.server.layout import CONFIG
-from scripts.server.packing import read_checked, read_known
+from scripts.server.cluster.archive import Owner, parcel_of
+from scripts.server.cluster.cache import SUFFIX
+from scripts.server.cluster.packing import read_checked, read_known
+from scripts.server.containers.engine import LOOPBACK, find_engine
+from scripts.server.containers.guard import PGDATA, PORT, VOLUME
+from scripts.server.embedded.layout import CONFIG
 from scripts.server.provision import SUPERUSER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scripts.server.archive import Parcel
-    from scripts.server.engine import Engine
+    from scripts.server.cluster.archive import Parcel
+    from scripts.server.containers.engine import Engine
 
 BAKED = "/baked"
 CONFIG_FILE = "/etc/baked.conf"

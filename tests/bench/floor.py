@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.server.account import find_account
-from scripts.server.binaries import find_binaries
-from scripts.server.cache import SUFFIX
-from scripts.server.layout import CONFIG, make_layout, runnable
-from scripts.server.leash import Leash
-from scripts.server.packing import read_checked, read_known
+from scripts.server.cluster.cache import SUFFIX
+from scripts.server.cluster.packing import read_checked, read_known
+from scripts.server.embedded.account import find_account
+from scripts.server.embedded.binaries import find_binaries
+from scripts.server.embedded.layout import CONFIG, make_layout, runnable
+from scripts.server.embedded.leash import Leash
 from scripts.server.provision import INITDB_OPTIONS, SUPERUSER, random_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scripts.server.account import Account
-    from scripts.server.binaries import Binaries
+    from scripts.server.embedded.account import Account
+    from scripts.server.embedded.binaries import Binaries
 
 
 @contextmanager

@@ -25,18 +25,18 @@ from scripts.errors.server import DockerError
 from scripts.migrations.files import read_migrations
 from scripts.migrations.template import recipe_of
 from scripts.server import folders
-from scripts.server.engine import find_engine
+from scripts.server.clones.templates import MAINTENANCE, open_templates
+from scripts.server.containers.engine import find_engine
 from scripts.server.folders import data_home
 from scripts.server.open import open_server
 from scripts.server.readiness import parse_dsn, with_database
-from scripts.server.templates import MAINTENANCE, open_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from scripts.server.marks import Recipe
+    from scripts.server.clones.marks import Recipe
+    from scripts.server.clones.templates import Templates
     from scripts.server.model import Server
-    from scripts.server.templates import Templates
     from scripts.settings import Settings
 
 NOTHING_MS, MEMORY_MS, DISK_MS, DOCKER_MS, CLONE_MS, STOP_MS = 700, 100, 350, 400, 20, 30

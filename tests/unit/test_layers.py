@@ -29,10 +29,14 @@ ROOMS = (
     "run",
     "console",
 )
+# The same inside the room of servers: what stands at its top first, then a folder for each thing.
+SERVERS = ("", "cluster", "embedded", "containers", "foreign", "clones", "stay")
+# The choice among the origins; the only module at the top that knows them.
+CHOICE = "scripts/server/open.py"
 # Who may start an outside program, and which.
 SUBPROCESS_OWNERS = {
-    "server/watcher.py": "initdb and postgres, and the process that ends them with their run",
-    "server/ssh.py": "ssh",
+    "server/embedded/watcher.py": "initdb and postgres, and the process that ends them with their run",
+    "server/containers/ssh.py": "ssh",
     "lint/squawk.py": "squawk",
     "evidence/source.py": "git",
     "lint/landed.py": "git",
@@ -73,6 +77,17 @@ def test_imports_point_left(path: Path) -> None:
     allowed = set(ROOMS[: ROOMS.index(room) + 1])
     rooms = {name.split(".")[1] for name in imports_of(path) if name.startswith("scripts.")}
     assert rooms <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((SCRIPTS / "server").rglob("*.py")), ids=lambda path: path.name)
+def test_the_room_of_servers_points_left_too(path: Path) -> None:
+    """A module imports from its own folder and from those before it; the origins know nothing of each other's end."""
+    if str(path.relative_to(ROOT)) == CHOICE:
+        return
+    folder = path.parent.name if path.parent.name != "server" else ""
+    allowed = set(SERVERS[: SERVERS.index(folder) + 1])
+    used = {name.split(".")[2] for name in imports_of(path) if name.startswith("scripts.server.")}
+    assert {name for name in used if (SCRIPTS / "server" / name).is_dir()} <= allowed
 
 
 def test_only_owners_start_programs() -> None:

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from scripts.errors.mutants import NoSuperuserError
+from scripts.server.clones.templates import MAINTENANCE, open_templates
 from scripts.server.readiness import connect, parse_dsn, with_database
-from scripts.server.templates import MAINTENANCE, open_templates
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.mutants.lanes import Lane
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from scripts.server.account import find_account
-from scripts.server.binaries import find_binaries
-from scripts.server.layout import make_layout, runnable, tail_of
-from scripts.server.leash import Leash
+from scripts.server.embedded.account import find_account
+from scripts.server.embedded.binaries import find_binaries
+from scripts.server.embedded.layout import make_layout, runnable, tail_of
+from scripts.server.embedded.leash import Leash
 from scripts.server.provision import INITDB_OPTIONS, OWNER, SUPERUSER
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from scripts.migrations.apply import migrate
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.lock_modes import mode_words, modes_conflict
 from scripts.migrations.observer import Observer
-from scripts.server import layout
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded import layout
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

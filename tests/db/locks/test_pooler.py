@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from scripts.errors.migration import MigrationFailedError, PoolerError
 from scripts.migrations.apply import migrate
 from scripts.migrations.lock import RUNNER_LOCK_KEY
-from scripts.server.account import find_account
+from scripts.server.embedded.account import find_account
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

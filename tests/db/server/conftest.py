@@ -16,9 +16,9 @@ from make_templates import admin, ours
 from psycopg import sql
 
 from scripts.server import folders
+from scripts.server.clones.templates import Templates, open_templates
 from scripts.server.folders import MEMORY
 from scripts.server.readiness import connect
-from scripts.server.templates import Templates, open_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from make_runs import SITE
 
 from scripts.errors.server import BinariesError
 from scripts.server import folders
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:

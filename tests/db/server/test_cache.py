@@ -18,9 +18,10 @@ from make_runs import processes
 
 from scripts.catalog.read import read_catalog
 from scripts.errors.server import WrongPasswordError
-from scripts.server import cache, folders
-from scripts.server.embedded import open_embedded
-from scripts.server.packing import pack_tree, read_checked, read_known, seal
+from scripts.server import folders
+from scripts.server.cluster import cache
+from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
+from scripts.server.embedded.origin import open_embedded
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
 
@@ -32,7 +33,7 @@ import sys
 from pathlib import Path
 import scripts.server.folders as folders
 folders.MEMORY, folders.ROOM_IN_MEMORY = Path(sys.argv[1]), 0
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded.origin import open_embedded
 from scripts.server.readiness import connect
 from scripts.settings import Settings
 with open_embedded(Settings(server="embedded", cluster_cache=Path(sys.argv[2])), reason="", report=print) as server:

@@ -15,16 +15,16 @@ from make_templates import BUILT, admin, making, ours, tables, templates_of
 
 from scripts.errors.server import NotAllowedError, StartError
 from scripts.migrations.template import recipe_of
-from scripts.server.copies import read_seen
-from scripts.server.marks import KINDS, Mark, about_key, name_of
+from scripts.server.clones.copies import read_seen
+from scripts.server.clones.marks import KINDS, Mark, about_key, name_of
+from scripts.server.clones.templates import open_clone, open_templates
 from scripts.server.readiness import address_of, connect, parse_dsn
-from scripts.server.templates import open_clone, open_templates
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
+    from scripts.server.clones.templates import Templates
     from scripts.server.model import Server
-    from scripts.server.templates import Templates
 
 
 def test_a_clone_is_a_migrated_database_of_ones_own(

@@ -14,14 +14,14 @@ from make_runs import processes, quiet
 
 from scripts.catalog.read import read_catalog
 from scripts.errors.server import WrongPasswordError
-from scripts.server.archive import Owner, read_archive
-from scripts.server.cache import SUFFIX
-from scripts.server.container import PASSWORD_FILE
-from scripts.server.engine import Engine, find_engine
-from scripts.server.guard import SHUT_DOWN
-from scripts.server.image import TAG, build_offline_image
+from scripts.server.cluster.archive import Owner, read_archive
+from scripts.server.cluster.cache import SUFFIX
+from scripts.server.cluster.packing import pack, read_checked, read_known, seal
+from scripts.server.containers.engine import Engine, find_engine
+from scripts.server.containers.guard import SHUT_DOWN
+from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.origin import PASSWORD_FILE
 from scripts.server.open import open_server
-from scripts.server.packing import pack, read_checked, read_known, seal
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.server.engine import Engine, find_engine
-from scripts.server.image import TAG, build_offline_image
-from scripts.server.leftover import sweep
+from scripts.server.containers.engine import Engine, find_engine
+from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.unstarted import sweep
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:

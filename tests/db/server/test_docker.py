@@ -15,10 +15,10 @@ import pytest
 from make_runs import fail_inside, quiet
 
 from scripts.errors.server import DockerError
-from scripts.server import container as container_module
-from scripts.server import image as image_module
-from scripts.server.engine import find_engine
-from scripts.server.image import TAG, build_offline_image
+from scripts.server.containers import image as image_module
+from scripts.server.containers import origin as container_module
+from scripts.server.containers.engine import find_engine
+from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
@@ -26,7 +26,7 @@ from scripts.settings import ROOT, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
     from scripts.server.model import Server
 
 pytestmark = pytest.mark.docker

@@ -12,10 +12,10 @@ from make_runs import fail_inside
 from make_stays import passwords
 
 from scripts.errors.residents import ResidentError
-from scripts.server import contained
-from scripts.server.engine import find_engine
-from scripts.server.guard import KEPT_AS
-from scripts.server.image import TAG, build_offline_image
+from scripts.server.containers import contained
+from scripts.server.containers.engine import find_engine
+from scripts.server.containers.guard import KEPT_AS
+from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.states import names_in
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from make_stays import Stays
 
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
 
 pytestmark = pytest.mark.docker
 DOCKER = {"server": "docker", "pg_image": TAG}

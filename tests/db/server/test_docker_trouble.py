@@ -19,9 +19,9 @@ from make_runs import AS_USERS, SITE, python_for_others, quiet
 
 from scripts.errors.base import ExitCode
 from scripts.errors.server import DiskFullError, DockerError, ServerError, TooOldError
-from scripts.server import guard as guard_module
-from scripts.server.engine import LOOPBACK, Engine, find_engine
-from scripts.server.image import TAG, build_offline_image
+from scripts.server.containers import guard as guard_module
+from scripts.server.containers.engine import LOOPBACK, Engine, find_engine
+from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.readiness import connect
 from scripts.settings import ROOT, Settings
@@ -89,7 +89,7 @@ def test_a_socket_without_permission(user: str) -> None:
         closed.bind(str(place / "docker.sock"))
         (place / "docker.sock").chmod(0o600)
         closed.listen()
-        code = "from scripts.server.engine import find_engine\nwith find_engine(): pass"
+        code = "from scripts.server.containers.engine import find_engine\nwith find_engine(): pass"
         environment = {"PYTHONPATH": f"{ROOT}:{SITE}", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [python_for_others()[0], "-c", code],

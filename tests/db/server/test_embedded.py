@@ -13,9 +13,10 @@ import pytest
 from make_runs import fail_inside, processes
 
 from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError, TooOldError, WrongPasswordError
-from scripts.server import binaries, folders, layout
-from scripts.server.account import find_account
-from scripts.server.embedded import open_embedded
+from scripts.server import folders
+from scripts.server.embedded import binaries, layout
+from scripts.server.embedded.account import find_account
+from scripts.server.embedded.origin import open_embedded
 from scripts.server.provision import explaining
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 
 from scripts.errors.base import ExitCode
 from scripts.errors.server import DockerError
-from scripts.server import engine as engine_module
-from scripts.server.engine import find_engine
+from scripts.server.containers import engine as engine_module
+from scripts.server.containers.engine import find_engine
 
 if TYPE_CHECKING:
     from pathlib import Path

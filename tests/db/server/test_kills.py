@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 from make_kills import Place, end, kill
 
-from scripts.server import sweep as sweeps
+from scripts.server.embedded import sweep as sweeps
+from scripts.server.embedded.sweep import sweep
 from scripts.server.folders import MEMORY
-from scripts.server.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import pytest
 from make_kills import Place
 from make_runs import AS_USERS, SITE, python_for_others
 
-from scripts.server.cache import SUFFIX
+from scripts.server.cluster.cache import SUFFIX
 from scripts.server.folders import MEMORY
 from scripts.settings import ROOT
 

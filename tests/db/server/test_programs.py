@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server import binaries, folders, layout, programs
-from scripts.server.account import find_account
-from scripts.server.binaries import Binaries, copy_binaries, find_binaries
-from scripts.server.embedded import open_embedded
+from scripts.server import folders
+from scripts.server.embedded import binaries, layout, programs
+from scripts.server.embedded.account import find_account
+from scripts.server.embedded.binaries import Binaries, copy_binaries, find_binaries
+from scripts.server.embedded.origin import open_embedded
 from scripts.server.folders import MEMORY
 from scripts.server.readiness import connect
 from scripts.settings import ROOT, Settings
@@ -34,8 +35,8 @@ BKI = "share/postgres.bki"
 MAKER = """
 import sys
 from pathlib import Path
-from scripts.server import programs
-from scripts.server.binaries import Binaries
+from scripts.server.embedded import programs
+from scripts.server.embedded.binaries import Binaries
 programs.FOLDER = Path(sys.argv[1])
 print("making", flush=True)
 kept = programs.find_or_keep(Binaries(Path(sys.argv[2]), "wheel"), print)

@@ -24,8 +24,8 @@ from make_runs import processes, quiet
 from scripts.errors.base import ExitCode
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError
-from scripts.server.engine import find_engine
-from scripts.server.image import TAG, build_offline_image
+from scripts.server.containers.engine import find_engine
+from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
@@ -74,7 +74,7 @@ def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def there(elsewhere: Elsewhere) -> Iterator[Any]:
     """The engine itself, asked by its own socket; it has the offline image."""
     client = docker.DockerClient(base_url=f"unix://{elsewhere.socket}")
-    from scripts.server.engine import LOOPBACK, Engine
+    from scripts.server.containers.engine import LOOPBACK, Engine
 
     build_offline_image(Engine(client, LOOPBACK, ""))
     yield client.api

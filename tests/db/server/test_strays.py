@@ -16,11 +16,11 @@ import pytest
 from make_runs import quiet
 from psycopg import sql
 
-from scripts.server import strays
-from scripts.server.leftover import BEGAN, PID, PLACE, owner_labels
+from scripts.server.foreign import strays
+from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.open import open_server
+from scripts.server.owner import BEGAN, PID, PLACE, owner_labels
 from scripts.server.readiness import connect, parse_dsn
-from scripts.server.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:

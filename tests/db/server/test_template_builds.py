@@ -17,23 +17,23 @@ from make_runs import quiet
 from make_templates import BUILT, admin, making, ours, tables, templates_of, wait
 
 from scripts.errors.templates import TemplateError
-from scripts.server import shelf
-from scripts.server.marks import Recipe, about_key, lock_of
-from scripts.server.templates import open_clone
+from scripts.server.clones import shelf
+from scripts.server.clones.marks import Recipe, about_key, lock_of
+from scripts.server.clones.templates import open_clone
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
+    from scripts.server.clones.templates import Templates
     from scripts.server.model import Server
-    from scripts.server.templates import Templates
 
 
 # Builds a template in a process of its own: says when it begins, and when there is a clone. argv: recipe, seconds.
 BUILDER = """
 import json, sys, time
-from scripts.server.marks import Recipe
+from scripts.server.clones.marks import Recipe
 from scripts.server.model import Server
 from scripts.server.readiness import connect
-from scripts.server.templates import open_clone
+from scripts.server.clones.templates import open_clone
 given = json.loads(sys.stdin.readline())
 def build(dsn):
     with connect(dsn) as conn:

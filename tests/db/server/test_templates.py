@@ -13,12 +13,12 @@ from make_templates import BUILT, admin, making, ours, tables, templates_of, wai
 from scripts.errors.templates import TemplateError
 from scripts.migrations.files import read_files
 from scripts.migrations.template import recipe_of
-from scripts.server import copies, shelf
-from scripts.server import templates as templates_module
-from scripts.server.copies import read_seen
-from scripts.server.marks import Recipe, parse_mark
+from scripts.server.clones import copies, shelf
+from scripts.server.clones import templates as templates_module
+from scripts.server.clones.copies import read_seen
+from scripts.server.clones.marks import Recipe, parse_mark
+from scripts.server.clones.templates import open_clone
 from scripts.server.readiness import with_database
-from scripts.server.templates import open_clone
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from fix_database import MigrationFolder
 
+    from scripts.server.clones.templates import Templates
     from scripts.server.model import Server
-    from scripts.server.templates import Templates
 
 
 def test_whatever_a_template_is_made_of_makes_another(

@@ -9,7 +9,7 @@ import psycopg
 from db.verifiers.conftest import Bench
 
 from scripts.migrations.apply import migrate
-from scripts.server.embedded import open_embedded
+from scripts.server.embedded.origin import open_embedded
 from scripts.settings import Settings
 from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS

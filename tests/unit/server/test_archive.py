@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server import archive as archive_module
-from scripts.server.archive import Owner, parcel_of, read_archive
-from scripts.server.packing import PoisonedError, pack, pack_tree
+from scripts.server.cluster import archive as archive_module
+from scripts.server.cluster.archive import Owner, parcel_of, read_archive
+from scripts.server.cluster.packing import PoisonedError, pack, pack_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scripts.errors.base import ExitCode
 from scripts.errors.templates import CopyError, TemplateError
-from scripts.server.copies import Grant, in_order, names_of
+from scripts.server.clones.copies import Grant, in_order, names_of
 
 LETTERS = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
 NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=8), min_size=1, max_size=4)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server.guard import GUARD, SHUT_DOWN
+from scripts.server.containers.guard import GUARD, SHUT_DOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

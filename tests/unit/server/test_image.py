@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.errors.server import BinariesError
-from scripts.server import image
-from scripts.server.elf import read_elf
-from scripts.server.engine import host_of, one_line
+from scripts.server.containers import image
+from scripts.server.containers.engine import host_of, one_line
+from scripts.server.embedded.elf import read_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

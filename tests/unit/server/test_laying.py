@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_runs import processes
 
-from scripts.server import laying
-from scripts.server.leash import Leash, RefusedError
-from scripts.server.packing import pack_tree
+from scripts.server.cluster.packing import pack_tree
+from scripts.server.embedded import laying
+from scripts.server.embedded.leash import Leash, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from make_leases import every_step, labels_of, run_maker
 
-from scripts.server.layout import PREFIX
-from scripts.server.lease import HALF, LEASE, make_folder, remove_folder
-from scripts.server.leftover import owner_labels
-from scripts.server.sweep import sweep
+from scripts.server.embedded.layout import PREFIX
+from scripts.server.embedded.lease import HALF, LEASE, make_folder, remove_folder
+from scripts.server.embedded.sweep import sweep
+from scripts.server.owner import owner_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The only place that sweeps look at."""
     place = tmp_path / "place"
     place.mkdir()
-    monkeypatch.setattr("scripts.server.sweep.places", lambda: [place])
+    monkeypatch.setattr("scripts.server.embedded.sweep.places", lambda: [place])
     return place
 
 

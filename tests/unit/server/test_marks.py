@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.server.marks import KINDS, Mark, Recipe, about_key, lock_of, name_of, parse_mark, parse_name
+from scripts.server.clones.marks import KINDS, Mark, Recipe, about_key, lock_of, name_of, parse_mark, parse_name
 
 if TYPE_CHECKING:
-    from scripts.server.marks import Kind
+    from scripts.server.clones.marks import Kind
 
 ABOUT = st.text("0123456789abcdef", min_size=16, max_size=16)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.server import AccountError, BinariesError, DiskFullError, FolderError
-from scripts.server import account, binaries, folders, layout
-from scripts.server.leash import RefusedError
+from scripts.server import folders
+from scripts.server.embedded import account, binaries, layout
+from scripts.server.embedded.leash import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

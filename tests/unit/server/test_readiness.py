@@ -19,7 +19,7 @@ from scripts.errors.server import (
     UnreachableError,
     WrongPasswordError,
 )
-from scripts.server.boot import require_major_of_banner
+from scripts.server.embedded.boot import require_major_of_banner
 from scripts.server.readiness import (
     address_of,
     connect,

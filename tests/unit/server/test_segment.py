@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server.segment import PID_FILE, TABLE, remove_segment, segment_of
+from scripts.server.embedded.segment import PID_FILE, TABLE, remove_segment, segment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,10 +21,11 @@ from make_runs import python_for_others
 from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.report.servers import Listed, render_servers
 from scripts.run import stay
-from scripts.server import claims, leftover, watched
-from scripts.server.binaries import find_psql
-from scripts.server.claims import Claim, claimed
-from scripts.server.leftover import HOST, PID, PLACE, owner_labels
+from scripts.server import owner
+from scripts.server.embedded import watched
+from scripts.server.embedded.binaries import find_psql
+from scripts.server.embedded.watched import FOLDERS, judge_watched
+from scripts.server.owner import HOST, PID, PLACE, owner_labels
 from scripts.server.states import (
     NAME,
     Resident,
@@ -35,8 +36,9 @@ from scripts.server.states import (
     read_state,
     require_name,
 )
-from scripts.server.staying import forget_dead, url_of, ways_to
-from scripts.server.watched import FOLDERS, judge_watched
+from scripts.server.stay import claims
+from scripts.server.stay.claims import Claim, claimed
+from scripts.server.stay.staying import forget_dead, url_of, ways_to
 from scripts.settings import ROOT, client_environment
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys, time
 from pathlib import Path
-from scripts.server.claims import claimed
+from scripts.server.stay.claims import claimed
 with claimed(Path(sys.argv[1]), "dev", make=True, waiting=print):
     print("claimed", flush=True)
     time.sleep(60)
@@ -352,7 +354,7 @@ def test_where_boots_have_no_number_the_lock_decides(
     place: Path, monkeypatch: pytest.MonkeyPatch, *, locked: bool, kind: str
 ) -> None:
     """On macOS."""
-    monkeypatch.setattr(leftover, "_place", lambda: "")
+    monkeypatch.setattr(owner, "_place", lambda: "")
     assert standing(place, locked=locked)[0] == kind
 
 
@@ -491,7 +493,7 @@ def test_a_client_is_led_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_psql_is_looked_for_in_three_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PG_BINDIR, the requirements' own, PATH; nowhere is an error."""
-    from scripts.server import binaries
+    from scripts.server.embedded import binaries
 
     own = find_psql(None)
     assert own.parent.name == "bin"

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from make_leases import change_labels, dead_folder, labels_of
 
-from scripts.server import leftover, segment
-from scripts.server import sweep as sweeps
+from scripts.server import owner
+from scripts.server.embedded import segment
+from scripts.server.embedded import sweep as sweeps
+from scripts.server.embedded.lease import HALF, LEASE, make_folder, remove_folder
+from scripts.server.embedded.sweep import sweep, sweeping
 from scripts.server.folders import MEMORY, SOCKET_NAME
-from scripts.server.lease import HALF, LEASE, make_folder, remove_folder
-from scripts.server.leftover import BEGAN, HOST, LABEL, PID, PLACE, owner_labels
-from scripts.server.sweep import sweep, sweeping
+from scripts.server.owner import BEGAN, HOST, LABEL, PID, PLACE, owner_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -248,7 +249,7 @@ def test_another_process_space_of_this_boot_leaves_it_to_the_lock(dead: Path) ->
 
 def test_where_the_system_says_no_place_nothing_is_dead(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without /proc, as on macOS, an owner cannot be judged."""
-    monkeypatch.setattr(leftover, "_place", lambda: "")
+    monkeypatch.setattr(owner, "_place", lambda: "")
     assert swept() == []
     assert dead.exists()
 

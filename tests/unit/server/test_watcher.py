@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.server import StartError
-from scripts.server.leash import Leash, RefusedError
+from scripts.server.embedded.leash import Leash, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import pytest
 from make_runs import alive, parent_of
 
 from scripts.errors.server import StartError
-from scripts.server.leash import Leash, RefusedError
+from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ONE_RUN = """
 import sys, time
 from pathlib import Path
-from scripts.server.leash import Leash
+from scripts.server.embedded.leash import Leash
 base = Path(sys.argv[1])
 leash = Leash()
 leash.folder(base, "p-")

@@ -1,23 +1,19 @@
-"""What killed runs left: whose it is, in the same words for containers, folders and databases, and whether he is gone.
+"""Whose a thing is that a run makes, in the same words for containers, folders and databases, and whether he is gone.
 
-Owns: the owner, as labels, and the judgement about it; the sweep of containers that were created and never started
-    (their stdin was not open yet, so its end could not end them). sweep.py and strays.py remove the rest.
-Promises: only a container in the state "created" is removed, and only when its owner ran on this very boot and in this
-    very process space, and is not there any more. What cannot be judged stays.
+Owns: the owner, as labels, and the judgement about it. Each kind of thing is removed where it is made: sweep.py,
+    unstarted.py, strays.py.
+Promises: nobody is taken for gone who cannot be judged from here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from scripts.server.engine import Engine
 
 LABEL = "parity-runner"
 PID = f"{LABEL}.owner-pid"
@@ -34,21 +30,6 @@ def owner_labels(pid: int | None = None) -> dict[str, str]:
     """
     pid = os.getpid() if pid is None else pid
     return {PID: str(pid), BEGAN: _began(pid), PLACE: _place(), HOST: _host()}
-
-
-def sweep(engine: Engine) -> int:
-    """Remove what dead runs of this machine created and never started; returns how many."""
-    import docker.errors
-
-    removed = 0
-    # Not by a filter of the engine's: Podman does not find one whose stdin was attached before it was to start.
-    for found in engine.client.api.containers(all=True, filters={"label": f"{LABEL}=1"}):
-        if found.get("State") == "created" and owner_is_gone(found.get("Labels") or {}):
-            # Without force: one that is running by now is refused.
-            with suppress(docker.errors.APIError):
-                engine.client.api.remove_container(found["Id"], v=True)
-                removed += 1
-    return removed
 
 
 def owner_is_gone(labels: Mapping[str, str]) -> bool:

@@ -15,7 +15,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scripts.server.packing import LEFT_OUT, PoisonedError
+from scripts.server.cluster.packing import LEFT_OUT, PoisonedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

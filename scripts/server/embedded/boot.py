@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.errors.server import MAJOR_MIN, BinariesError, StartError, TooOldError
-from scripts.server.layout import error_of_files, error_of_log, tail_of
+from scripts.server.embedded.layout import error_of_files, error_of_log, tail_of
 from scripts.server.provision import INITDB_OPTIONS
 from scripts.server.readiness import wait_until_ready
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from scripts.server.account import Account
-    from scripts.server.binaries import Binaries
-    from scripts.server.layout import Layout
-    from scripts.server.leash import Leash
+    from scripts.server.embedded.account import Account
+    from scripts.server.embedded.binaries import Binaries
+    from scripts.server.embedded.layout import Layout
+    from scripts.server.embedded.leash import Leash
 
 # What a shell, the dynamic linker and the watcher say of a program that did not come to run.
 CANNOT_START = 127

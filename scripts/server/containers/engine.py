@@ -20,7 +20,7 @@ from scripts.settings import session_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.server.ssh import Tunnel
+    from scripts.server.containers.ssh import Tunnel
 
 PROBE_TIMEOUT_S = 2
 REQUEST_TIMEOUT_S = 60
@@ -99,7 +99,7 @@ def find_engine() -> Iterator[Engine]:
         try:
             socket_of_its_own = _unnamed_socket()
             if socket_of_its_own is None and _place().startswith("ssh://"):
-                from scripts.server.ssh import open_tunnel
+                from scripts.server.containers.ssh import open_tunnel
 
                 # The SDK's own way needs another library, and leads to the engine only, not to the ports.
                 tunnel = opened.enter_context(open_tunnel(_place()))

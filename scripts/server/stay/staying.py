@@ -14,18 +14,18 @@ from urllib.parse import quote
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.residents import ResidentError
-from scripts.server.claims import claimed
 from scripts.server.readiness import parse_dsn
 from scripts.server.states import PASSWORDS, Resident, names_in, read_state
+from scripts.server.stay.claims import claimed
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from scripts.server.claims import Claim
     from scripts.server.model import Server
     from scripts.server.standing import Standing
+    from scripts.server.stay.claims import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +126,10 @@ def judge(resident: Resident, state: Path) -> Standing:
         state: the folder of that.
     """
     if resident.origin == "docker":
-        from scripts.server.contained import judge_contained
+        from scripts.server.containers.contained import judge_contained
 
         return judge_contained(resident)
-    from scripts.server.watched import judge_watched
+    from scripts.server.embedded.watched import judge_watched
 
     return judge_watched(resident, state)
 
@@ -143,11 +143,11 @@ def end(resident: Resident, claim: Claim, report: Callable[[str], None]) -> Stan
     standing = judge(resident, claim.folder)
     require_judged(resident, claim.folder, standing)
     if resident.origin == "docker":
-        from scripts.server.contained import end_contained
+        from scripts.server.containers.contained import end_contained
 
         end_contained(resident)
     else:
-        from scripts.server.watched import end_watched
+        from scripts.server.embedded.watched import end_watched
 
         end_watched(resident, claim.folder, report)
     claim.forget()

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.errors.server import StartError
-from scripts.server.lease import remove_folder
-from scripts.server.leftover import PID, owner_is_gone, owner_labels
-from scripts.server.segment import PID_FILE, remove_segment
-from scripts.server.watcher import REMOVAL_ATTEMPTS, spawn_watcher
+from scripts.server.embedded.lease import remove_folder
+from scripts.server.embedded.segment import PID_FILE, remove_segment
+from scripts.server.embedded.watcher import REMOVAL_ATTEMPTS, spawn_watcher
+from scripts.server.owner import PID, owner_is_gone, owner_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scripts.server.account import Account
+    from scripts.server.embedded.account import Account
 
 # The watcher's own steps take eleven seconds when every one of them is needed.
 END_TIMEOUT_S = 15.0

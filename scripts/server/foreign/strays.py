@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from scripts.server.leftover import owner_labels, owner_lives_here
+from scripts.server.owner import owner_labels, owner_lives_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

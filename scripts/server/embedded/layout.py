@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.server import AccountError, BinariesError, DiskFullError, FolderError, StartError
-from scripts.server import binaries as programs
+from scripts.server.embedded import binaries as programs
+from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.folders import data_home, program_home, require_socket_fits
-from scripts.server.leash import Leash, RefusedError
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
-    from scripts.server.account import Account
-    from scripts.server.binaries import Binaries
+    from scripts.server.embedded.account import Account
+    from scripts.server.embedded.binaries import Binaries
 
 PREFIX = "parity-"
 CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"

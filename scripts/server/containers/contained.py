@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError
-from scripts.server.engine import find_engine, one_line
-from scripts.server.guard import KEPT_AS, remove_container
-from scripts.server.leftover import LABEL
+from scripts.server.containers.engine import find_engine, one_line
+from scripts.server.containers.guard import KEPT_AS, remove_container
+from scripts.server.owner import LABEL
 from scripts.server.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scripts.server.engine import Engine
-    from scripts.server.guard import Guard
+    from scripts.server.containers.engine import Engine
+    from scripts.server.containers.guard import Guard
     from scripts.server.states import Resident
 
 CONTAINER, ENGINE, ADDRESS = "container", "engine", "address"

@@ -26,13 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.server.binaries import copy_binaries, copy_in, needed_of
-from scripts.server.leftover import PLACE, owner_labels
+from scripts.server.embedded.binaries import copy_binaries, copy_in, needed_of
+from scripts.server.owner import PLACE, owner_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scripts.server.binaries import Binaries
+    from scripts.server.embedded.binaries import Binaries
 
 # Where the system keeps what programs can make again. Root's own cache is in a home that nobody else may enter.
 FOLDER = Path("/var/cache/parity-runner-programs")

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.server import NotAllowedError
 from scripts.errors.templates import TemplateError
-from scripts.server.copies import Shared, copy_database, drop_database, make_database, read_seen, undone
-from scripts.server.marks import Mark, lock_of, name_of
+from scripts.server.clones.copies import Shared, copy_database, drop_database, make_database, read_seen, undone
+from scripts.server.clones.marks import Mark, lock_of, name_of
+from scripts.server.clones.shelf import Shelf, Template
 from scripts.server.provision import explaining
 from scripts.server.readiness import address_of, connect, parse_dsn, with_database
-from scripts.server.shelf import Shelf, Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg import Connection
 
-    from scripts.server.copies import Seen
-    from scripts.server.marks import Recipe
+    from scripts.server.clones.copies import Seen
+    from scripts.server.clones.marks import Recipe
     from scripts.server.model import Server
 
 MAINTENANCE = "postgres"

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
-from scripts.server.engine import one_line
-from scripts.server.layout import DISK_FULL
-from scripts.server.leftover import LABEL, owner_labels
+from scripts.server.containers.engine import one_line
+from scripts.server.embedded.layout import DISK_FULL
+from scripts.server.owner import LABEL, owner_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
 
 PORT = "5432/tcp"
 # Of major 18: the declared volume is the parent, the data a folder named after the version. In memory, all of it.

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.residents import ResidentError
-from scripts.server.leash import END_TIMEOUT_S, Leash, RefusedError
-from scripts.server.leftover import HOST, PID, PLACE, is_of_this_boot, owner_is_gone, owner_labels
+from scripts.server.embedded.leash import END_TIMEOUT_S, Leash, RefusedError
+from scripts.server.embedded.sweep import sweep
+from scripts.server.owner import HOST, PID, PLACE, is_of_this_boot, owner_is_gone, owner_labels
 from scripts.server.standing import Standing
 from scripts.server.states import ALIVE, is_locked
-from scripts.server.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

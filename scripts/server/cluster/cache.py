@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.server.cluster.packing import PoisonedError, pack_tree, read_known, seal
 from scripts.server.folders import make_private
-from scripts.server.packing import PoisonedError, pack_tree, read_known, seal
 from scripts.server.provision import INITDB_OPTIONS, OWNER, SUPERUSER
 
 if TYPE_CHECKING:

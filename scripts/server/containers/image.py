@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.server import BinariesError, DockerError
-from scripts.server.binaries import find_binaries
-from scripts.server.elf import read_elf
-from scripts.server.engine import one_line
+from scripts.server.containers.engine import one_line
+from scripts.server.embedded.binaries import find_binaries
+from scripts.server.embedded.elf import read_elf
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
 
 TAG = "parity-postgres:18"
 LABEL = "parity-runner.image"  # the digest of all that is in it

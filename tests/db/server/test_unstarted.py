@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server import leftover
-from scripts.server.engine import find_engine
-from scripts.server.image import TAG, build_offline_image
-from scripts.server.leftover import BEGAN, LABEL, PID, PLACE, owner_is_gone, owner_labels, sweep
+from scripts.server import owner
+from scripts.server.containers.engine import find_engine
+from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.unstarted import sweep
+from scripts.server.owner import BEGAN, LABEL, PID, PLACE, owner_is_gone, owner_labels
 
 if TYPE_CHECKING:
-    from scripts.server.engine import Engine
+    from scripts.server.containers.engine import Engine
 
 DEAD = {BEGAN: "1"}  # nothing of ours began in the first tick of the boot
 
@@ -37,7 +38,7 @@ def test_only_a_dead_owner_of_this_place_is_gone(change: dict[str, str], gone: b
 def test_an_owner_that_is_hidden_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """/proc may show a user nothing of another one's processes."""
     labels = owner_labels()
-    monkeypatch.setattr(leftover, "_began", lambda _pid: "")
+    monkeypatch.setattr(owner, "_began", lambda _pid: "")
     assert not owner_is_gone(labels)
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.digest import digest_of
 from scripts.errors.templates import TemplateError
-from scripts.server.copies import drop_database, make_database, read_prefixed, read_seen, undone
-from scripts.server.marks import PREFIX, Mark, about_key, lock_of, name_of, parse_mark, parse_name
+from scripts.server.clones.copies import drop_database, make_database, read_prefixed, read_seen, undone
+from scripts.server.clones.marks import PREFIX, Mark, about_key, lock_of, name_of, parse_mark, parse_name
 from scripts.server.provision import explaining
 from scripts.server.readiness import address_of, parse_dsn, with_database
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from scripts.server.copies import Seen, Shared
-    from scripts.server.marks import Name, Recipe
+    from scripts.server.clones.copies import Seen, Shared
+    from scripts.server.clones.marks import Name, Recipe
     from scripts.server.model import Server
 
 # As long as a folder of migrations may take; after that its builder is stuck.

@@ -15,29 +15,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.errors.server import StartError, WrongPasswordError
-from scripts.server.account import find_account
-from scripts.server.binaries import digest_of_binary, find_binaries
-from scripts.server.boot import Boot, make_cluster, require_major_of, start_server
-from scripts.server.cache import key_of, pack_cluster
+from scripts.server.cluster.cache import key_of, pack_cluster
+from scripts.server.cluster.kept import Kept, not_fresh
+from scripts.server.embedded.account import find_account
+from scripts.server.embedded.binaries import digest_of_binary, find_binaries
+from scripts.server.embedded.boot import Boot, make_cluster, require_major_of, start_server
+from scripts.server.embedded.layout import error_of_files, make_layout, needs_copy, runnable
+from scripts.server.embedded.leash import Leash, RefusedError
+from scripts.server.embedded.programs import Programs, find_or_keep
+from scripts.server.embedded.sweep import sweeping
+from scripts.server.embedded.watched import WatchedHolder
 from scripts.server.facts import read_facts
-from scripts.server.kept import Kept, not_fresh
-from scripts.server.layout import error_of_files, make_layout, needs_copy, runnable
-from scripts.server.leash import Leash, RefusedError
 from scripts.server.model import Server
-from scripts.server.programs import Programs, find_or_keep
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import connect, parse_dsn, require_version
-from scripts.server.sweep import sweeping
-from scripts.server.watched import WatchedHolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg import Connection
 
-    from scripts.server.account import Account
-    from scripts.server.binaries import Binaries
-    from scripts.server.layout import Layout
+    from scripts.server.embedded.account import Account
+    from scripts.server.embedded.binaries import Binaries
+    from scripts.server.embedded.layout import Layout
     from scripts.server.provision import Provisioned
     from scripts.settings import Settings
 

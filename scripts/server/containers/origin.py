@@ -23,17 +23,17 @@ from scripts.errors.server import (
     TooOldError,
     WrongPasswordError,
 )
-from scripts.server.archive import Owner, parcel_of, read_archive
-from scripts.server.cache import key_of
-from scripts.server.contained import ContainedHolder
-from scripts.server.engine import Engine, one_line
+from scripts.server.cluster.archive import Owner, parcel_of, read_archive
+from scripts.server.cluster.cache import key_of
+from scripts.server.cluster.kept import Kept, not_fresh
+from scripts.server.cluster.packing import PoisonedError, pack
+from scripts.server.containers.contained import ContainedHolder
+from scripts.server.containers.engine import Engine, one_line
+from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
+from scripts.server.containers.unstarted import sweep
+from scripts.server.embedded.layout import CONFIG
 from scripts.server.facts import read_facts
-from scripts.server.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
-from scripts.server.kept import Kept, not_fresh
-from scripts.server.layout import CONFIG
-from scripts.server.leftover import sweep
 from scripts.server.model import Server
-from scripts.server.packing import PoisonedError, pack
 from scripts.server.provision import (
     INITDB_OPTIONS,
     SUPERUSER,

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.server.embedded.layout import PREFIX
+from scripts.server.embedded.lease import HALF, LEASE, RANDOM_BYTES, remove_folder
+from scripts.server.embedded.segment import read_pid_file, remove_segment, segment_of
 from scripts.server.folders import SOCKET_NAME, SOCKET_PATH_MAX, places
-from scripts.server.layout import PREFIX
-from scripts.server.lease import HALF, LEASE, RANDOM_BYTES, remove_folder
-from scripts.server.leftover import is_of_this_boot, owner_can_be_gone
-from scripts.server.segment import read_pid_file, remove_segment, segment_of
+from scripts.server.owner import is_of_this_boot, owner_can_be_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.server.cache import find_entry, keep, open_folder, remove_entry
-from scripts.server.packing import PoisonedError, read_checked
+from scripts.server.cluster.cache import find_entry, keep, open_folder, remove_entry
+from scripts.server.cluster.packing import PoisonedError, read_checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from scripts.server.cache import Entry
+    from scripts.server.cluster.cache import Entry
 
 # What the server itself must agree with: a cluster that was changed and sealed anew has the right digest.
 IDENTITY = ("system_identifier", "next_oid")

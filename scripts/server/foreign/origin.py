@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.errors.server import NotAllowedError, ServerError
 from scripts.server.facts import read_facts
+from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.model import Server
 from scripts.server.readiness import address_of, connect, require_version, with_database
-from scripts.server.strays import Lock, create_recorded, sweep_databases, throwaway_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

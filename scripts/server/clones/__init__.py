@@ -1,0 +1,1 @@
+"""Databases copied from a migrated template, on a server of our own."""

@@ -1,0 +1,1 @@
+"""Servers that outlive the command that made them: what is known of them, and their end."""
