@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.apply import migrate
@@ -183,6 +184,10 @@ def in_a_deadlock(database: ScratchDatabase, held: str, started: str, call_of: C
         started: a query that is true once it is.
         call_of: starts what runs.
     """
+    with database.connect_admin() as admin:
+        # A session looks once for each wait, after this time: servers of our own have ten milliseconds, and ours would
+        # have looked before there is a circle.
+        admin.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout TO '1s'").format(sql.Identifier(database.name)))
     other = database.connect_admin(autocommit=False)
     other.execute("SET LOCAL deadlock_timeout = '60s'")
     other.execute(held.encode())
