@@ -111,6 +111,8 @@ def _temporary() -> tuple[Path, ...]:
 
 
 def _unusable(folder: Path, *, room: int) -> str:
+    if reason := _unspeakable(str(folder)):
+        return reason
     if not folder.is_dir():
         return "not there"
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -120,6 +122,19 @@ def _unusable(folder: Path, *, room: int) -> str:
         return "writable by everyone without the sticky bit: anybody could swap our folder"
     if room and (free := os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize) < room:
         return f"{free // 1024**2} MB free, {room // 1024**2} needed"
+    return ""
+
+
+def _unspeakable(path: str) -> str:
+    """Why a client or a server cannot be told the path, however it is quoted; "" when they can."""
+    if "," in path:
+        return "a comma in its path, which clients of PostgreSQL take for two servers"
+    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in path):
+        return "a control character in its path"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "its path is not UTF-8"
     return ""
 
 

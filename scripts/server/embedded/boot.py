@@ -96,7 +96,7 @@ def start_server(boot: Boot, dsn: str) -> Connection:
         "-D",
         layout.data,
         "-k",
-        layout.socket,
+        _as_one(layout.socket),
         "-c",
         f"config_file={layout.config}",
     ]
@@ -113,6 +113,11 @@ def start_server(boot: Boot, dsn: str) -> Connection:
     if conn is None:
         raise StartError.not_ready("the server", left_ms, tail_of(layout.log))
     return conn
+
+
+def _as_one(folder: Path) -> str:
+    """For a setting that holds a list: a blank or a quote in the name neither ends it nor is lost."""
+    return '"' + str(folder).replace('"', '""') + '"'
 
 
 def _require_success(boot: Boot, step: str) -> None:

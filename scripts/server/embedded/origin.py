@@ -170,4 +170,7 @@ def _hand_over(conn: Connection, dsn: str) -> _Started:
 
 
 def _superuser_dsn(layout: Layout, password: str, database: str) -> str:
-    return f"host={layout.socket} user={SUPERUSER} password={password} dbname={database}"
+    from psycopg.conninfo import make_conninfo
+
+    # Where TMPDIR leads may hold blanks, quotes and backslashes.
+    return make_conninfo(host=str(layout.socket), user=SUPERUSER, password=password, dbname=database)

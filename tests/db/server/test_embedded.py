@@ -275,3 +275,19 @@ def test_a_socket_path_that_is_too_long_is_refused_first(closed_folder: Path, mo
     assert f"at most {folders.SOCKET_PATH_MAX} bytes" in str(caught.value)
     assert "help: point TMPDIR at a folder with a shorter name, such as /tmp" in str(caught.value)
     assert list(deep.iterdir()) == []
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["made", "kept"])
+def test_a_place_with_letters_that_need_quotes_serves(
+    closed_folder: Path, kept_clusters: Path, monkeypatch: pytest.MonkeyPatch, *, cached: bool
+) -> None:
+    """TMPDIR may be anywhere: a blank, both quotes, a backslash and more than ASCII are letters as others are."""
+    odd = closed_folder / "a b'c\"d\\e é=%"
+    odd.mkdir(mode=0o755)
+    monkeypatch.setattr(folders, "MEMORY", odd)
+    settings = Settings(cluster_cache=kept_clusters if cached else None)
+    for _ in range(1 + cached):
+        with open_embedded(settings, reason="") as server, connect(server.dsn) as conn:
+            assert Path(parse_dsn(server.dsn)["host"]).parent.parent == odd
+            assert conn.execute("SELECT current_user").fetchone() == ("symphony_owner",)
+        assert list(odd.iterdir()) == []

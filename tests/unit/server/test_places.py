@@ -63,6 +63,28 @@ def test_a_folder_that_anybody_could_swap_is_refused(places: SimpleNamespace) ->
     assert folders.data_home(for_other_user=False) == places.memory
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a,b", "a comma in its path, which clients of PostgreSQL take for two servers"),
+        ("a\nb", "a control character in its path"),
+        ("a\udce9b", "its path is not UTF-8"),
+    ],
+)
+def test_a_path_that_nobody_can_be_told_is_passed_over(
+    places: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    """No quoting helps: libpq splits hosts at commas, a file of lines has no line ends in a line."""
+    odd = places.memory / name
+    odd.mkdir(mode=0o755)
+    monkeypatch.setattr(folders, "MEMORY", odd)
+    assert folders.data_home(for_other_user=False) == places.temporary
+    places.temporary.rmdir()
+    with pytest.raises(FolderError) as caught:
+        folders.data_home(for_other_user=False)
+    assert caught.value.facts[0] == (str(odd), reason)
+
+
 def test_a_closed_folder_is_no_place_for_another_user(places: SimpleNamespace) -> None:
     """As root, the server's user has to pass through."""
     places.memory.chmod(0o700)
