@@ -86,6 +86,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def kills(session: nox.Session) -> None:
+    """A hundred runs of each origin, killed at random moments, and what they left counted (needs a Docker engine)."""
+    _install(session, DEV)
+    _run(session, "pytest", "tests/db/server/test_kills.py", "--kills", "20", *session.posargs)
+    _run(session, "pytest", "-m", "docker", "tests/db/server/test_container_end.py", "--kills", "25", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Starts of servers beside their floors; the engine against a bare loop; verifiers (`-- --help` for options)."""
     _install(session, DEV)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 GONE_WITHIN_S = 2.0
-# PARITY_KILLS=100 for the whole number.
-KILLS = int(os.environ.get("PARITY_KILLS", "12"))  # noqa: TID251 - a measure of this test's own
+# For each of `--kills`.
+TIMES = 4
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP)
 ONE_RUN = """
 import sys
@@ -110,7 +110,7 @@ def leftovers(engine: Engine, run_id: str) -> list[str]:
 
 
 def test_runs_killed_at_any_moment_leave_nothing(
-    engine: Engine, tmp_path: Path, tally: Callable[[str, int], None]
+    engine: Engine, tmp_path: Path, tally: Callable[[str, int], None], request: pytest.FixtureRequest
 ) -> None:
     """Without kept clusters, while one is made, and on a copy; containers, volumes, images and networks.
 
@@ -127,7 +127,8 @@ def test_runs_killed_at_any_moment_leave_nothing(
     before = things(engine)
     seen: Counter[str] = Counter()
     waiting = 0
-    for number in range(KILLS):
+    kills = TIMES * int(request.config.getoption("--kills"))
+    for number in range(kills):
         kind = number % len(spans)
         signum = SIGNALS[number % len(SIGNALS)]
         run_id = f"killed-{secrets.token_hex(4)}"
@@ -140,7 +141,7 @@ def test_runs_killed_at_any_moment_leave_nothing(
         states = Counter(leftovers(engine, run_id))
         waiting += states.pop("created", 0)
         seen += states
-    tally("containers", KILLS)
+    tally("containers", kills)
     tally("created", waiting)
     assert seen == Counter()
     sweep(engine)  # as the next run does
