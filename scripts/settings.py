@@ -160,6 +160,14 @@ def session_folder() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")  # noqa: TID251 - the owner
 
 
+def user_home() -> Path | None:
+    """The user's home as `~` means it; None for a user that has none: a number alone, and no HOME."""
+    try:
+        return Path.home()
+    except RuntimeError:  # "Could not determine home directory."
+        return None
+
+
 def client_environment(place: Mapping[str, str]) -> dict[str, str]:
     """The environment for a client of PostgreSQL that takes the place of this process.
 

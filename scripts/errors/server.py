@@ -277,19 +277,6 @@ class BinariesError(ServerError):
         )
 
 
-class AccountError(ServerError):
-    """Root, and nobody to run the server as."""
-
-    @classmethod
-    def none(cls, name: str, reason: str) -> AccountError:
-        """PostgreSQL refuses to run as root, and there is no unprivileged account to use."""
-        return cls(
-            "PostgreSQL refuses to run as root, and there is no unprivileged user to run it as",
-            facts=[("expected", f'the system user "{name}"'), ("found", reason)],
-            help="run as a user other than root, or use SERVER=docker or DATABASE_URL; no user is ever created",
-        )
-
-
 class StartError(ServerError):
     """A server of our own did not come up."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from scripts.digest import digest_of, sha256_hex
+from scripts.settings import user_home
 
 NO_COMMIT: Final = "none"
 # What a run reads. A file in there counts even if an ignore rule hides it; only these names are no input.
@@ -177,7 +178,9 @@ class _Repository:
     def _run(self, *arguments: str) -> tuple[int, bytes, bytes]:
         overrides = [part for override in _OVERRIDES for part in ("-c", override)]
         # Home is needed for `safe.directory`, which git honours in the user's own configuration only.
-        environment = _ENVIRONMENT | {"HOME": str(Path.home()), "PATH": f"{Path(self._git).parent}:{os.defpath}"}
+        home = user_home()
+        environment = _ENVIRONMENT | {"PATH": f"{Path(self._git).parent}:{os.defpath}"}
+        environment |= {} if home is None else {"HOME": str(home)}
         try:
             done = subprocess.run(  # noqa: S603 - a fixed program, no shell, our own arguments
                 [self._git, "--no-pager", *overrides, "-C", str(self._root), *arguments],

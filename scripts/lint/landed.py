@@ -21,7 +21,7 @@ from scripts.errors.history import FileNameError
 from scripts.errors.lint import LandedError
 from scripts.lint.model import Finding
 from scripts.migrations.files import number_of
-from scripts.settings import ROOT
+from scripts.settings import ROOT, user_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -208,7 +208,9 @@ class _Repository:
         """Exit code, stdout and stderr of one git command."""
         overrides = [part for override in _OVERRIDES for part in ("-c", override)]
         # Home is needed for `safe.directory`, which git honours in the user's own configuration only.
-        environment = _ENVIRONMENT | {"HOME": str(Path.home()), "PATH": f"{Path(self._git).parent}:{os.defpath}"}
+        home = user_home()
+        environment = _ENVIRONMENT | {"PATH": f"{Path(self._git).parent}:{os.defpath}"}
+        environment |= {} if home is None else {"HOME": str(home)}
         try:
             done = subprocess.run(  # noqa: S603 - a fixed program, no shell, our own arguments
                 [self._git, "--no-pager", *overrides, "-C", str(self._folder), *arguments],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scripts.errors.server import DockerError
-from scripts.settings import session_folder
+from scripts.settings import session_folder, user_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,10 +180,10 @@ def _unnamed_socket() -> Path | None:
 
 def usual_sockets() -> tuple[Path, ...]:
     """Where engines listen beside the system's Docker: rootless, Desktop on macOS, Podman of the user, of root."""
-    runtime = session_folder()
+    runtime, home = session_folder(), user_home()
     return (
         runtime / "docker.sock",
-        Path("~/.docker/run/docker.sock").expanduser(),
+        *(() if home is None else (home / ".docker" / "run" / "docker.sock",)),
         runtime / "podman" / "podman.sock",
         Path("/run/podman/podman.sock"),
     )

@@ -9,7 +9,7 @@ import os
 import pwd
 from dataclasses import dataclass
 
-from scripts.errors.server import AccountError
+from scripts.errors.account import AccountError
 
 NAME = "nobody"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import AccountError, BinariesError, DiskFullError, FolderError, StartError
+from scripts.errors.account import AccountError
+from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError
 from scripts.server.embedded import binaries as programs
 from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.folders import data_home, program_home, require_socket_fits
@@ -27,6 +28,7 @@ LOG_LINES = 20
 # The system's words, and those the server has for a write that was cut short.
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
 FILE_LIMIT = "File too large"
+NO_USER = "could not look up effective user ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,15 @@ def runnable(found: Binaries, leash: Leash, account: Account | None) -> Binaries
     return copy
 
 
-def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFullError:
+def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFullError | AccountError:
     """Why a program ended, from its own words."""
     log = tail_of(layout.log)
     if any(words in log for words in DISK_FULL):
         return DiskFullError.during(step, str(layout.folder.parent))
     if FILE_LIMIT in log:
         return DiskFullError.file_limit(step, str(layout.folder.parent))
+    if NO_USER in log:
+        return AccountError.unknown(os.geteuid())
     return StartError.failed(step, status, log)
 
 

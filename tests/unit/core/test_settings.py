@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from scripts.errors.base import ExitCode
 from scripts.errors.settings import SettingsError
-from scripts.settings import BYPASS_VARIABLES, Settings, read_settings
+from scripts.evidence.source import read_source
+from scripts.lint.landed import compare_landed
+from scripts.server.containers.engine import usual_sockets
+from scripts.settings import BYPASS_VARIABLES, Settings, read_settings, user_home
 
 NO_FILE = Path("no-such-file")
 
@@ -156,3 +160,17 @@ def test_clusters_are_kept_where_the_users_caches_are(tmp_path: Path) -> None:
     assert kept(PARITY_CACHE_DIR="/p", CLUSTER_CACHE="0") is None
     assert kept() is None
     assert Settings().cluster_cache is None
+
+
+def test_a_user_that_is_a_number_alone_has_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`docker run --user 1234`: no HOME, no entry. Whoever asks for a home goes on without one."""
+    monkeypatch.delenv("HOME")
+
+    def missing(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", missing)
+    assert user_home() is None
+    assert not [path for path in usual_sockets() if ".docker" in path.parts]
+    assert read_source(tmp_path).reason == "the folder is not a git repository"
+    assert compare_landed((), tmp_path, "main", ci=False).how == "no repository: nothing has landed"

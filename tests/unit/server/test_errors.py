@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors import server as errors
+from scripts.errors import account, server
+from scripts.errors.account import AccountError
 from scripts.errors.base import ExitCode
 from scripts.errors.server import (
-    AccountError,
     BinariesError,
     ContainerEndedError,
     DatabaseMissingError,
@@ -56,6 +56,7 @@ EXAMPLES: dict[str, ServerError] = {
     "BinariesError.system_part_missing": BinariesError.system_part_missing("setpriv"),
     "BinariesError.not_readable": BinariesError.not_readable("/opt/pg/bin", "nobody"),
     "AccountError.none": AccountError.none("nobody", "no such user"),
+    "AccountError.unknown": AccountError.unknown(1234),
     "StartError.failed": StartError.failed("initdb", "exit status 1", "first line\nlast line"),
     "StartError.not_ready": StartError.not_ready("the server", 60_000, ""),
     "StartError.watcher_lost": StartError.watcher_lost("it ended with status -9"),
@@ -70,9 +71,10 @@ EXAMPLES: dict[str, ServerError] = {
 
 
 def constructors() -> set[str]:
-    """Every named constructor of the module."""
+    """Every named constructor of the modules."""
     return {
         f"{name}.{member}"
+        for errors in (server, account)
         for name, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, ServerError)
         for member, value in vars(kind).items()

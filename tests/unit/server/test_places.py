@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors.server import AccountError, BinariesError, DiskFullError, FolderError
+from scripts.errors.account import AccountError
+from scripts.errors.server import BinariesError, DiskFullError, FolderError
 from scripts.server import folders
 from scripts.server.embedded import account, binaries, layout
 from scripts.server.embedded.leash import RefusedError
@@ -190,3 +191,17 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     lines = layout.tail_of(log).split("\n")
     assert len(lines) == layout.LOG_LINES
     assert lines[-1].endswith(" end")
+
+
+def test_initdbs_refusal_of_a_number_alone_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as a start that failed somehow, with the advice to choose what was chosen."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    (tmp_path / "log").write_text("initdb: error: could not look up effective user ID 1234: user does not exist\n")
+    error = layout.error_of_log("initdb", "exit status 1", layout.Layout(tmp_path))
+    assert isinstance(error, AccountError)
+    assert str(error) == (
+        "error[server]: initdb runs only as a user that the system knows by name\n"
+        "  expected  an entry for the user 1234, in /etc/passwd or where else the system looks\n"
+        "  found     none\n"
+        "  help: run as a user that has an entry, or add one; SERVER=docker and DATABASE_URL need none"
+    )
