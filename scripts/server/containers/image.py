@@ -158,8 +158,9 @@ class _Tree:
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             # No bin -> usr/bin links: the loader's path may be a real folder of the same name.
             folders = {str(parent) for path in self._files for parent in Path(path).parents if str(parent) != "."}
-            modes = {"tmp": 0o1777, "var/run/postgresql": 0o1777}
-            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", "var/lib/postgresql", *modes}):
+            # As in the official image: any user may make its own data folder.
+            modes = {"tmp": 0o1777, "var/run/postgresql": 0o1777, "var/lib/postgresql": 0o1777}
+            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", *modes}):
                 entry = tarfile.TarInfo(folder)
                 entry.type, entry.mode = tarfile.DIRTYPE, modes.get(folder, 0o755)
                 archive.addfile(entry)

@@ -196,42 +196,6 @@ def test_auto_takes_docker_when_the_image_is_there(engine: Engine) -> None:
         ]
 
 
-def test_the_offline_image_keeps_the_official_contract(engine: Engine) -> None:
-    """POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB without any command of ours; and no password, no server."""
-    api = engine.client.api
-    password = "p w'd"
-    name = f"parity-runner-test-{secrets.token_hex(4)}"
-    created = api.create_container(
-        TAG,
-        name=name,
-        environment={"POSTGRES_USER": "app", "POSTGRES_PASSWORD": password, "POSTGRES_DB": 'we"ird', "PGOPTIONS": ""},
-        command=["postgres", "-c", "listen_addresses=*"],
-        ports=["5432"],
-        host_config=api.create_host_config(port_bindings={"5432/tcp": ("127.0.0.1", None)}),
-    )
-    try:
-        api.start(created["Id"])
-        port = api.inspect_container(created["Id"])["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"]
-        from psycopg.conninfo import make_conninfo
-
-        from scripts.server.readiness import wait_until_ready
-
-        dsn = make_conninfo(host="127.0.0.1", port=port, user="app", password=password, dbname='we"ird')
-        conn = wait_until_ready(dsn, timeout_ms=30_000, require_alive=lambda: None)
-        assert conn is not None
-        assert conn.execute("SELECT current_setting('is_superuser')").fetchone() == ("on",)
-        conn.close()
-    finally:
-        api.remove_container(created["Id"], force=True, v=True)
-    bare = api.create_container(TAG)
-    try:
-        api.start(bare["Id"])
-        assert api.wait(bare["Id"])["StatusCode"] == 1
-        assert b"superuser password is not specified" in api.logs(bare["Id"])
-    finally:
-        api.remove_container(bare["Id"], force=True, v=True)
-
-
 def test_the_offline_image_is_made_once_for_each_content(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same files: the same image. Others: it is replaced, and the one before goes, unless somebody needs it."""
     api = engine.client.api

@@ -58,7 +58,8 @@ def test_it_holds_what_the_entry_point_calls(archive: tarfile.TarFile) -> None:
     for program in image.SYSTEM_PROGRAMS:
         assert f"usr/bin/{program}" in names
     assert archive.getmember("usr/local/bin/docker-entrypoint.sh").mode == 0o755
-    assert archive.getmember("tmp").mode == 0o1777
+    for folder in ("tmp", "var/run/postgresql", "var/lib/postgresql"):
+        assert archive.getmember(folder).mode == 0o1777
     assert archive.getmember("bin/sh").linkname == "/usr/bin/sh"
     assert not [name for name in names if name.startswith(("home", "root/", "etc/ssh", "etc/shadow"))]
     assert {member.uid for member in archive} == {0}
