@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from scripts.errors.base import ExitCode, ProjectError
 
-MAJOR_MIN = 18
-
 
 class ServerError(ProjectError):
     """No usable server."""
@@ -75,42 +73,6 @@ class DatabaseMissingError(ServerError):
             f'there is no database "{database}"',
             where=address,
             help="create it, or name another one in DATABASE_URL",
-        )
-
-
-class TooOldError(ServerError):
-    """The server's major version is below the one the schema needs."""
-
-    kind = "too old"
-
-    @classmethod
-    def server(cls, address: str, version: str) -> TooOldError:
-        """A server that answers with an older version."""
-        return cls(
-            "the server is too old",
-            where=address,
-            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
-            help=f"use a PostgreSQL {MAJOR_MIN} server, or unset DATABASE_URL for a fresh one",
-        )
-
-    @classmethod
-    def binaries(cls, folder: str, version: str) -> TooOldError:
-        """PG_BINDIR holds an older PostgreSQL."""
-        return cls(
-            "the binaries are too old",
-            where=f"PG_BINDIR={folder}",
-            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
-            help="point PG_BINDIR at a newer one, or unset it for the binaries that come with the requirements",
-        )
-
-    @classmethod
-    def image(cls, image: str, version: str) -> TooOldError:
-        """The image holds an older PostgreSQL."""
-        return cls(
-            "the image is too old",
-            where=f"PG_IMAGE={image}",
-            facts=[("expected", f"PostgreSQL {MAJOR_MIN} or newer"), ("found", version)],
-            help="name a newer one in PG_IMAGE, or unset it for the one that is pinned",
         )
 
 
@@ -290,22 +252,26 @@ class StartError(ServerError):
         )
 
     @classmethod
-    def not_ready(cls, step: str, timeout_ms: int, log: str) -> StartError:
-        """The deadline passed."""
-        return cls(
+    def not_ready(cls, step: str, timeout_ms: int, log: str) -> StartInterruptedError:
+        """The deadline passed; timeout_ms is the whole of it."""
+        return StartInterruptedError(
             f"{step} did not answer in time",
             facts=[("expected", f"an answer within {timeout_ms} ms"), ("found", "none"), ("log", log or "(empty)")],
             help="raise SERVER_START_TIMEOUT_MS if the machine is slow",
         )
 
     @classmethod
-    def watcher_lost(cls, reason: str) -> StartError:
+    def watcher_lost(cls, reason: str) -> StartInterruptedError:
         """The process that starts and ends the server is gone."""
-        return cls(
+        return StartInterruptedError(
             "the process that looks after the server ended",
             facts=[("found", reason)],
             help="run again; if it repeats, report it with these lines",
         )
+
+
+class StartInterruptedError(StartError):
+    """A start that was cut short from outside: it says nothing of the cluster the server was to run on."""
 
 
 class DockerError(ServerError):

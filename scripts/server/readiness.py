@@ -11,15 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from scripts.errors.server import (
-    MAJOR_MIN,
     DatabaseMissingError,
     MalformedUrlError,
     ServerError,
-    TooOldError,
     UnreachableError,
     WrongPasswordError,
 )
 from scripts.errors.session import SessionSettingError
+from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -257,6 +256,7 @@ def require_version(conn: Connection, dsn: str) -> str:
 
     Raises:
         TooOldError: its major version is below 18.
+        TooNewError: it is above 18.
     """
     return require_major(conn.info.server_version, conn.info.parameter_status("server_version") or "", address_of(dsn))
 
@@ -274,8 +274,11 @@ def require_major(number: int, text: str, address: str) -> str:
 
     Raises:
         TooOldError: the major version is below 18.
+        TooNewError: it is above 18.
     """
     version = f"{number // 10000}.{number % 10000}"
-    if number < MAJOR_MIN * 10000:
+    if number // 10000 < MAJOR:
         raise TooOldError.server(address, text or version)
+    if number // 10000 > MAJOR:
+        raise TooNewError.server(address, text or version)
     return version

@@ -7,10 +7,12 @@ Never: starts a server, or lays an entry out.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors.server import StartInterruptedError
 from scripts.server.cluster.cache import find_entry, keep, open_folder, remove_entry
 from scripts.server.cluster.packing import PoisonedError, read_checked
 
@@ -18,10 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from scripts.errors.server import ServerError
     from scripts.server.cluster.cache import Entry
 
 # What the server itself must agree with: a cluster that was changed and sealed anew has the right digest.
 IDENTITY = ("system_identifier", "next_oid")
+# How a server ends that was killed, or that the machine had nothing left for: the cluster is not to blame.
+_KILLED = re.compile(r"signal (?:9|15)|exit status (?:137|143)")
+_WANTING = re.compile(
+    r"[Cc]annot allocate memory|[Oo]ut of memory|could not create (?:semaphores|shared memory)|Too many open files"
+)
 
 
 @dataclass(slots=True)
@@ -122,3 +130,20 @@ def not_fresh(facts: Mapping[str, str], entry: Entry) -> str:
         if facts[name] != entry.known[name]:
             return f"its {name} is {facts[name]}, and was {entry.known[name]}"
     return ""
+
+
+def unusable(exc: ServerError) -> str:
+    """Why an entry is to blame for a server on it that cannot be used.
+
+    Raises:
+        ServerError: `exc` itself, which says nothing of the entry: the time was over, the server was killed, memory or
+            the watcher was gone. The run ends with it, and the entry stays.
+    """
+    told = dict(exc.facts)
+    if (
+        isinstance(exc, StartInterruptedError)
+        or _KILLED.fullmatch(told.get("found", ""))
+        or _WANTING.search(told.get("log", ""))
+    ):
+        raise exc
+    return f"a server on it cannot be used ({exc.what})"

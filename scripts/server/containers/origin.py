@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.errors.server import (
-    MAJOR_MIN,
     ContainerEndedError,
     DiskFullError,
     DockerError,
     StartError,
-    TooOldError,
     WrongPasswordError,
 )
+from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 from scripts.server.cluster.archive import Owner, parcel_of, read_archive
 from scripts.server.cluster.cache import key_of
-from scripts.server.cluster.kept import Kept, not_fresh
+from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.cluster.packing import PoisonedError, pack
 from scripts.server.containers.contained import ContainedHolder
 from scripts.server.containers.engine import Engine, one_line
@@ -145,17 +144,18 @@ def _opened(plan: _Plan) -> Iterator[tuple[Guard, _Started]]:
 
 @contextmanager
 def _blaming_the_image(plan: _Plan, guard: Guard) -> Iterator[None]:
-    """An older PostgreSQL says of our options only that it does not know them; memory that is full is not a disk."""
+    """Another PostgreSQL says of our options only that it does not know them; memory that is full is not a disk."""
     image = plan.settings.pg_image
     try:
         yield
     except DiskFullError as exc:
         raise DiskFullError.in_container("the start of the container", image) from exc
-    except (ContainerEndedError, TooOldError) as exc:
+    except (ContainerEndedError, TooOldError, TooNewError) as exc:
         version = re.match(r"postgres \(PostgreSQL\) ((\d+)\S*)", guard.ask("postgres", "--version"))
-        if version is None or int(version[2]) >= MAJOR_MIN:
+        if version is None or int(version[2]) == MAJOR:
             raise
-        raise TooOldError.image(image, version[1]) from exc
+        kind = TooOldError if int(version[2]) < MAJOR else TooNewError
+        raise kind.image(image, version[1]) from exc
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def _from_kept(plan: _Plan, guard: Guard) -> _Started | None:
     except PoisonedError as exc:
         why = str(exc)
     except (ContainerEndedError, StartError, WrongPasswordError) as exc:
-        why = f"a server on it cannot be used ({exc.what})"
+        why = unusable(exc)
     if why:
         plan.kept.discard(why)
         return None

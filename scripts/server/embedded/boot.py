@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import MAJOR_MIN, BinariesError, StartError, TooOldError
+from scripts.errors.server import BinariesError, StartError
+from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 from scripts.server.embedded.layout import error_of_files, error_of_log, tail_of
 from scripts.server.provision import INITDB_OPTIONS
 from scripts.server.readiness import wait_until_ready
@@ -33,13 +34,17 @@ CANNOT_START = 127
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What every step of one start needs. `deadline` is a moment of `time.monotonic`, in seconds."""
+    """What every step of one start needs.
+
+    `deadline` is a moment of `time.monotonic`, in seconds; `limit_ms` how long after the run's beginning that was.
+    """
 
     leash: Leash
     layout: Layout
     account: Account | None
     programs: Binaries
     deadline: float
+    limit_ms: int
 
     def left_s(self) -> float:
         """The time left, in seconds; never zero, so that a step fails by its own deadline."""
@@ -58,11 +63,14 @@ def require_major_of_banner(banner: str, folder: str) -> None:
 
     Raises:
         TooOldError: below 18, or not PostgreSQL's banner at all.
+        TooNewError: above 18.
     """
     version = (banner.split() or [""])[2:3] or ["something else"]
     major = re.match(r"\d+", version[0])
-    if major is None or int(major[0]) < MAJOR_MIN:
+    if major is None or int(major[0]) < MAJOR:
         raise TooOldError.binaries(folder, version[0])
+    if int(major[0]) > MAJOR:
+        raise TooNewError.binaries(folder, version[0])
 
 
 def make_cluster(boot: Boot, password: str) -> None:
@@ -111,7 +119,7 @@ def start_server(boot: Boot, dsn: str) -> Connection:
     left_ms = int(boot.left_s() * 1000)
     conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=require_alive)
     if conn is None:
-        raise StartError.not_ready("the server", left_ms, tail_of(layout.log))
+        raise StartError.not_ready("the server", boot.limit_ms, tail_of(layout.log))
     return conn
 
 
@@ -122,10 +130,9 @@ def _as_one(folder: Path) -> str:
 
 def _require_success(boot: Boot, step: str) -> None:
     """Wait for the program begun."""
-    left_s = boot.left_s()
-    status = boot.leash.finish(timeout_s=left_s)
+    status = boot.leash.finish(timeout_s=boot.left_s())
     if status is None:
-        raise StartError.not_ready(step, int(left_s * 1000), tail_of(boot.layout.log))
+        raise StartError.not_ready(step, boot.limit_ms, tail_of(boot.layout.log))
     if status == CANNOT_START:
         reason = tail_of(boot.layout.log).rpartition("\n")[2]
         raise BinariesError.not_runnable(str(boot.programs.bindir), reason)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.errors.server import StartError, WrongPasswordError
 from scripts.server.cluster.cache import key_of, pack_cluster
-from scripts.server.cluster.kept import Kept, not_fresh
+from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.embedded.account import find_account
 from scripts.server.embedded.binaries import digest_of_binary, find_binaries
 from scripts.server.embedded.boot import Boot, make_cluster, require_major_of, start_server
@@ -66,7 +66,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
         kept = Kept.of(settings.cluster_cache, key, say)
         kept.find()
         layout = make_layout(leash, account)
-        boot = Boot(leash, layout, account, ready.binaries, deadline)
+        boot = Boot(leash, layout, account, ready.binaries, deadline, settings.server_start_timeout_ms)
         if found.source == "PG_BINDIR":
             require_major_of(boot)
         made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
@@ -118,7 +118,7 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
             why = not_fresh(facts, entry)
             boot.leash.require_unpacked()
         except (StartError, WrongPasswordError) as exc:
-            why = f"a server on it cannot be used ({exc.what})"
+            why = unusable(exc)
         except RefusedError as exc:
             raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
     if why:

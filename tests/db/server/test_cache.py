@@ -17,7 +17,7 @@ import pytest
 from make_runs import processes
 
 from scripts.catalog.read import read_catalog
-from scripts.errors.server import WrongPasswordError
+from scripts.errors.server import StartError, WrongPasswordError
 from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
@@ -232,6 +232,24 @@ def test_a_kept_cluster_that_does_not_let_us_in_is_made_again(kept: Path, lines:
     assert len(lines) == 1
     assert "a server on it cannot be used (the server refuses the user or the password); a new one" in lines[0]
     assert start(kept)["cluster"] == "kept"
+
+
+def test_a_deadline_that_ran_out_does_not_cost_the_kept_cluster(kept: Path, lines: list[str]) -> None:
+    """The error is the run's own, at once, with the limit that was set; the next run starts on the same entry."""
+    first = start(kept)
+    before = entry_of(kept).stat()
+    settings = Settings(cluster_cache=kept, server_start_timeout_ms=1)
+    with (
+        pytest.raises(StartError, match="the server did not answer in time") as caught,
+        open_embedded(settings, reason="", report=lines.append),
+    ):
+        pass
+    assert caught.value.facts[0] == ("expected", "an answer within 1 ms")
+    assert lines == []
+    assert entry_of(kept).stat() == before
+    third = start(kept, lines)
+    assert (third["cluster"], third["system_identifier"]) == ("kept", first["system_identifier"])
+    assert lines == []
 
 
 def no_folder(path: Path) -> None:

@@ -18,7 +18,8 @@ from make_registry import open_registry
 from make_runs import AS_USERS, SITE, python_for_others, quiet
 
 from scripts.errors.base import ExitCode
-from scripts.errors.server import DiskFullError, DockerError, ServerError, TooOldError
+from scripts.errors.server import DiskFullError, DockerError, ServerError
+from scripts.errors.unfit import TooOldError
 from scripts.server.containers import guard as guard_module
 from scripts.server.containers.engine import LOOPBACK, Engine, find_engine
 from scripts.server.containers.image import TAG, build_offline_image
@@ -201,9 +202,9 @@ def test_an_image_of_an_older_major(engine: Engine) -> None:
     assert isinstance(error, TooOldError)
     assert str(error) == (
         f"error[too old]: PG_IMAGE={name}: the image is too old\n"
-        "  expected  PostgreSQL 18 or newer\n"
+        "  expected  PostgreSQL 18\n"
         "  found     16.4\n"
-        "  help: name a newer one in PG_IMAGE, or unset it for the one that is pinned"
+        "  help: name one of PostgreSQL 18 in PG_IMAGE, or unset it for the one that is pinned"
     )
 
 

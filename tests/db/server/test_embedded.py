@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from make_runs import fail_inside, processes
 
-from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError, TooOldError, WrongPasswordError
+from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError, WrongPasswordError
+from scripts.errors.unfit import TooNewError, TooOldError
 from scripts.server import folders
 from scripts.server.embedded import binaries, layout
 from scripts.server.embedded.account import find_account
@@ -214,9 +215,24 @@ def test_an_old_pg_bindir_is_named_before_initdb_meets_unknown_options(closed_fo
         pass
     assert str(caught.value) == (
         f"error[too old]: PG_BINDIR={programs}: the binaries are too old\n"
-        "  expected  PostgreSQL 18 or newer\n"
+        "  expected  PostgreSQL 18\n"
         "  found     17.5\n"
-        "  help: point PG_BINDIR at a newer one, or unset it for the binaries that come with the requirements"
+        "  help: point PG_BINDIR at PostgreSQL 18, or unset it for the binaries that come with the requirements"
+    )
+    assert list(closed_folder.iterdir()) == []
+
+
+def test_a_pg_bindir_that_is_too_new_is_named(closed_folder: Path, programs: Path) -> None:
+    """A beta of the next major version is not the one the schema is proved on."""
+    write_program(programs, "postgres", "echo 'postgres (PostgreSQL) 19beta1'")
+    write_program(programs, "initdb", "exit 1")
+    with pytest.raises(TooNewError) as caught, open_embedded(Settings(pg_bindir=programs), reason=""):
+        pass
+    assert str(caught.value) == (
+        f"error[too new]: PG_BINDIR={programs}: the binaries are too new\n"
+        "  expected  PostgreSQL 18\n"
+        "  found     19beta1\n"
+        "  help: point PG_BINDIR at PostgreSQL 18, or unset it for the binaries that come with the requirements"
     )
     assert list(closed_folder.iterdir()) == []
 
@@ -258,7 +274,9 @@ def test_a_start_that_hangs_has_a_deadline(closed_folder: Path, programs: Path) 
     settings = Settings(pg_bindir=programs, server_start_timeout_ms=400)
     with pytest.raises(StartError) as caught, open_embedded(settings, reason=""):
         pass
-    assert str(caught.value).startswith("error[server]: initdb did not answer in time\n")
+    assert str(caught.value).startswith(
+        "error[server]: initdb did not answer in time\n  expected  an answer within 400 ms\n"
+    )
     assert "SERVER_START_TIMEOUT_MS" in caught.value.help
     assert not [line for _, _, line in processes() if "sleep 77.25" in line]
     assert list(closed_folder.iterdir()) == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors import account, server
+from scripts.errors import account, server, unfit
 from scripts.errors.account import AccountError
 from scripts.errors.base import ExitCode
 from scripts.errors.server import (
@@ -21,10 +21,10 @@ from scripts.errors.server import (
     NotAllowedError,
     ServerError,
     StartError,
-    TooOldError,
     UnreachableError,
     WrongPasswordError,
 )
+from scripts.errors.unfit import TooNewError, TooOldError
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -39,6 +39,9 @@ EXAMPLES: dict[str, ServerError] = {
     "TooOldError.server": TooOldError.server(AT, "17.5 (Debian 17.5-1)"),
     "TooOldError.binaries": TooOldError.binaries("/usr/lib/postgresql/17/bin", "17.5"),
     "TooOldError.image": TooOldError.image("postgres:16", "16.4"),
+    "TooNewError.server": TooNewError.server(AT, "19beta1"),
+    "TooNewError.binaries": TooNewError.binaries("/usr/lib/postgresql/19/bin", "19beta1"),
+    "TooNewError.image": TooNewError.image("postgres:19", "19.1"),
     "NotAllowedError.create_database": NotAllowedError.create_database(AT),
     "NotAllowedError.creation_failed": NotAllowedError.creation_failed(AT, "source database is being accessed"),
     "NotAllowedError.cleanup": NotAllowedError.cleanup(AT, "parity_1_ab", "the server cannot be reached"),
@@ -74,8 +77,8 @@ def constructors() -> set[str]:
     """Every named constructor of the modules."""
     return {
         f"{name}.{member}"
-        for errors in (server, account)
-        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        for module in (server, account, unfit)
+        for name, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, ServerError)
         for member, value in vars(kind).items()
         if isinstance(value, classmethod)

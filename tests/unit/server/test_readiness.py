@@ -15,10 +15,10 @@ from scripts.errors.server import (
     DatabaseMissingError,
     MalformedUrlError,
     StartError,
-    TooOldError,
     UnreachableError,
     WrongPasswordError,
 )
+from scripts.errors.unfit import TooNewError, TooOldError
 from scripts.server.embedded.boot import require_major_of_banner
 from scripts.server.readiness import (
     address_of,
@@ -140,40 +140,53 @@ def test_too_old_a_server_is_refused_with_its_version() -> None:
         require_major(170005, "17.5 (Debian 17.5-1.pgdg12+1)", "app@h:5432/d")
     assert str(caught.value) == (
         "error[too old]: app@h:5432/d: the server is too old\n"
-        "  expected  PostgreSQL 18 or newer\n"
+        "  expected  PostgreSQL 18\n"
         "  found     17.5 (Debian 17.5-1.pgdg12+1)\n"
+        "  help: use a PostgreSQL 18 server, or unset DATABASE_URL for a fresh one"
+    )
+
+
+def test_too_new_a_server_is_refused_with_its_version() -> None:
+    """Another major's catalog is another one: its verdict would be about something else."""
+    with pytest.raises(TooNewError) as caught:
+        require_major(190000, "19beta1", "app@h:5432/d")
+    assert str(caught.value) == (
+        "error[too new]: app@h:5432/d: the server is too new\n"
+        "  expected  PostgreSQL 18\n"
+        "  found     19beta1\n"
         "  help: use a PostgreSQL 18 server, or unset DATABASE_URL for a fresh one"
     )
 
 
 @given(st.integers(min_value=90000, max_value=400000))
 def test_the_version_is_judged_by_its_number(number: int) -> None:
-    """180000 is the first one taken."""
-    if number < 180000:
-        with pytest.raises(TooOldError):
+    """180000 is the first one taken, 189999 the last."""
+    if not 180000 <= number < 190000:
+        with pytest.raises(TooOldError if number < 180000 else TooNewError):
             require_major(number, "", "h")
     else:
         assert require_major(number, "decorated", "h") == f"{number // 10000}.{number % 10000}"
 
 
 @pytest.mark.parametrize(
-    ("banner", "taken"),
+    ("banner", "refusal"),
     [
-        ("postgres (PostgreSQL) 18.6", True),
-        ("postgres (PostgreSQL) 18.6 (Debian 18.6-1.pgdg12+1)", True),
-        ("postgres (PostgreSQL) 19beta1", True),
-        ("postgres (PostgreSQL) 17.5", False),
-        ("postgres (PostgreSQL) 9.6.24", False),
-        ("", False),
-        ("mysqld  Ver 8.0", False),
+        ("postgres (PostgreSQL) 18.6", None),
+        ("postgres (PostgreSQL) 18.6 (Debian 18.6-1.pgdg12+1)", None),
+        ("postgres (PostgreSQL) 19beta1", TooNewError),
+        ("postgres (PostgreSQL) 20.1", TooNewError),
+        ("postgres (PostgreSQL) 17.5", TooOldError),
+        ("postgres (PostgreSQL) 9.6.24", TooOldError),
+        ("", TooOldError),
+        ("mysqld  Ver 8.0", TooOldError),
     ],
 )
-def test_a_banner_is_judged_the_same_way(banner: str, *, taken: bool) -> None:
+def test_a_banner_is_judged_the_same_way(banner: str, refusal: type[Exception] | None) -> None:
     """PG_BINDIR is judged before initdb runs."""
-    if taken:
+    if refusal is None:
         require_major_of_banner(banner, "/bin")
     else:
-        with pytest.raises(TooOldError):
+        with pytest.raises(refusal):
             require_major_of_banner(banner, "/bin")
 
 
