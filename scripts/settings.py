@@ -56,7 +56,7 @@ class Settings:
     fresh_db: bool = True
     server: ServerKind = "auto"
     database_url: str | None = field(default=None, repr=False)
-    pg_image: str = "postgres:18"
+    pg_image: str = "postgres:18.6"  # pinned, as in infra/docker/Dockerfile
     pg_bindir: Path | None = None
     cluster_cache: Path | None = None
     state_dir: Path | None = None

