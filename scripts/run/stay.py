@@ -99,7 +99,7 @@ def _made(claim: Claim, own: Settings, voice: Voice, *, migrate: bool) -> tuple[
     run_id = new_run_id(utc_now())
     with open_server(own, run_id=run_id, report=voice.say, keep_as=claim.folder.name) as server:
         applied = _migrate(server.dsn, own, voice) if migrate else None
-        return hand_over(server, claim), applied
+        return hand_over(server, claim, voice.say), applied
 
 
 def _migrate(dsn: str, settings: Settings, voice: Voice) -> int:

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.residents import ResidentError
-from scripts.server.readiness import parse_dsn
+from scripts.errors.server import ServerError
+from scripts.server.provision import explaining
+from scripts.server.readiness import connect, parse_dsn
 from scripts.server.states import PASSWORDS, Resident, names_in, read_state
 from scripts.server.stay.claims import claimed
 from scripts.settings import ROOT
@@ -37,7 +39,7 @@ class Ways:
     down: str
 
 
-def hand_over(server: Server, claim: Claim) -> Resident:
+def hand_over(server: Server, claim: Claim, report: Callable[[str], None]) -> Resident:
     """Let a server of our own outlive the run.
 
     It is written down first: a run that is killed before the server stays leaves a record of one that is gone.
@@ -45,12 +47,14 @@ def hand_over(server: Server, claim: Claim) -> Resident:
     Args:
         server: one that answers.
         claim: of a name of which nothing is known.
+        report: takes a line about a server that will not outlive a crash of one of its processes.
 
     Raises:
         ServerError: it cannot be written down, or cannot stay; nothing is known of it then.
     """
     if server.holder is None or server.admin_dsn is None:
         raise RuntimeError("somebody else's server cannot be kept")
+    _outlive_crashes(server.admin_dsn, report)
     owner, superuser = parse_dsn(server.dsn), parse_dsn(server.admin_dsn)
     resident = Resident(
         name=claim.folder.name,
@@ -75,6 +79,19 @@ def hand_over(server: Server, claim: Claim) -> Resident:
     return resident
 
 
+def _outlive_crashes(admin_dsn: str, report: Callable[[str], None]) -> None:
+    """Let a crash of one process cost a recovery: a run is to end with it, somebody's work is not.
+
+    A server that cannot take the setting (its disk is full) stays as it is; that may be why somebody wants to see it.
+    """
+    try:
+        with connect(admin_dsn) as conn, explaining("the setting for a server that stays"):
+            conn.execute("ALTER SYSTEM SET restart_after_crash = on")
+            conn.execute("SELECT pg_catalog.pg_reload_conf()")
+    except ServerError as error:
+        report(f"server   it will end, with its data, when one of its processes crashes: {error.what}")
+
+
 def keep_run(server: Server, place: Path, name: str, report: Callable[[str], None]) -> None:
     """Hand a run's server over (KEEP_DB=1), and say how to connect and how to remove it.
 
@@ -85,7 +102,7 @@ def keep_run(server: Server, place: Path, name: str, report: Callable[[str], Non
     with claimed(place, name, make=True, waiting=report) as claim:
         if claim is None or claim.read() is not None:
             raise ResidentError.taken(name)
-        ways = ways_to(hand_over(server, claim), claim.folder)
+        ways = ways_to(hand_over(server, claim, report), claim.folder)
     report(f"server   kept: {ways.psql}   or   {ways.export}")
     report(f"server   {ways.down} removes it")
 

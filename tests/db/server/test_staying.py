@@ -81,6 +81,27 @@ def test_up_again_finds_it_and_applies_what_came_since(
     assert not [secret for secret in passwords(stays.place / "dev") if secret in json.dumps(value)]
 
 
+def test_one_crashed_backend_costs_a_recovery_and_not_the_server(stays: Stays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh server of a run ends with the first crash; one that stays holds somebody's work."""
+    heard = stays.do("up", name="dev", no_migrate=True)
+    variables = exported(heard.out[0].split("\n")[2])
+    with connected(variables, monkeypatch) as conn:
+        conn.execute("SET synchronous_commit = on")
+        conn.execute("CREATE TABLE public.work AS SELECT 7 AS done")
+        os.kill(conn.info.backend_pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with psycopg.connect(variables["DATABASE_URL"]) as again:
+                assert again.execute("SELECT done FROM public.work").fetchone() == (7,)
+                break
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert stays.do("down", name="dev").out == ["down     dev: server and data are gone"]
+    assert stays.leftovers() == []
+
+
 def test_a_server_that_could_not_be_migrated_does_not_stay(stays: Stays, tmp_path: Path) -> None:
     """The error is the migration's; server and record are gone."""
     (tmp_path / "0001_bad.sql").write_text("SELECT 1/0;\n")

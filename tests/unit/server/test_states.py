@@ -36,7 +36,7 @@ from scripts.server.states import (
     read_state,
     require_name,
 )
-from scripts.server.stay import claims
+from scripts.server.stay import claims, staying
 from scripts.server.stay.claims import Claim, claimed
 from scripts.server.stay.staying import forget_dead, url_of, ways_to
 from scripts.settings import ROOT, client_environment
@@ -527,3 +527,12 @@ def test_up_without_a_claim_cannot_be() -> None:
         stay.psql,
         stay.servers,
     }
+
+
+def test_a_server_that_cannot_be_told_to_outlive_crashes_is_handed_over_and_that_is_said(tmp_path: Path) -> None:
+    """A full disk may be why somebody keeps it."""
+    said: list[str] = []
+    staying._outlive_crashes(f"host={tmp_path} user=postgres dbname=postgres", said.append)
+    assert said == [
+        "server   it will end, with its data, when one of its processes crashes: the server cannot be reached"
+    ]
