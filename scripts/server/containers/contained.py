@@ -8,8 +8,10 @@ Promises: only the very container is removed, by its id, and only if its labels 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from scripts.clock import iso_utc
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError
 from scripts.server.containers.engine import find_engine, one_line
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from scripts.server.containers.guard import Guard
     from scripts.server.states import Resident
 
-CONTAINER, ENGINE, ADDRESS = "container", "engine", "address"
+CONTAINER, ENGINE, ADDRESS, STARTED = "container", "engine", "address", "started"
+STARTED_ANEW = "its container was started anew, without a server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,17 @@ class ContainedHolder:
         return self.guard.stays
 
     def identity(self) -> Mapping[str, str]:
-        """The container, and the engine as it names itself; the address is for people."""
-        engine = self.guard.engine
-        return {CONTAINER: self.guard.id, ENGINE: _identity_of(engine), ADDRESS: _address_of(engine)}
+        """The container, when it was started, and the engine as it names itself; the address is for people."""
+        engine, container = self.guard.engine, self.guard.id
+        found = _inspect(engine, container)
+        if found is None:
+            raise DockerError.refused("inspect the container", container, "it is not there any more")
+        return {
+            CONTAINER: container,
+            ENGINE: _identity_of(engine),
+            ADDRESS: _address_of(engine),
+            STARTED: _started_at(found),
+        }
 
     def let_stay(self, alive: Path) -> None:  # noqa: ARG002 - the engine knows whether it lives
         """Tell the guard.
@@ -65,14 +76,15 @@ def judge_contained(resident: Resident) -> Standing:
 
 
 def end_contained(resident: Resident) -> None:
-    """Remove its container, and wait until it is gone.
+    """Remove its container, also one in which no server is any more, and wait until it is gone.
 
     Raises:
         ResidentError: it stays, or is not ours.
         DockerError: no engine answers.
     """
     with find_engine() as engine:
-        if _judge_in(engine, resident).kind == "runs":
+        standing = _judge_in(engine, resident)
+        if standing.kind == "runs" or standing.why == STARTED_ANEW:
             remove_container(engine, resident.holder[CONTAINER])
 
 
@@ -85,8 +97,21 @@ def _judge_in(engine: Engine, resident: Resident) -> Standing:
     labels = found["Config"].get("Labels") or {}
     if found["Id"] != resident.holder[CONTAINER] or labels.get(LABEL) != "1" or labels.get(KEPT_AS) != resident.name:
         raise ResidentError.unreadable(resident.holder.get(CONTAINER, ""), "a container with other labels")
-    # One that has ended is removed by the engine itself.
-    return Standing("runs") if found["State"]["Running"] else Standing("gone", "its container has ended")
+    if not found["State"]["Running"]:
+        return Standing("gone", "its container has ended")  # and is removed by the engine itself
+    # Started again, its guard waits for words that nobody will say, and the data went with its memory.
+    if resident.holder.get(STARTED) not in (None, _started_at(found)):
+        return Standing("gone", STARTED_ANEW)
+    return Standing("runs")
+
+
+def _started_at(found: Mapping[str, Any]) -> str:
+    """In UTC: Podman says it in the zone of its machine, which changes twice a year."""
+    text = str(found["State"]["StartedAt"])
+    try:
+        return iso_utc(datetime.fromisoformat(text))
+    except ValueError:
+        return text
 
 
 def _inspect(engine: Engine, container: str) -> dict[str, Any] | None:

@@ -113,6 +113,27 @@ def test_a_container_that_ended_is_known_to_be_gone(engine: Engine, stays: Stays
     assert "dk was gone (its container is not there any more)" in stays.do("down", name="dk").text
 
 
+def test_a_container_that_was_started_anew_is_gone(engine: Engine, stays: Stays) -> None:
+    """`docker restart`: it runs, with nobody to tell its guard anything and no server; `down` and `up` remove it."""
+    why = "its container was started anew, without a server"
+    for ends in ("down", "up"):
+        stays.do("up", name="dk", no_migrate=True, given=DOCKER)
+        container = stays.known("dk").holder["container"]
+        engine.client.api.restart(container, timeout=2)
+        assert engine.client.api.inspect_container(container)["State"]["Running"]
+        assert "gone" in stays.do("servers").text
+        if ends == "down":
+            said = f"down     dk was gone ({why}); what was known of it is removed"
+            assert said in stays.do("down", name="dk").out
+        else:
+            said = f"server   dk is gone ({why}): what was known of it is removed"
+            assert said in stays.do("up", name="dk", no_migrate=True, given=DOCKER).progress
+        assert container not in [found["Id"] for found in kept_as(engine, "dk")]
+    assert len(kept_as(engine, "dk")) == 1
+    stays.do("down", name="dk")
+    assert kept_as(engine, "dk") == []
+
+
 def test_another_engine_is_asked_nothing(stays: Stays, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine, or one of another identity: it cannot be told, nothing is forgotten, and the old place is named."""
     stays.do("up", name="dk", no_migrate=True, given=DOCKER)
