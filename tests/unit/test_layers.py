@@ -37,6 +37,7 @@ CHOICE = "scripts/server/open.py"
 SUBPROCESS_OWNERS = {
     "server/embedded/watcher.py": "initdb and postgres, and the process that ends them with their run",
     "server/containers/ssh.py": "ssh",
+    "server/containers/reaper.py": "the process that removes a container which its dead run has not started",
     "lint/squawk.py": "squawk",
     "evidence/source.py": "git",
     "lint/landed.py": "git",

@@ -53,6 +53,12 @@ class Engine:
         """The address of its machine on which ports are published; None: all of them, since we come from outside."""
         return LOOPBACK if self.tunnel is not None or self.host == LOOPBACK else None
 
+    @property
+    def socket(self) -> str | None:
+        """The path of the Unix socket on which it is reached from here; None over a network."""
+        path = getattr(getattr(self.client.api, "_custom_adapter", None), "socket_path", None)
+        return str(path) if path and self.tunnel is None else None
+
     def reach(self, port: int) -> str:
         """Where a published port is reached from here, as conninfo.
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
 from scripts.server.containers.engine import one_line
+from scripts.server.containers.reaper import dismiss, spawn_reaper
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL, owner_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from scripts.server.containers.engine import Engine
 
@@ -241,9 +242,9 @@ def one_line_of(text: str) -> str:
 class _Starting(threading.Thread):
     """The engine starts the container, a fifth of a second, while the run reads, checks and loads what it will send."""
 
-    def __init__(self, engine: Engine, container: str, stdin: Any) -> None:
+    def __init__(self, engine: Engine, container: str, stdin: Any, then: Callable[[], None]) -> None:
         super().__init__(name="container-start", daemon=True)
-        self._engine, self._container, self._stdin = engine, container, stdin
+        self._engine, self._container, self._stdin, self._then = engine, container, stdin, then
         self._failed: BaseException | None = None
         self.start()
 
@@ -251,6 +252,7 @@ class _Starting(threading.Thread):
         """Start it; who waits for the container to listen is woken if it never will."""
         try:
             self._engine.client.api.start(self._container)
+            self._then()
         except BaseException as exc:  # noqa: BLE001 - told by `finish`, in the thread that can do something about it
             self._failed = exc
             _let_go(self._stdin)
@@ -272,11 +274,13 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
     """
     name = f"{LABEL}-{secrets.token_hex(6)}"
     stream = starting = guard = None
+    # Until it has started it has no stdin whose end could end it.
+    reaper = None if engine.socket is None else spawn_reaper(engine.socket, name)
     try:
         container = _create(engine, name, make_up)
         stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
         stdin = getattr(stream, "_sock", stream)
-        starting = _Starting(engine, container, stdin)
+        starting = _Starting(engine, container, stdin, lambda: None if reaper is None else dismiss(reaper))
         guard = Guard(engine, make_up.image, container, stdin, starting)
         yield guard
     finally:
@@ -288,8 +292,12 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
                     layer.close()
         if starting is not None:
             starting.join(REMOVE_TIMEOUT_S)
-        if guard is None or not guard.stays:
-            remove_container(engine, name)
+        try:
+            if guard is None or not guard.stays:
+                remove_container(engine, name)
+        finally:
+            if reaper is not None:
+                dismiss(reaper)
 
 
 def _let_go(stdin: Any) -> None:

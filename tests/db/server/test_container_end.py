@@ -16,6 +16,7 @@ import pytest
 
 from scripts.server.containers.engine import Engine, find_engine
 from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.reaper import dismiss, removed, spawn_reaper
 from scripts.server.containers.unstarted import sweep
 from scripts.settings import ROOT
 
@@ -47,6 +48,18 @@ try:
 except Interrupted:
     sys.exit(130)
 """
+# Before that: a run that creates its container, says who removes it, and never starts it.
+UNSTARTED = """
+import time
+from scripts.server.containers import guard
+spawn = guard.spawn_reaper
+def told(*place):
+    reaper = spawn(*place)
+    print("reaper", reaper.pid, flush=True)
+    return reaper
+guard.spawn_reaper = told
+guard._Starting.run = lambda self: time.sleep(60)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +86,12 @@ def containers(engine: Engine, run_id: str) -> list[Any]:
     return found
 
 
-def begin(run_id: str, cache: Path | None) -> subprocess.Popen[str]:
+def begin(run_id: str, cache: Path | None, program: str = ONE_RUN) -> subprocess.Popen[str]:
     """A run in a process of its own, which waits in its block."""
     docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}  # noqa: TID251 - this engine
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **docker}
     return subprocess.Popen(
-        [sys.executable, "-c", ONE_RUN, TAG, run_id, str(cache or "")],
+        [sys.executable, "-c", program, TAG, run_id, str(cache or "")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -112,10 +125,7 @@ def leftovers(engine: Engine, run_id: str) -> list[str]:
 def test_runs_killed_at_any_moment_leave_nothing(
     engine: Engine, tmp_path: Path, tally: Callable[[str, int], None], request: pytest.FixtureRequest
 ) -> None:
-    """Without kept clusters, while one is made, and on a copy; containers, volumes, images and networks.
-
-    A container that was created and never started has no stdin that could end: it waits for the next run's sweep.
-    """
+    """Without kept clusters, while one is made, and on a copy; containers of every state, volumes, images, networks."""
     chance = random.Random(28)  # noqa: S311 - moments, not secrets
     warm = tmp_path / "warm"
 
@@ -126,7 +136,6 @@ def test_runs_killed_at_any_moment_leave_nothing(
     spans = [how_long(cache_of(kind)) for kind in range(3)]
     before = things(engine)
     seen: Counter[str] = Counter()
-    waiting = 0
     kills = TIMES * int(request.config.getoption("--kills"))
     for number in range(kills):
         kind = number % len(spans)
@@ -138,13 +147,45 @@ def test_runs_killed_at_any_moment_leave_nothing(
             time.sleep(chance.uniform(0, 1.2 * spans[kind]))
             run.send_signal(signum)
             run.wait()
-        states = Counter(leftovers(engine, run_id))
-        waiting += states.pop("created", 0)
-        seen += states
+        seen += Counter(leftovers(engine, run_id))
     tally("containers", kills)
-    tally("created", waiting)
     assert seen == Counter()
-    sweep(engine)  # as the next run does
-    there = engine.client.api.containers(all=True, filters={"label": "parity-runner=1"})
-    assert [found for found in there if found["State"] == "created"] == []
     assert things(engine) == before
+
+
+def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> None:
+    """Between creating and starting it has no stdin yet; a process beside the run sees to it. Killed too, the sweep."""
+    for both in (False, True):
+        run_id = f"unstarted-{secrets.token_hex(4)}"
+        with begin(run_id, None, UNSTARTED + ONE_RUN) as run:
+            assert run.stdout is not None
+            lines = (run.stdout.readline() for _ in range(3))
+            reaper = next(int(line.split()[1]) for line in lines if line.startswith("reaper "))
+            deadline = time.monotonic() + 20
+            while not containers(engine, run_id) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert [found["State"] for found in containers(engine, run_id)] == ["created"]
+            if both:
+                os.kill(reaper, signal.SIGKILL)
+            run.kill()
+            run.wait()
+        assert leftovers(engine, run_id) == (["created"] if both else [])
+        sweep(engine)
+        assert containers(engine, run_id) == []
+
+
+def test_a_container_that_runs_is_not_the_reapers(engine: Engine) -> None:
+    """It asks without force, for one name, and gives up after a while; a word ends it at once."""
+    name = f"parity-runner-{secrets.token_hex(6)}"
+    assert engine.socket is not None
+    made = engine.client.api.create_container(TAG, entrypoint=["sleep", "60"], name=name)
+    try:
+        engine.client.api.start(made["Id"])
+        assert not removed(engine.socket, name)
+        assert not removed(engine.socket, name + "0")
+        began = time.monotonic()
+        dismiss(spawn_reaper(engine.socket, name))
+        assert time.monotonic() - began < 2
+        assert engine.client.api.inspect_container(name)["State"]["Running"]
+    finally:
+        engine.client.api.remove_container(name, force=True, v=True)
