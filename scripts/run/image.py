@@ -25,7 +25,7 @@ def build_image(settings: Settings, voice: Voice, *, offline: bool) -> int:  # n
     from scripts.server.containers.image import TAG, build_offline_image
 
     with find_engine() as engine:
-        image = build_offline_image(engine)
+        image = build_offline_image(engine, report=voice.say)
     voice.line(f"built {TAG}   {image}")
     voice.line(f"use it with PG_IMAGE={TAG} SERVER=docker invoke pre-ci")
     return int(ExitCode.PASSED)

@@ -2,7 +2,8 @@
 
 Owns: what is in it — the wheel's PostgreSQL, the local system's shell, a dozen small programs, the libraries they need.
 Promises: no network, no program is run, nothing but public programs goes in; the same inputs give the same files in it,
-    and no second image where the tag has them. The one it replaces goes, if it was built here and has no other name.
+    and no second image where the tag has them. The one it replaces goes, if it was built here and has no other name;
+    somebody else's stays, and a line says which one has lost the name.
 Never: takes the official image's name: a tag must not say that something is what it is not.
 """
 
@@ -24,6 +25,8 @@ from scripts.server.embedded.elf import read_elf
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scripts.server.containers.engine import Engine
 
 TAG = "parity-postgres:18"
@@ -44,12 +47,13 @@ _USERS = "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999:postgres:/var/lib/po
 _GROUPS = "root:x:0:\npostgres:x:999:\n"
 
 
-def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
+def build_offline_image(engine: Engine, *, tag: str = TAG, report: Callable[[str], None] = lambda _: None) -> str:
     """Build it and give it the tag; returns the image's id.
 
     Args:
         engine: where it goes.
         tag: name:tag.
+        report: takes a line about an image that was not built here and has lost the tag.
 
     Raises:
         BinariesError: the wheel, a system program or a library is missing.
@@ -71,33 +75,34 @@ def build_offline_image(engine: Engine, *, tag: str = TAG) -> str:
     ]
     content = hashlib.sha256("\n".join(changes).encode() + archive).hexdigest()
     try:
-        before = _built_here(engine, tag)
-        if before is not None and before[1] == content:
-            return before[0]
+        before, held = _tagged(engine, tag)
+        if before and held == content:
+            return before
         changes.append(f"LABEL {LABEL}={content}")
         # Named in a second step: Podman would take "latest" for the tag.
         told = json.loads(str(api.import_image_from_data(archive, changes=changes)).splitlines()[-1])
         built = str(api.inspect_image(told["status"])["Id"])
         api.tag(built, name, version or "latest")
-        if before is not None and not api.inspect_image(before[0]).get("RepoTags"):
+        if before and not held:
+            report(f"image    {before} was called {tag} and was not built here: it stays, without that name")
+        elif before and not api.inspect_image(before).get("RepoTags"):
             # Without force: one that a container still needs stays.
             with suppress(docker.errors.APIError):
-                api.remove_image(before[0])
+                api.remove_image(before)
     except (docker.errors.DockerException, OSError) as exc:
         raise DockerError.refused("build the image", tag, one_line(exc)) from exc
     return built
 
 
-def _built_here(engine: Engine, tag: str) -> tuple[str, str] | None:
-    """The id and the content's digest of the image that has the tag, if it was built here."""
+def _tagged(engine: Engine, tag: str) -> tuple[str, str]:
+    """The id of the image that has the tag, "" if none has, and its content's digest, "" if it was not built here."""
     import docker.errors
 
     try:
         image = engine.client.api.inspect_image(tag)
     except docker.errors.ImageNotFound:
-        return None
-    content = ((image.get("Config") or {}).get("Labels") or {}).get(LABEL)
-    return None if content is None else (str(image["Id"]), str(content))
+        return "", ""
+    return str(image["Id"]), str(((image.get("Config") or {}).get("Labels") or {}).get(LABEL) or "")
 
 
 def filesystem_archive() -> bytes:

@@ -215,3 +215,25 @@ def test_the_offline_image_is_made_once_for_each_content(engine: Engine, monkeyp
     finally:
         for name in (tag, tag.replace(":18", ":kept")):
             api.remove_image(name, force=True)
+
+
+def test_an_image_that_was_not_built_here_does_not_lose_its_name_without_a_word(engine: Engine) -> None:
+    """It stays under its id, which the line names; one of ours is replaced in silence."""
+    api = engine.client.api
+    tag = f"parity-test-{secrets.token_hex(4)}:18"
+    lines: list[str] = []
+    told = json.loads(str(api.import_image_from_data(bytes(1024))).splitlines()[-1])
+    foreign = str(api.inspect_image(told["status"])["Id"])
+    api.tag(foreign, *tag.split(":"))
+    try:
+        ours = build_offline_image(engine, tag=tag, report=lines.append)
+        assert ours != foreign
+        assert api.inspect_image(tag)["Id"] == ours
+        assert api.inspect_image(foreign)["Id"] == foreign
+        said = f"image    {foreign} was called {tag} and was not built here: it stays, without that name"
+        assert lines == [said]
+        build_offline_image(engine, tag=tag, report=lines.append)
+        assert lines == [said]
+    finally:
+        api.remove_image(tag, force=True)
+        api.remove_image(foreign, force=True)
