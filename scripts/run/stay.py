@@ -16,6 +16,7 @@ from scripts.errors.base import ExitCode, Interrupted
 from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.errors.server import ServerError
 from scripts.evidence.store import new_run_id
+from scripts.server.embedded.sweep import sweep
 from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
 from scripts.server.stay.claims import claimed
 from scripts.server.stay.staying import dsn_of, end, forget_dead, hand_over, judge, require_judged
@@ -141,6 +142,7 @@ def down(settings: Settings, voice: Voice, name: str = "", *, every: bool = Fals
     if name and every:
         raise ResidentNameError.name_and_all()
     chosen = require_name(name or default_name())
+    sweep(voice.say)
     place = find_place(settings.state_dir)
     names = (chosen,) if not every else () if place is None else names_in(place)
     removed, failed = [], False
@@ -224,6 +226,7 @@ def servers(settings: Settings, voice: Voice) -> int:
     """List the servers that stay, of this user, whatever project they belong to."""
     from scripts.report.servers import render_servers, servers_json
 
+    sweep(voice.say)
     place = find_place(settings.state_dir)
     listed = [] if place is None else [_listed(place / name) for name in names_in(place)]
     voice.line(render_servers(listed))

@@ -135,8 +135,10 @@ def _docker(
 ) -> Iterator[Server]:
     from scripts.server.containers.engine import find_engine, pull_image
     from scripts.server.containers.origin import open_container
+    from scripts.server.embedded.sweep import sweeping
 
-    with find_engine() as engine:
+    # What embedded runs left is removed by whichever run comes next.
+    with sweeping(report), find_engine() as engine:
         if keep_as and engine.tunnel is not None:
             raise ResidentError.behind_ssh(engine.tunnel.place)
         if not engine.has_image(settings.pg_image):

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from contextlib import suppress
@@ -125,11 +126,21 @@ def find_entry(folder: Path, key: str) -> Entry | None:
 
 
 def remove_entry(folder: Path, key: str, *, inode: int | None = None) -> None:
-    """Take an entry away, unless another run has put a new one there meanwhile; a link goes, not what it names."""
+    """Take an entry away, unless another run has put a new one there meanwhile; a link goes, not what it names.
+
+    A folder of that name is somebody's mistake: it is moved aside, and removed only if it is this user's.
+    """
     path = folder / f"{key}{SUFFIX}"
     with suppress(OSError):
-        if inode is None or path.lstat().st_ino == inode:
-            path.unlink()
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            if inode is None or found.st_ino == inode:
+                path.unlink()
+            return
+        aside = folder / f"no-cluster-{secrets.token_hex(8)}"
+        path.rename(aside)
+        if found.st_uid == os.geteuid():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def pack_cluster(data: Path) -> bytes | None:

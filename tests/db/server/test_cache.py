@@ -152,6 +152,12 @@ def be_of_another_key(entry: Path) -> None:
     entry.write_bytes(seal({**known, "key": "0" * 64}, packed))
 
 
+def become_a_folder(entry: Path) -> None:
+    """With something in it."""
+    entry.unlink()
+    (entry / "inside").mkdir(parents=True)
+
+
 def read_known_of(entry: Path) -> tuple[str, dict[str, object]]:
     """The first two lines."""
     with entry.open("rb") as file:
@@ -180,6 +186,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a second name": (lambda entry: os.link(entry, entry.parent.parent / "second"), "it is not this user's alone"),
     "a link": (become_a_link, "too many levels of symbolic links"),
     "a pipe": (become_a_pipe, "it is not a file"),
+    "a folder": (become_a_folder, "it is not a file"),
 }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from make_leases import dead_folder
 from make_runs import alive
 from make_stays import exported, passwords
 
@@ -366,3 +367,13 @@ def test_servers_lists_each_and_whether_it_is_there(stays: Stays) -> None:
     assert listed["standing"] == "runs"
     assert listed["project"] == str(ROOT)
     assert listed["url"].startswith("postgresql://symphony_owner@/symphony?host=%2F")
+
+
+@pytest.mark.parametrize("verb", ["servers", "down"])
+def test_looking_and_ending_remove_what_killed_runs_left(stays: Stays, verb: str) -> None:
+    """Whoever asks what there is need not start a server to be rid of it."""
+    left = dead_folder(stays.memory)
+    (left / "d").mkdir()
+    heard = stays.do(verb)
+    assert f"server   removed what a killed run had left: {left}" in heard.progress
+    assert stays.leftovers() == []

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 from make_leases import change_labels, dead_folder, labels_of
 
+from scripts.errors.server import DockerError
 from scripts.server import owner
 from scripts.server.embedded import segment
 from scripts.server.embedded import sweep as sweeps
 from scripts.server.embedded.lease import HALF, LEASE, make_folder, remove_folder
 from scripts.server.embedded.sweep import sweep, sweeping
 from scripts.server.folders import MEMORY, SOCKET_NAME
+from scripts.server.open import open_server
 from scripts.server.owner import BEGAN, HOST, LABEL, PID, PLACE, owner_labels
+from scripts.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -311,3 +314,13 @@ def test_looking_is_cheap_among_many_names(place: Path) -> None:
 def test_labels_are_those_of_containers() -> None:
     """One owner's words for all that is left."""
     assert all(name.startswith(f"{LABEL}.owner-") for name in owner_labels())
+
+
+def test_a_start_in_docker_begins_with_it_too(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even one that finds no engine: who uses containers from now on is rid of what embedded runs left."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{dead.parent}/none.sock")
+    lines: list[str] = []
+    with pytest.raises(DockerError), open_server(Settings(server="docker"), run_id="t", report=lines.append):
+        pass
+    assert lines == [f"server   removed what a killed run had left: {dead}"]
+    assert not dead.exists()
