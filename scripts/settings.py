@@ -275,7 +275,10 @@ class _Reader:
         if not self.switch("CLUSTER_CACHE", default=True):
             return None
         if self.values.get("PARITY_CACHE_DIR"):
-            return Path(self.values["PARITY_CACHE_DIR"]).absolute()
+            chosen = Path(self.values["PARITY_CACHE_DIR"])
+            if not chosen.is_absolute():  # it would be another folder, in somebody's project, wherever a run is started
+                self.problem("PARITY_CACHE_DIR", "a path from the root", repr(str(chosen)))
+            return chosen
         return self.home_folder("XDG_CACHE_HOME", ".cache", "clusters")
 
     def home_folder(self, name: str, usual: str, ours: str) -> Path | None:
@@ -288,9 +291,9 @@ class _Reader:
         """
         base = Path(self.values.get(name) or "")
         if not base.is_absolute():  # as its specification wants: a relative one is as good as none
-            if not self.values.get("HOME"):
+            base = Path(self.values.get("HOME") or "") / usual
+            if not base.is_absolute():
                 return None
-            base = Path(self.values["HOME"]).absolute() / usual
         return base / "parity-runner" / ours
 
     def milliseconds(self, name: str, *, default: int) -> int:

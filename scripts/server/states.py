@@ -95,7 +95,7 @@ def open_place(wanted: Path | None) -> Path:
         ResidentError: there is none that is this user's alone.
     """
     if wanted is None:
-        raise ResidentError.no_place("", "neither XDG_STATE_HOME nor HOME is set")
+        raise ResidentError.no_place("", "neither XDG_STATE_HOME nor HOME is a path from the root")
     reason = make_private(wanted, above=MADE_ABOVE)
     if reason:
         raise ResidentError.no_place(str(wanted), reason)

@@ -168,7 +168,19 @@ def test_clusters_are_kept_where_the_users_caches_are(tmp_path: Path) -> None:
     assert kept(XDG_CACHE_HOME="/c", PARITY_CACHE_DIR="/p") == Path("/p")
     assert kept(PARITY_CACHE_DIR="/p", CLUSTER_CACHE="0") is None
     assert kept() is None
+    assert kept(HOME="h") is None
     assert Settings().cluster_cache is None
+
+
+def test_a_relative_folder_for_kept_clusters_is_refused() -> None:
+    """It would lie in whatever folder a run is started in; the login's relative ones are passed over."""
+    with pytest.raises(SettingsError) as caught:
+        read(PARITY_CACHE_DIR="cache/here")
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "PARITY_CACHE_DIR" in str(caught.value)
+    assert "expected a path from the root" in " ".join(str(caught.value).split())
+    assert "'cache/here'" in str(caught.value)
+    assert read(HOME="h", XDG_STATE_HOME="s").state_dir is None
 
 
 def test_a_user_that_is_a_number_alone_has_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
