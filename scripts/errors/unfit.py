@@ -82,3 +82,33 @@ class TooNewError(ServerError):
             facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
             help=f"name one of PostgreSQL {MAJOR} in PG_IMAGE, or unset it for the one that is pinned",
         )
+
+
+class NotFreshError(ServerError):
+    """What was to be a fresh server or database is not: a proof on it would be about what somebody left there."""
+
+    kind = "not fresh"
+
+    @classmethod
+    def not_empty(cls, address: str, found: str) -> NotFreshError:
+        """It holds something before the first migration."""
+        return cls(
+            "the database is not empty before the first migration",
+            where=address,
+            facts=[("expected", "nothing but what PostgreSQL itself puts there"), ("found", found)],
+            help="whoever made the image, the programs or template0 put it there: name others, or unset PG_IMAGE, "
+            "PG_BINDIR, DATABASE_URL",
+        )
+
+    @classmethod
+    def older(cls, address: str, age_s: str, began_s: float) -> NotFreshError:
+        """It was started before the run was, so somebody else did."""
+        return cls(
+            "the server was started before this run began",
+            where=address,
+            facts=[
+                ("expected", f"a server that is up for {began_s:.0f} s at most"),
+                ("found", f"one that is up for {age_s} s"),
+            ],
+            help="run again; if it repeats, see who else starts servers at that address, and whether the clock was set",
+        )

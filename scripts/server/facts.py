@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, LiteralString
 
+from scripts.errors.unfit import NotFreshError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg import Connection
 
 FIRST_USER_OID = 16384
+# The age is rounded up to a second; a wall clock that is being corrected may gain as much.
+ALLOWED_S = 2
 # One row. The epoch is the second in which initdb ran; a copy of a cluster keeps it.
 _FACTS: LiteralString = """
 SELECT pg_catalog.current_setting('server_version')     AS server_version,
@@ -34,7 +40,19 @@ SELECT system_identifier::text                       AS system_identifier,
        (SELECT next_oid::text FROM pg_catalog.pg_control_checkpoint()) AS next_oid
 FROM pg_catalog.pg_control_system()
 """
-_RELATIONS: LiteralString = "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_class WHERE oid >= %s"
+# By schema as well as by number: what single-user mode makes, or an image brings, has numbers of any kind.
+_BEFORE: LiteralString = """
+WITH own AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
+SELECT (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_class
+         WHERE oid >= %(first)s OR relnamespace NOT IN (SELECT oid FROM own))   AS user_relations_before,
+       (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_proc
+         WHERE oid >= %(first)s OR pronamespace NOT IN (SELECT oid FROM own))   AS user_functions_before,
+       (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_namespace
+         WHERE nspname <> 'public' AND nspname !~ '^pg_(toast_)?temp_' AND oid NOT IN (SELECT oid FROM own))
+                                                                                AS user_schemas_before,
+       pg_catalog.ceil(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time()))::text
+                                                                                AS postmaster_age_s
+"""
 # As the login has them: the connection itself was settled. Where a value came from tells a deviation; values that name
 # a path, a key or a command stay out.
 _SETTINGS: LiteralString = """
@@ -63,11 +81,30 @@ def read_facts(conn: Connection) -> dict[str, str]:
         except psycopg.errors.InsufficientPrivilege:
             facts["identity_withheld"] = "the role may not read the control file"
         settings = {row["name"]: row["setting"] for row in cursor.execute(_SETTINGS)}
-    facts["user_relations_before"] = _count_user_relations(conn)
+        facts |= cursor.execute(_BEFORE, {"first": FIRST_USER_OID}).fetchone() or {}
     facts |= {f"setting.{name}": str(value) for name, value in settings.items()}
     return facts
 
 
-def _count_user_relations(conn: Connection) -> str:
-    row = conn.execute(_RELATIONS, [FIRST_USER_OID]).fetchone()
-    return str(row[0]) if row else ""
+def found_before(facts: Mapping[str, str]) -> str:
+    """What a database holds that PostgreSQL did not put there: "2 relations, 1 functions"; empty when it is empty."""
+    names = ("relations", "functions", "schemas")
+    return ", ".join(f"{count} {name}" for name in names if (count := facts[f"user_{name}_before"]) != "0")
+
+
+def require_fresh(facts: Mapping[str, str], address: str, *, up_at_most_s: float | None) -> None:
+    """Refuse a database that is not empty, and a server that ran before this run did: it is not the one we started.
+
+    Args:
+        facts: as `read_facts` gave them.
+        address: for the error.
+        up_at_most_s: how long ago the run began, in seconds of a clock that nobody sets; None for somebody's server.
+
+    Raises:
+        NotFreshError: nothing has been migrated on it.
+    """
+    found = found_before(facts)
+    if found:
+        raise NotFreshError.not_empty(address, found)
+    if up_at_most_s is not None and int(facts["postmaster_age_s"]) > up_at_most_s + ALLOWED_S:
+        raise NotFreshError.older(address, facts["postmaster_age_s"], up_at_most_s)

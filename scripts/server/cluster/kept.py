@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.server import StartInterruptedError
 from scripts.server.cluster.cache import find_entry, keep, open_folder, remove_entry
 from scripts.server.cluster.packing import PoisonedError, read_checked
+from scripts.server.facts import found_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,8 +125,9 @@ class Kept:
 
 def not_fresh(facts: Mapping[str, str], entry: Entry) -> str:
     """What the server says against an entry whose bytes are right: somebody sealed another cluster."""
-    if facts["user_relations_before"] != "0":
-        return f"it holds {facts['user_relations_before']} relations"
+    found = found_before(facts)
+    if found:
+        return f"it holds {found}"
     for name in IDENTITY:
         if facts[name] != entry.known[name]:
             return f"its {name} is {facts[name]}, and was {entry.known[name]}"

@@ -31,7 +31,7 @@ from scripts.server.containers.engine import Engine, one_line
 from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
 from scripts.server.containers.unstarted import sweep
 from scripts.server.embedded.layout import CONFIG
-from scripts.server.facts import read_facts
+from scripts.server.facts import found_before, read_facts, require_fresh
 from scripts.server.model import Server
 from scripts.server.provision import (
     INITDB_OPTIONS,
@@ -42,7 +42,7 @@ from scripts.server.provision import (
     renew_both,
     renew_password,
 )
-from scripts.server.readiness import connect, parse_dsn, require_version, wait_until_ready
+from scripts.server.readiness import address_of, connect, parse_dsn, require_version, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,7 +102,8 @@ def open_container(  # noqa: PLR0913 - what a container depends on
         DockerError: the engine refuses, or the server in the container ends.
         StartError: it does not answer in time.
     """
-    deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
+    began = time.monotonic()
+    deadline = began + settings.server_start_timeout_ms / 1000
     with _telling(settings.pg_image):
         sweep(engine)
         image = engine.client.api.inspect_image(settings.pg_image)
@@ -119,6 +120,7 @@ def open_container(  # noqa: PLR0913 - what a container depends on
             "data_directory": f"tmpfs:{PGDATA}",
         }
         with _opened(plan) as (guard, (made, version, facts)):
+            require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=time.monotonic() - began)
             told, holder = facts | facts_of_image, ContainedHolder(guard)
             yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, told, holder)
 
@@ -219,7 +221,8 @@ def _make(plan: _Plan, guard: Guard) -> _Started:
     _serve(guard, password, plan.settings.postgres_db)
     with _wait(plan, guard, made.admin_dsn) as conn:
         made, version, facts = _hand_over(conn, made.admin_dsn)
-    _keep(plan, archive, facts, password)
+    if not found_before(facts):
+        _keep(plan, archive, facts, password)
     return made, version, facts | plan.kept.facts()
 
 

@@ -25,10 +25,10 @@ from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.embedded.programs import Programs, find_or_keep
 from scripts.server.embedded.sweep import sweeping
 from scripts.server.embedded.watched import WatchedHolder
-from scripts.server.facts import read_facts
+from scripts.server.facts import found_before, read_facts, require_fresh
 from scripts.server.model import Server
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
-from scripts.server.readiness import connect, parse_dsn, require_version
+from scripts.server.readiness import address_of, connect, parse_dsn, require_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     Raises:
         ServerError: one of its kinds, naming the cause.
     """
+    began = time.monotonic()
     account = find_account()
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
@@ -70,6 +71,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
         if found.source == "PG_BINDIR":
             require_major_of(boot)
         made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
+        require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=time.monotonic() - began)
         facts |= ready.facts | {
             "binaries": found.source,
             "postgres_sha256": digest,
@@ -158,7 +160,7 @@ def _make(boot: Boot, settings: Settings, kept: Kept) -> _Started:
     password = parse_dsn(admin_dsn)["password"]
     with start_server(boot, made.admin_dsn) as conn:
         made, version, facts = _hand_over(conn, made.admin_dsn)
-    if packed is not None:
+    if packed is not None and not found_before(facts):
         kept.keep(packed, facts, password)
     return made, version, facts | kept.facts()
 

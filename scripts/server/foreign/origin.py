@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.errors.server import NotAllowedError, ServerError
-from scripts.server.facts import read_facts
+from scripts.server.facts import read_facts, require_fresh
 from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.model import Server
 from scripts.server.readiness import address_of, connect, require_version, with_database
@@ -52,7 +52,7 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
         report: told what stays behind, if anything does.
 
     Raises:
-        ServerError: unreachable, refused, too old; or the role may not create databases; or the drop failed.
+        ServerError: unreachable, refused, too old, not empty; or the role may not create databases; or the drop failed.
     """
     database = throwaway_name()
     # Open to the end: its lock says that the database is in use, and the server gives it back when this process dies.
@@ -65,6 +65,7 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
             _create(conn, url, database, kept=settings.keep_db)
             with connect(dsn) as own:
                 facts = read_facts(own)
+            require_fresh(facts, address_of(dsn), up_at_most_s=None)
             superuser = facts["owner_is_superuser"] == "true"
             if superuser:
                 report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")

@@ -11,17 +11,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_runs import processes
 
 from scripts.catalog.read import read_catalog
 from scripts.errors.server import StartError, WrongPasswordError
+from scripts.errors.unfit import NotFreshError
 from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
+from scripts.server.embedded import origin
 from scripts.server.embedded.origin import open_embedded
+from scripts.server.facts import read_facts
+from scripts.server.provision import provision
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
 
@@ -257,6 +261,49 @@ def test_a_deadline_that_ran_out_does_not_cost_the_kept_cluster(kept: Path, line
     third = start(kept, lines)
     assert (third["cluster"], third["system_identifier"]) == ("kept", first["system_identifier"])
     assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        ("CREATE TABLE public.planted (id int)", "1 relations"),
+        ("CREATE SCHEMA planted", "1 schemas"),
+        ("CREATE FUNCTION public.planted() RETURNS int LANGUAGE sql RETURN 1", "1 functions"),
+        # Numbers that PostgreSQL keeps for itself do not hide it.
+        (
+            """SET allow_system_table_mods = on; CREATE VIEW public.planted AS SELECT 1 AS a;
+               UPDATE pg_class SET oid = 16000 WHERE relname = 'planted'""",
+            "1 relations",
+        ),
+    ],
+)
+@pytest.mark.parametrize("keeping", [False, True])
+def test_a_new_cluster_that_is_not_empty_is_refused(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, made: str, found: str, *, keeping: bool
+) -> None:
+    """Whatever put it there, and whatever number it has: exit 3 before the first migration."""
+
+    def spoiled(conn: Any, admin_dsn: str, database: str, **more: Any) -> Any:
+        provisioned = provision(conn, admin_dsn, database, **more)
+        with connect(provisioned.admin_dsn) as own:
+            own.execute(made.encode())
+        return provisioned
+
+    monkeypatch.setattr(origin, "provision", spoiled)
+    settings = Settings(cluster_cache=kept if keeping else None)
+    with pytest.raises(NotFreshError, match="not empty before") as caught, open_embedded(settings, reason=""):
+        pass
+    assert caught.value.facts[1] == ("found", found)
+    assert not keeping or not [*kept.glob(f"*{cache.SUFFIX}")]
+
+
+def test_a_server_that_ran_before_the_run_did_is_refused(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's, at the address of ours."""
+    monkeypatch.setattr(origin, "read_facts", lambda conn: read_facts(conn) | {"postmaster_age_s": "3600"})
+    with pytest.raises(NotFreshError, match="started before") as caught, open_embedded(Settings(), reason=""):
+        pass
+    assert caught.value.facts[1] == ("found", "one that is up for 3600 s")
+    assert not kept.exists()
 
 
 def no_folder(path: Path) -> None:
