@@ -12,9 +12,10 @@ from make_runs import fail_inside
 from make_stays import passwords
 
 from scripts.errors.residents import ResidentError
+from scripts.errors.server import DockerError
 from scripts.server.containers import contained
 from scripts.server.containers.engine import find_engine
-from scripts.server.containers.guard import KEPT_AS
+from scripts.server.containers.guard import KEPT_AS, remove_container
 from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.states import names_in
@@ -132,6 +133,32 @@ def test_a_container_that_was_started_anew_is_gone(engine: Engine, stays: Stays)
     assert len(kept_as(engine, "dk")) == 1
     stays.do("down", name="dk")
     assert kept_as(engine, "dk") == []
+
+
+def test_what_is_gone_before_it_is_written_down_is_not_kept(engine: Engine, stays: Stays) -> None:
+    """Its container was removed during the run: an error, and no record."""
+    settings = stays.settings(**DOCKER, keep_db=True)
+
+    def lose() -> None:
+        with open_server(settings, run_id="dkrun", report=print) as server:
+            assert isinstance(server.holder, contained.ContainedHolder)
+            remove_container(engine, server.holder.guard.id)
+
+    with pytest.raises(DockerError, match="the Docker engine refused to inspect the container") as caught:
+        lose()
+    assert "it is not there any more" in str(caught.value)
+    assert [name for name in names_in(stays.place) if (stays.place / name / "server.json").exists()] == []
+
+
+def test_a_start_is_the_same_in_every_zone() -> None:
+    """Docker says UTC with nanoseconds, Podman the zone of its machine; what is no time is taken as it is."""
+    for text, moment in (
+        ("2026-11-30T10:12:22.031092144Z", "2026-11-30T10:12:22.031092Z"),
+        ("2026-11-30T11:12:22.031092144+01:00", "2026-11-30T10:12:22.031092Z"),
+        ("2026-11-30T10:12:22", "2026-11-30T10:12:22"),
+        ("soon", "soon"),
+    ):
+        assert contained._started_at({"State": {"StartedAt": text}}) == moment
 
 
 def test_another_engine_is_asked_nothing(stays: Stays, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
