@@ -136,6 +136,18 @@ class DiskFullError(ServerError):
         )
 
     @classmethod
+    def of_server(cls, step: str, place: str, words: str, *, own: bool) -> DiskFullError:
+        """A server that is up met it: on the disk, or in memory. `words` are the server's own, `own` whose it is."""
+        return cls(
+            f"the server has no room left for {step}",
+            where=place,
+            facts=[("expected", "room for the data, and memory"), ("found", words or "disk full")],
+            help="free space or memory there, or point TMPDIR at a file system with room"
+            if own
+            else "it is the server's disk or memory, not the run's: free some there, and run again",
+        )
+
+    @classmethod
     def in_container(cls, step: str, image: str) -> DiskFullError:
         """A container's data is in the memory of the engine's machine."""
         return cls(

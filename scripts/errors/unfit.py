@@ -10,6 +10,19 @@ from scripts.errors.server import ServerError
 
 # Exactly this one: another major has another catalog, so its verdict would be about something else.
 MAJOR = 18
+_FULL = frozenset({"53100", "53200"})
+
+
+def wants(sqlstate: str, words: str) -> bool:
+    """Whether the server has no room or no memory; its lock table, a setting, is called memory too and is none.
+
+    Args:
+        sqlstate: as the server gave it.
+        words: its message.
+    """
+    if sqlstate == "58030":
+        return "No space left" in words or "Disk quota" in words
+    return sqlstate in _FULL and "shared memory" not in words
 
 
 class TooOldError(ServerError):

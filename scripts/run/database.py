@@ -80,9 +80,30 @@ class DatabaseGates:
 
     def migrate(self) -> Applied:
         """Apply what is pending."""
+        from scripts.errors.migration import MigrationFailedError
         from scripts.migrations.apply import migrate
 
-        return migrate(self._conn, self._files, self._settings, report=self._say)
+        try:
+            return migrate(self._conn, self._files, self._settings, report=self._say)
+        except MigrationFailedError as error:
+            # A machine without room says nothing of the file.
+            self._require_no_want(error.sqlstate, error.what, error.where)
+            raise
+
+    def _require_no_want(self, sqlstate: str, words: str, step: str) -> None:
+        """Tell of a server that has no room or no memory as that, whatever it was asked just then.
+
+        Raises:
+            DiskFullError: so it is.
+        """
+        from scripts.errors.server import DiskFullError
+        from scripts.errors.unfit import wants
+        from scripts.server.readiness import address_of
+
+        if wants(sqlstate, words):
+            own = self._server.origin != "external"
+            place = self._server.facts.get("data_directory", "") if own else ""
+            raise DiskFullError.of_server(step, place or address_of(self._server.dsn), words, own=own) from None
 
     def settle(self, gate: Gate, *, apply: bool) -> Result:
         """Run one gate.
@@ -93,10 +114,13 @@ class DatabaseGates:
 
         Raises:
             ReadingError: somebody holds a table exclusively, so that the catalog cannot be read.
+            ConnectionLostError: the server went away while the gate asked something itself.
+            DiskFullError: the server has no room left, or no memory.
         """
-        from psycopg import errors
+        from psycopg import Error, errors
 
         from scripts.errors.drift import ReadingError
+        from scripts.errors.migration import ConnectionLostError
         from scripts.server.readiness import address_of
 
         try:
@@ -104,6 +128,11 @@ class DatabaseGates:
         except errors.LockNotAvailable:
             address = address_of(self._server.dsn)
             raise ReadingError.locked(address, waited_ms=self._settings.lock_timeout_ms) from None
+        except Error as exc:
+            self._require_no_want(exc.sqlstate or "", exc.diag.message_primary or "", f"the gate {gate.id}")
+            if self._conn.closed or self._conn.broken:
+                raise ConnectionLostError.between_files(sqlstate=exc.sqlstate or "") from None
+            raise
 
     def _settled(self, gate: Gate, *, apply: bool) -> Result:
         if gate.kind == "migrate":

@@ -21,7 +21,9 @@ from scripts.migrations.sums import render_sums
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fix_database import MigratedDatabase, ScratchDatabase
+    from fix_database import MigratedDatabase, MigrationFolder, ScratchDatabase
+
+    from scripts.server.model import Origin
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNATURE = "P0.BIZ.HOOKS.DELTA_TIGHTENING.NEW_ROW_ENFORCEMENT_MISSING"
@@ -171,6 +173,63 @@ def test_a_trace_is_found(database: ScratchDatabase) -> None:
             conn.execute("SELECT public.enqueue_payment_outbox('i-1', 'p-1', 'k-1', 'r', '{}')")
         found = {check.id for check in asked.settle(TRACES, apply=False).failures}
     assert {"catalog", "rows of public.left_behind", "rows of public.payment_outbox_pending"} <= found
+
+
+def test_a_server_that_dies_while_traces_are_read_is_a_lost_connection(database: ScratchDatabase) -> None:
+    """Exit 3 with what to do, and no fault of ours."""
+    from scripts.errors.base import ExitCode
+    from scripts.errors.migration import ConnectionLostError
+    from scripts.gates import TRACES, all_gates
+    from scripts.migrations.files import read_files
+    from scripts.run.database import DatabaseGates
+    from scripts.server.model import Server
+    from scripts.settings import Settings
+
+    settings = Settings()
+    gates = {gate.id: gate for gate in all_gates()}
+    server = Server(database.dsn, None, "external", "a test", "18")
+    files = read_files(settings.migrations_dir)
+    with DatabaseGates(settings, server, files, learn=lambda **_: None, say=lambda _: None) as asked:
+        assert asked.settle(gates["outbox-mvcc-posture"], apply=False).passed
+        with database.connect_admin() as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = %s AND pid <> pg_backend_pid()",
+                [database.name],
+            )
+        with pytest.raises(ConnectionLostError) as caught:
+            asked.settle(TRACES, apply=False)
+    assert caught.value.exit_code is ExitCode.NO_SERVER
+    assert str(caught.value).startswith("error[connection lost]: the connection to the server is lost\n")
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "58030"])
+@pytest.mark.parametrize("origin", ["embedded", "external"])
+def test_a_full_server_is_no_bad_migration(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, code: str, origin: Origin
+) -> None:
+    """The place, the server's words, whose it is: exit 3."""
+    from scripts.errors.base import ExitCode
+    from scripts.errors.server import DiskFullError
+    from scripts.run.database import DatabaseGates
+    from scripts.server.model import Server
+    from scripts.settings import Settings
+
+    migrations.write(
+        "0001_init.sql",
+        "DO $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' "
+        f"USING ERRCODE = '{code}'; END $$;\n",
+    )
+    settings = Settings(migrations_dir=migrations.folder)
+    server = Server(empty_database.dsn, None, origin, "a test", "18", {"data_directory": "/place"})
+    with (
+        DatabaseGates(settings, server, migrations.files(), learn=lambda **_: None, say=lambda _: None) as asked,
+        pytest.raises(DiskFullError, match="the server has no room left for 0001_init") as caught,
+    ):
+        asked.migrate()
+    assert caught.value.exit_code is ExitCode.NO_SERVER
+    assert (caught.value.where == "/place") is (origin == "embedded")
+    assert ("TMPDIR" in caught.value.help) is (origin == "embedded")
 
 
 def test_no_password_is_told_or_kept(database: ScratchDatabase, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ EXAMPLES: dict[str, ServerError] = {
     "NotAllowedError.cleanup": NotAllowedError.cleanup(AT, "parity_1_ab", "the server cannot be reached"),
     "DiskFullError.during": DiskFullError.during("initdb", "/dev/shm"),  # noqa: S108 - shown, not used
     "DiskFullError.file_limit": DiskFullError.file_limit("initdb", "/dev/shm"),  # noqa: S108 - as above
+    "DiskFullError.of_server": DiskFullError.of_server("0001_init.sql", "/dev/shm", "could not extend", own=True),  # noqa: S108 - as above
     "DiskFullError.in_container": DiskFullError.in_container("the start of the container", "postgres:18"),
     "FolderError.none_usable": FolderError.none_usable([("/a", "not there"), ("/b", "not writable")]),
     "FolderError.no_exec": FolderError.no_exec([("/a", "mounted noexec")]),
