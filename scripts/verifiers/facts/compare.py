@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from scripts.digest import sha256_hex
+from scripts.verifiers.facts.extras import other_constraints, other_unique_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Findings
 
 ABSENT = "absent"
+_ADDED = "only a migration may add one: it can refuse rows that the schema promises to take"
 _ORDINARY = "an ordinary table: stored, no rules, no row security, no inheritance"
 
 
@@ -110,6 +112,15 @@ class Facts:
         known = {trigger.name for trigger in table.triggers}
         extra = sorted(trigger.name for trigger in found.triggers if trigger.name not in known) if found else [ABSENT]
         self._keep(f"{table.name}_no_other_trigger", "none", ", ".join(extra) or "none", f"public.{table.name}")
+
+    def only_constraints(self, table: Table) -> None:
+        """No check, key, reference, exclusion or unique index beside the known ones: it could refuse a row."""
+        found = self._table(table)
+        constraints = other_constraints(table, found, _aligned) if found else (ABSENT,)
+        indexes = other_unique_indexes(table, found) if found else (ABSENT,)
+        for what, extra in (("constraint", constraints), ("unique_index", indexes)):
+            observed = ", ".join(extra) or "none"
+            self._keep(f"{table.name}_no_other_{what}", "none", observed, f"public.{table.name}", _ADDED)
 
     def function(self, expected: Function, *, id: str = "") -> None:  # noqa: A002
         """One function of that name, with this signature, settings and security, and the body its migration gave it."""

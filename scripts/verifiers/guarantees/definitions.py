@@ -28,5 +28,6 @@ def verify(database: Database, findings: Findings) -> None:
         for trigger in table.triggers:
             facts.trigger(table, trigger.name)
         facts.only_triggers(table)
+        facts.only_constraints(table)
     for name, labels in ENUMS.items():
         facts.enum(name, labels)

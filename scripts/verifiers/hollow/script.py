@@ -114,14 +114,16 @@ def _open_doors(roles: list[str]) -> Iterator[str]:
 
 
 def _twin(expected: Table, found: Table) -> Iterator[str]:
-    """A table of that name with columns of other types, rules that ask nothing, indexes and triggers of no use."""
+    """A table of that name with columns of other types, rules that ask nothing or too much, and useless triggers."""
     name = f"public.{quoted(expected.name)}"
     there = {column.name for column in found.columns}
     rules = {rule.name for rule in found.constraints}
     parts = [f"{_KEY} integer"]
     parts += [f"{quoted(one.name)} {_other(one.type)}" for one in expected.columns if one.name in there]
     parts += [f"CONSTRAINT {quoted(rule)} CHECK (true)" for rule in sorted(rules)]
+    parts.append(f"EXCLUDE USING btree ({_KEY} WITH =)")
     yield f"CREATE TABLE {name} ({', '.join(parts)}) PARTITION BY LIST ({_KEY})"
+    yield f"CREATE UNIQUE INDEX ON {name} ({_KEY})"
     indexes = {index.name for index in found.indexes}
     for index in expected.indexes:
         if index.name in indexes:

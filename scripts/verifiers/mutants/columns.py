@@ -51,6 +51,7 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
     view = (f"{alter} RENAME TO mutant_other", f"CREATE VIEW {where} AS SELECT * FROM public.mutant_other")
     swallow = f"CREATE RULE mutant AS ON {{}} TO {where} DO INSTEAD NOTHING"
     stray = f"CREATE TRIGGER zz_mutant BEFORE INSERT ON {where} FOR EACH ROW EXECUTE FUNCTION public.mutant()"
+    first = quoted(table.columns[0].name)
     for change, sql in (
         ("dropped", (f"DROP TABLE {where} CASCADE",)),
         ("renamed", (f"{alter} RENAME TO mutant_other",)),
@@ -61,6 +62,14 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         ("a child inherits from it", (f"CREATE TABLE {TWIN} () INHERITS ({where})",)),
         ("inherits from a parent", (f"CREATE TABLE {TWIN} ()", f"{alter} INHERIT {TWIN}")),
         ("a trigger that nobody reviewed", (NOOP, stray)),
+        ("a check that nobody reviewed", (f"{alter} ADD CONSTRAINT mutant CHECK (false) NOT VALID",)),
+        (
+            "a reference that nobody reviewed",
+            (f"CREATE TABLE {TWIN} AS SELECT {first} FROM {where}", f"ALTER TABLE {TWIN} ADD PRIMARY KEY ({first})",
+             f"{alter} ADD CONSTRAINT mutant FOREIGN KEY ({first}) REFERENCES {TWIN}"),
+        ),
+        ("an exclusion that nobody reviewed", (f"{alter} ADD CONSTRAINT mutant EXCLUDE ({first} WITH =)",)),
+        ("a unique index that nobody reviewed", (f"CREATE UNIQUE INDEX mutant ON {where} ({first}, (1))",)),
         *((f"a rule swallows {event}", (swallow.format(event),)) for event in ("INSERT", "UPDATE", "DELETE")),
     ):  # fmt: skip
         yield Mutant(title, change, owner, sql)

@@ -24,6 +24,8 @@ OPERATORS = {
     "table": {
         "dropped", "renamed", "a view instead", "in another schema", "row security on", "row security forced",
         "a child inherits from it", "inherits from a parent", "a trigger that nobody reviewed",
+        "a check that nobody reviewed", "a reference that nobody reviewed", "an exclusion that nobody reviewed",
+        "a unique index that nobody reviewed",
         "a rule swallows INSERT", "a rule swallows UPDATE", "a rule swallows DELETE", "owned by boz_auditor",
         "fillfactor reset", "fillfactor=90", "no vacuum",
     },

@@ -5,6 +5,7 @@ Owns: the list. `{n}` stands for a number of the change's own, so that several c
 What is not in it, and why:
 - A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
 - A trigger on one of our tables that no migration made: it could undo what the others do.
+- A check, reference, exclusion or unique index that says what no reviewed one says: it could refuse a promised row.
 - NOT NULL on a column that a caller of the queue may leave out, that the queue's functions empty, or without which a
   tenant or payer from before is upserted: those calls are promised. On one that a statement of the release before
   leaves out n-minus-one is red, and nothing else (HEARD). Every other column may be NOT NULL (FREE).
@@ -169,6 +170,9 @@ BY_OWNER = {
         "CREATE SCHEMA empty_{n}; GRANT USAGE ON SCHEMA empty_{n} TO PUBLIC; "
         "CREATE FUNCTION unrelated_{n}.f() RETURNS int "
         "LANGUAGE sql RETURN 1"
+    ),
+    "a reviewed check once more": (
+        "ALTER TABLE public.tenants ADD CONSTRAINT again_{n} CHECK (status IN ('ACTIVE', 'SUSPENDED', 'CLOSED'))"
     ),
 }
 # By a superuser: roles and what belongs to the server.

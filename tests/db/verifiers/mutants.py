@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from scripts.verifiers.mutants.model import Mutant as Derived
 
 DEFINITIONS = "table-definitions"
+# What nobody reviewed on a table, and the check that must see it.
+STRAYS = {
+    "a trigger that nobody reviewed": "no_other_trigger",
+    "a check that nobody reviewed": "no_other_constraint",
+    "a reference that nobody reviewed": "no_other_constraint",
+    "an exclusion that nobody reviewed": "no_other_constraint",
+    "a unique index that nobody reviewed": "no_other_unique_index",
+}
 # Kind of object → the changes of the suite that are made here: of each way to hollow it out in its place one or two.
 # The others are left to the suite, which asks for the invariant and not for the check.
 CHANGES = {
     "table": (
         *("row security on", "a child inherits from it", "a rule swallows INSERT"),
-        "a trigger that nobody reviewed",
+        *STRAYS,
     ),
     "column": ("default ", "given a default", "no longer derived", "may be null"),
     "constraint": (
@@ -75,8 +83,7 @@ def of_definitions(derived: Iterable[Derived], reading: Reading) -> Iterator[Mut
         kind, _, what = mutant.object.partition(" ")
         check = checks.get(mutant.object, "")
         if kind == "table":
-            stray = mutant.change == "a trigger that nobody reviewed"
-            check = f"{what.removeprefix('public.')}_{'no_other_trigger' if stray else 'table'}"
+            check = f"{what.removeprefix('public.')}_{STRAYS.get(mutant.change, 'table')}"
         if check and mutant.change.startswith(CHANGES[kind]):
             # What refers to a key goes with it, and turns red, too.
             only = kind != "constraint" or what.partition(" ")[0] not in keys

@@ -359,7 +359,8 @@ OTHERS = {
     ),
     "a view of ours": "CREATE VIEW public.seen AS SELECT tenant_id FROM public.tenants",
     "odd names": """CREATE TABLE public."a ""b"" \\ 'c'" (id int); """
-    """ALTER TABLE public.tenants ADD CONSTRAINT "x ""y"" \\ 'z'" CHECK (status <> '')""",
+    """ALTER TABLE public.tenants ADD CONSTRAINT "x ""y"" \\ 'z'" """
+    """CHECK (status IN ('ACTIVE', 'SUSPENDED', 'CLOSED'))""",
 }
 
 

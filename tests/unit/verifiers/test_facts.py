@@ -259,3 +259,42 @@ def test_only_set_on_the_schemas_own_parameters_is_its_own() -> None:
     assert is_own(Power("a", "SET symphony.outbox_retry_ceiling"))
     assert not is_own(Power("a", "ALTER SYSTEM symphony.outbox_retry_ceiling"))
     assert not is_own(Power("a", "SET session_replication_role"))
+
+
+def test_a_table_is_known_by_the_whole_set_of_its_constraints_and_unique_indexes() -> None:
+    """What refuses more rows is told with its meaning; another name, a copy and a plain index are no alarm."""
+    known = Table(
+        "t",
+        (Column("a", "text"),),
+        (Constraint("p", ("a",)), Constraint("c", expression="(a > 'b'::text)"), Constraint("u", ("a",), "ux_named")),
+        (Index("ux_a", ("a",), unique=True, predicate="(a IS NOT NULL)"),),
+    )
+    given = (*(replace(one, name=f"given_{one.kind}") for one in known.constraints[:2]), known.constraints[2])
+
+    def told(*constraints: Constraint, indexes: tuple[Index, ...] = ()) -> dict[str, tuple[object, str]]:
+        found = replace(known, constraints=constraints, indexes=(*known.indexes, *indexes))
+        findings = Findings()
+        Facts(Reading(tables={"t": found}), {}, findings).only_constraints(known)
+        return {check.id: (check.observed, check.help) for check in findings.checks if not check.holds}
+
+    help_ = "only a migration may add one: it can refuse rows that the schema promises to take"
+    copy = Index("ux_a_ccnew", ("a",), unique=True, predicate="(a IS NOT NULL)", valid=False)
+    spelled = Constraint("c", (), "twice", expression="((a) > ('b'::text))")
+    assert told(*given) == {}
+    assert told(*given, spelled, indexes=(copy, Index("further", ("a",)))) == {}
+    assert told(*given[1:]) == {}
+    assert told(*given[1:], Constraint("c", (), "given_p", expression="true")) == {}
+    for more, text in (
+        (Constraint("c", (), "no", expression="false", valid=False), "no: CHECK (false) NOT VALID"),
+        (
+            Constraint("f", ("a",), "away", references="public.u", referenced=("a",)),
+            "away: FOREIGN KEY (a) REFERENCES public.u (a) ON UPDATE NO ACTION ON DELETE NO ACTION",
+        ),
+        (Constraint("x", ("a",), "out"), "out: EXCLUDE (a)"),
+    ):
+        assert told(*given, more) == {"t_no_other_constraint": (text, help_)}
+    strange = Index("odd", ("b",), unique=True)
+    assert told(*given, indexes=(strange,)) == {"t_no_other_unique_index": ("odd: UNIQUE INDEX USING btree (b)", help_)}
+    findings = Findings()
+    Facts(Reading(), {}, findings).only_constraints(known)
+    assert [check.observed for check in findings.checks] == ["absent", "absent"]
