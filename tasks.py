@@ -11,7 +11,10 @@ from invoke.tasks import task
 if TYPE_CHECKING:
     from invoke.context import Context
 
-ONLY = {"only": "gates to run, by id or check id; repeat it or separate with commas", "json": "print JSON on stdout"}
+ONLY = {
+    "only": "gates to run, by id, check id or number (INV-nnn); repeat it or separate with commas",
+    "json": "print JSON on stdout",
+}
 SEVERITY = {"severity": "P0 or P1: gates of that severity alone; with --only those that are in both"}
 NAME = {"name": "the server's; default: the one that goes with this project's folder"}
 JSON = {"json": "print JSON on stdout"}

@@ -139,17 +139,21 @@ def select_gates(gates: Sequence[Gate], only: Iterable[str]) -> tuple[Gate, ...]
 
     Args:
         gates: what may be chosen.
-        only: ids, check ids or evidence names, in any letter case; one string may hold several, with commas between.
+        only: ids, check ids or evidence names, or a number, INV-nnn, or its alias: every gate that holds it. In any
+            letter case; one string may hold several, with commas between.
 
     Raises:
         UsageError: an unknown name, or nothing selected.
     """
     wanted = [name.strip() for part in only for name in part.split(",")]
-    names = {_folded(alias): gate for gate in gates for alias in _aliases(gate)}
+    names: dict[str, set[str]] = {}
+    for gate in gates:
+        for alias in _aliases(gate):
+            names.setdefault(_folded(alias), set()).add(gate.id)
     unknown = [name for name in wanted if _folded(name) not in names]
     if unknown:
         raise UsageError.unknown_selection([name or "(an empty name)" for name in unknown], [gate.id for gate in gates])
-    chosen = {names[_folded(name)].id for name in wanted}
+    chosen = {gate for name in wanted for gate in names[_folded(name)]}
     if not chosen:
         raise UsageError.empty_selection()
     return tuple(gate for gate in gates if gate.id in chosen)
@@ -186,8 +190,11 @@ def matrix() -> dict[str, list[dict[str, str | int]]]:
     return {"include": include}
 
 
-def _aliases(gate: Gate) -> tuple[str, str, str]:
-    return gate.id, gate.expected.check_id, gate.expected.stem
+def _aliases(gate: Gate) -> tuple[str, ...]:
+    from scripts.verifiers.registry.numbers import number_of
+
+    held = gate.expected.invariants
+    return gate.id, gate.expected.check_id, gate.expected.stem, *held, *(number_of(name).alias for name in held)
 
 
 def _folded(name: str) -> str:

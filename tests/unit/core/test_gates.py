@@ -42,6 +42,32 @@ def test_name_and_severity_leave_what_is_in_both() -> None:
     assert [gate.id for gate in select_severity(named, ["P0"])] == ["outbox-lease-fencing"]
 
 
+@pytest.mark.parametrize("name", ["INV-091", "inv-091", "I-PROOF-HOOK-01", "i_proof_hook_01"])
+def test_a_number_chooses_every_gate_that_holds_it(name: str) -> None:
+    """By its id and by its alias, in any letter case; beside a gate's own name, too."""
+    holding = tuple(gate for gate in GATES if "INV-091" in gate.expected.invariants)
+
+    assert len(holding) > 1
+    assert select_gates(GATES, [name]) == holding
+    both = {gate.id for gate in select_gates(GATES, [f"{name},migrate"])}
+    assert both == {"migrate", *(gate.id for gate in holding)}
+
+
+@pytest.mark.parametrize("name", ["INV-039", "I-DB-FAILCLOSED-01", "INV-000"])
+def test_a_number_that_no_gate_holds_selects_nothing(name: str) -> None:
+    """What is not built, or held by no gate, is a wrong call: it never reads as passed."""
+    with pytest.raises(UsageError) as caught:
+        select_gates(GATES, [name])
+    assert f"no gate of that name\n  found     {name}\n  expected  one of " in str(caught.value)
+
+
+def test_no_two_names_of_gates_are_one() -> None:
+    """Only numbers stand for more than one gate."""
+    own = [name.lower().replace("_", "-") for gate in GATES for name in {gate.id, gate.expected.stem.replace("_", "-")}]
+    assert len(own) == len(set(own))
+    assert all(len(select_gates(GATES, [name])) == 1 for name in own)
+
+
 @pytest.mark.parametrize(
     ("names", "severities", "text"),
     [
