@@ -43,6 +43,7 @@ _ALL = (
         "plpgsql",
         definer=True,
         required=5,
+        defaults="NULL::uuid, NULL::uuid, NULL::text, NULL::text, NULL::text",
         settings=_PATH,
     ),
     Function(
@@ -65,6 +66,7 @@ _ALL = (
         "plpgsql",
         definer=True,
         required=4,
+        defaults="NULL::text, NULL::text, NULL::text, NULL::text, NULL::integer, 1",
         settings=_PATH,
     ),
     Function(

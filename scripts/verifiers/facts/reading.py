@@ -262,6 +262,7 @@ def _routine(text: str) -> Routine:
         volatility=_VOLATILITY[row["volatility"]],
         definer=row["definer"],
         required=row["required"],
+        defaults=row["defaults"] or "",
         strict=row["strict"],
         leakproof=row["leakproof"],
         parallel=row["parallel"],

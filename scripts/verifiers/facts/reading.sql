@@ -114,6 +114,7 @@ WITH relation AS (
                'arguments', pg_get_function_identity_arguments(p.oid),
                'signature', p.oid::pg_catalog.regprocedure::text,
                'required', p.pronargs - p.pronargdefaults,
+               'defaults', pg_get_expr(p.proargdefaults, 0),
                'result', pg_get_function_result(p.oid),
                'kind', p.prokind,
                'language', l.lanname,

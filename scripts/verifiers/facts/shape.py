@@ -147,7 +147,8 @@ class Trigger:
 class Function:
     """A function without its body, unless that is a parsed `tree`, which the server writes in its own words.
 
-    `arguments` as in pg_get_function_identity_arguments; `required` counts those without a default.
+    `arguments` as in pg_get_function_identity_arguments; `required` counts those without a default, and
+    `defaults` are the values of the others, in order.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Function:
     volatility: str = "VOLATILE"
     definer: bool = False
     required: int = 0
+    defaults: str = ""
     strict: bool = False
     leakproof: bool = False
     parallel: str = "u"
@@ -168,6 +170,7 @@ class Function:
         """One line, as in CREATE FUNCTION."""
         parts = [f"({self.arguments}) RETURNS {self.result} LANGUAGE {self.language} {self.volatility}"]
         parts += [f"{self.required} REQUIRED", "SECURITY DEFINER" if self.definer else "SECURITY INVOKER"]
+        parts += [f"DEFAULT {self.defaults}"] if self.defaults else []
         parts += ["STRICT"] if self.strict else []
         parts += ["LEAKPROOF"] if self.leakproof else []
         parts += [] if self.parallel == "u" else [f"PARALLEL {self.parallel}"]

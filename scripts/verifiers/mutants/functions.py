@@ -11,6 +11,7 @@ from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.bodies import edits_of
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import BEHAVIOUR_OWNERS, PATHS
+from scripts.verifiers.mutants.words import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,12 +50,23 @@ def definition_mutants(routine: Routine) -> Iterator[Mutant]:
     yield mutant("the caller's path", f'{alter} SET search_path = "$user", public')
     yield mutant("row_security off", f"{alter} SET row_security = off")
     yield mutant("asleep triggers", f"{alter} SET session_replication_role = replica", admin=True)
+    if function.defaults:
+        yield mutant("another default", _other_default(routine))
     yield mutant("renamed", f"{alter} RENAME TO mutant_other")
     yield mutant("in another schema", "CREATE SCHEMA mutant_schema", f"{alter} SET SCHEMA mutant_schema")
     overload = (
         f"CREATE FUNCTION public.{quoted(function.name)}(mutant point) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
     )
     yield mutant("overloaded", overload)
+
+
+def _other_default(routine: Routine) -> str:
+    """The function as it is, only that whoever leaves its last argument out says something else."""
+    last = routine.function.defaults.rpartition(", ")[2]
+    other = "86400" if last.isdigit() else f"'7'{last[last.index('::') :]}"
+    definition = f"pg_catalog.pg_get_functiondef({literal(routine.signature)}::pg_catalog.regprocedure)"
+    changed = f"pg_catalog.replace({definition}, {literal(f'DEFAULT {last})')}, {literal(f'DEFAULT {other})')})"
+    return f"DO {literal(f'BEGIN EXECUTE {changed}; END')}"
 
 
 def stranger_mutants() -> Iterator[Mutant]:

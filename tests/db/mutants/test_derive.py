@@ -52,7 +52,7 @@ OPERATORS = {
     "function": {
         "SECURITY INVOKER", "SECURITY DEFINER", "VOLATILE", "STABLE", "IMMUTABLE", "STRICT", "LEAKPROOF",
         "PARALLEL SAFE", "search_path reset", "public first", "pg_temp first", "the caller's path",
-        "row_security off", "asleep triggers", "renamed", "in another schema", "overloaded",
+        "row_security off", "asleep triggers", "another default", "renamed", "in another schema", "overloaded",
     },
     "body": {"does nothing"},
     "role": {
