@@ -103,13 +103,20 @@ class ResidentError(ServerError):
         )
 
     @classmethod
-    def unreadable(cls, file: str, reason: str) -> ResidentError:
-        """The record was changed, or another version of this program wrote it."""
+    def unreadable(cls, file: str, reason: str, *, folder: str = "its folder") -> ResidentError:
+        """The record was changed, or another version of this program wrote it.
+
+        Args:
+            file: what cannot be read.
+            reason: what is there instead.
+            folder: all that is known of the server, for whoever removes it by hand.
+        """
         return cls(
             "what is known of a server that stays cannot be read",
             where=file,
             facts=[("expected", "a file that `invoke up` wrote, this user's alone"), ("found", reason)],
-            help="`invoke down` removes it if the server is gone; if not, run it as the version that made the server",
+            help="`invoke down` removes it where it can tell that the server is gone; if that says this, run it as the "
+            f"version that made the server, or end the server and remove {folder}",
         )
 
     @classmethod

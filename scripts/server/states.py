@@ -127,20 +127,23 @@ def read_state(folder: Path) -> Resident | None:
         ResidentError: it is not a file that we wrote.
     """
     path = folder / RECORD
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        raise ResidentError.unreadable(str(folder), "a link or a file, not a folder", folder=str(folder))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise ResidentError.unreadable(str(path), (exc.strerror or str(exc)).lower()) from exc
+        raise ResidentError.unreadable(str(path), (exc.strerror or str(exc)).lower(), folder=str(folder)) from exc
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o177:
-            raise ResidentError.unreadable(str(path), "not a file, another owner, or a mode that is not 0600")
+            reason = "not a file, another owner, or a mode that is not 0600"
+            raise ResidentError.unreadable(str(path), reason, folder=str(folder))
         data = file.read(RECORD_MAX)
     resident = _parsed(data)
     if resident is None or resident.name != folder.name:
-        raise ResidentError.unreadable(str(path), "another form, or another name")
+        raise ResidentError.unreadable(str(path), "another form, or another name", folder=str(folder))
     return resident
 
 

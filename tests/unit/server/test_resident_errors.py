@@ -25,7 +25,9 @@ EXAMPLES: dict[str, ServerError] = {
     "ResidentError.no_place": ResidentError.no_place("/home/ann/.local/state/parity-runner/servers", "not a folder"),
     "ResidentError.busy": ResidentError.busy("dev", 120),
     "ResidentError.taken": ResidentError.taken("run-x"),
-    "ResidentError.unreadable": ResidentError.unreadable("/state/dev/server.json", "another form, or another name"),
+    "ResidentError.unreadable": ResidentError.unreadable(
+        "/state/dev/server.json", "another form, or another name", folder="/state/dev"
+    ),
     "ResidentError.unknown": ResidentError.unknown("dev", ("main-3f2a1c", "run-x")),
     "ResidentError.gone": ResidentError.gone("dev", "the machine was started anew since"),
     "ResidentError.elsewhere": ResidentError.elsewhere("dev", "it was made on the machine build7", "/state/dev"),

@@ -392,11 +392,24 @@ def test_an_unreadable_record_goes_only_if_its_server_is_gone(place: Path, tmp_p
     assert stays.do("servers").out == ["dev   unreadable   another form, or another name"]
     with (folder / "alive").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(ResidentError, match="cannot be read"):
+        with pytest.raises(ResidentError, match="cannot be read") as caught:
             stays.do("down", name="dev")
+        assert caught.value.help.endswith(f"or end the server and remove {folder}")
     heard = stays.do("down", name="dev")
     assert heard.out == ["down     dev is gone; what was known of it could not be read, and is removed"]
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
+def test_what_is_no_folder_is_not_taken_for_a_start(place: Path, tmp_path: Path, kind: str) -> None:
+    """It is told as what it is, and left to whoever put it there."""
+    from make_stays import Stays
+
+    if kind == "file":
+        (place / "dev").write_text("")
+    else:
+        (place / "dev").symlink_to(tmp_path if kind == "link" else tmp_path / "absent")
+    assert Stays(tmp_path).do("servers").out == ["dev   unreadable   a link or a file, not a folder"]
 
 
 def test_a_start_that_was_killed_is_removed(place: Path, tmp_path: Path) -> None:
