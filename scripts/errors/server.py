@@ -122,7 +122,7 @@ class DiskFullError(ServerError):
             f"no space left during {step}",
             where=folder,
             facts=[("expected", "about 100 MB for a fresh server, and room for the data"), ("found", "disk full")],
-            help="free space there, or point TMPDIR at a file system with room",
+            help="free space there; TMPDIR says where files go while /dev/shm has less than 512 MB free",
         )
 
     @classmethod

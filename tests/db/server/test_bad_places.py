@@ -98,7 +98,7 @@ def test_a_file_system_without_room_is_told_with_step_and_place(
         f"error[disk full]: {temporary}: no space left during {step}\n"
         "  expected  about 100 MB for a fresh server, and room for the data\n"
         "  found     disk full\n"
-        "  help: free space there, or point TMPDIR at a file system with room\n"
+        "  help: free space there; TMPDIR says where files go while /dev/shm has less than 512 MB free\n"
     )
     assert status == 3
 

@@ -205,3 +205,9 @@ def test_initdbs_refusal_of_a_number_alone_is_told_as_one(tmp_path: Path, monkey
         "  found     none\n"
         "  help: run as a user that has an entry, or add one; SERVER=docker and DATABASE_URL need none"
     )
+
+
+def test_the_help_for_a_full_disk_is_true_of_the_choice() -> None:
+    """It names the place in memory and the room that is asked of it."""
+    help_ = DiskFullError.during("initdb", str(folders.MEMORY)).help
+    assert f"{folders.MEMORY} has less than {folders.ROOM_IN_MEMORY // 1024**2} MB free" in help_
