@@ -142,7 +142,7 @@ class DiskFullError(ServerError):
             f"the server has no room left for {step}",
             where=place,
             facts=[("expected", "room for the data, and memory"), ("found", words or "disk full")],
-            help="free space or memory there, or point TMPDIR at a file system with room"
+            help="free space or memory there; TMPDIR says where files go while /dev/shm has less than 512 MB free"
             if own
             else "it is the server's disk or memory, not the run's: free some there, and run again",
         )
