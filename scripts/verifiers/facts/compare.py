@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from scripts.digest import sha256_hex
 from scripts.verifiers.facts.extras import other_constraints, other_unique_indexes
+from scripts.verifiers.facts.privileges import PUBLIC, grantees
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.facts.shape import Column, Constraint, Function, Table
@@ -135,12 +136,15 @@ class Facts:
             help="only a migration may change a function's body",
         )
 
-    def enum(self, name: str, labels: tuple[str, ...]) -> None:
-        """The enum type has these labels in this order."""
-        observed = self.reading.enums.get(name)
-        self._keep(
-            f"{name}_type", ", ".join(labels), ABSENT if observed is None else ", ".join(observed), f"public.{name}"
-        )
+    def enum(self, name: str, labels: tuple[str, ...], owners: Collection[str]) -> None:
+        """The enum type has these labels in this order, is one of these owners', and everybody's to use."""
+        found, rights = self.reading.enums.get(name), self.reading.enum_rights.get(name)
+        observed = ABSENT if found is None else ", ".join(found)
+        if rights is not None:
+            who = grantees(rights.grants, rights.owner)
+            observed += f" OWNED BY {rights.owner}" if rights.owner not in owners else ""
+            observed += f" USED BY {who}" if who != PUBLIC else ""
+        self._keep(f"{name}_type", ", ".join(labels), observed, f"public.{name}")
 
     def _table(self, table: Table) -> Table | None:
         return self.reading.tables.get(table.name)

@@ -79,6 +79,14 @@ class Routine:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeRights:
+    """Whose an enum type is, and who may use it."""
+
+    owner: str
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Role:
     """A role's attributes that are set, in alphabetical order, and the roles it is a member of."""
 
@@ -106,6 +114,7 @@ class Reading:
     held: Mapping[str, Held] = field(default_factory=dict)
     routines: tuple[Routine, ...] = ()
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    enum_rights: Mapping[str, TypeRights] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     schema_grants: tuple[Grant, ...] = ()
     schema_owner: str = ""
@@ -161,6 +170,9 @@ def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], rou
         held={table.name: held for table, held in relations},
         routines=routines,
         enums={name: tuple(labels or ()) for name, labels in (found["enums"] or {}).items()},
+        enum_rights={
+            name: TypeRights(row["owner"], _grants(row["grants"])) for name, row in (found["enum_rights"] or {}).items()
+        },
         roles={row["name"]: _role(row) for row in found["roles"] or []},
         schema_grants=_grants(found["schema_grants"]),
         schema_owner=found["schema_owner"] or "",

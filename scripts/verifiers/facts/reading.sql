@@ -182,6 +182,14 @@ SELECT 'rest', json_build_object(
                                                    FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid))
                 FROM pg_catalog.pg_type AS t
                WHERE t.typnamespace = 'public'::pg_catalog.regnamespace AND t.typtype = 'e'),
+    'enum_rights', (SELECT json_object_agg(t.typname, json_build_object(
+                               'owner', pg_get_userbyid(t.typowner),
+                               'grants', (SELECT json_agg(json_build_array(
+                                                     CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                                     x.privilege_type, x.is_grantable))
+                                            FROM aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) AS x)))
+                      FROM pg_catalog.pg_type AS t
+                     WHERE t.typnamespace = 'public'::pg_catalog.regnamespace AND t.typtype = 'e'),
     'schema_grants', (SELECT json_agg(json_build_array(
                                  CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
                                  x.privilege_type, x.is_grantable))

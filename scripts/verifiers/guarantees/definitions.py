@@ -29,5 +29,7 @@ def verify(database: Database, findings: Findings) -> None:
             facts.trigger(table, trigger.name)
         facts.only_triggers(table)
         facts.only_constraints(table)
+    # Whoever owns a type can rename its labels under everybody's feet.
+    owners = {held.owner for name, held in database.facts.held.items() if name in TABLES}
     for name, labels in ENUMS.items():
-        facts.enum(name, labels)
+        facts.enum(name, labels, owners)

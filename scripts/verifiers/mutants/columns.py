@@ -146,6 +146,11 @@ def enum_mutants(subject: Subject) -> Iterator[Mutant]:
             (f"{alter} ADD VALUE 'MUTANT' BEFORE {literal(labels[0])}",),
         )
         yield Mutant(title, "renamed", (DEFINITIONS,), (f"{alter} RENAME TO mutant_other",))
+        role, on = quoted(subject.roles[0]), f"USAGE ON TYPE {in_public(name)}"
+        given = (f"{alter} OWNER TO {role}",)
+        yield Mutant(title, f"owned by {subject.roles[0]}", (DEFINITIONS,), given, admin=True)
+        yield Mutant(title, "USAGE from PUBLIC", (DEFINITIONS,), (f"REVOKE {on} FROM PUBLIC",))
+        yield Mutant(title, f"USAGE to {subject.roles[0]}", (DEFINITIONS,), (f"GRANT {on} TO {role}",))
         for label in labels:
             change = f"{alter} RENAME VALUE {literal(label)} TO 'MUTANT'"
             yield Mutant(title, f"label {label} renamed", (DEFINITIONS,), (change,))

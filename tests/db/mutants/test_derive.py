@@ -66,7 +66,7 @@ OPERATORS = {
         "USAGE from symphony_ingest", "SELECT to a role nobody knows", "owned by boz_auditor",
     },
     "default": {"EXECUTE on functions to PUBLIC", "SELECT on tables in schema public to symphony_control"},
-    "type": {"a label added", "a label added in front", "renamed"},
+    "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC"},
     "ledger": {"another checksum", "gone", "another reason", "its history dropped"},
 }  # fmt: skip
 
