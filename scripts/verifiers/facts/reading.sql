@@ -72,11 +72,16 @@ WITH relation AS (
                'method', m.amname,
                'unique', i.indisunique,
                'keys', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false)
+                                -- Unlike the whole definition, a key by itself is told without its collation.
+                                || CASE WHEN i.indcollation[n - 1] IN (0, coalesce(a.attcollation, 100)) THEN ''
+                                        ELSE ' COLLATE ' || i.indcollation[n - 1]::pg_catalog.regcollation::text END
                                 || CASE WHEN o.opcdefault THEN '' ELSE ' ' || o.opcname END
                                 || CASE i.indoption[n - 1] WHEN 0 THEN '' WHEN 1 THEN ' DESC NULLS LAST'
                                                            WHEN 2 THEN ' NULLS FIRST' ELSE ' DESC' END ORDER BY n)
                           FROM generate_series(1, i.indnkeyatts) AS n
-                          JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[n - 1]),
+                          JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[n - 1]
+                          LEFT JOIN pg_catalog.pg_attribute AS a
+                                 ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n - 1] AND a.attnum <> 0),
                'include', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false) ORDER BY n)
                              FROM generate_series(i.indnkeyatts + 1, i.indnatts) AS n),
                'predicate', pg_get_expr(i.indpred, i.indrelid),

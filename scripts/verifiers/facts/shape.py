@@ -90,7 +90,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index. `keys` in order, each with operator class and sort order where they are not the default."""
+    """An index. `keys` in order, each with collation, operator class and sort order where not the default."""
 
     name: str
     keys: tuple[str, ...]

@@ -64,6 +64,9 @@ def _other_keys(table: Table, index: Index) -> Iterator[tuple[str, dict[str, obj
     first, *rest = index.keys
     plain = first.split()[0]
     yield "backwards", {"keys": (f"{plain} ASC" if " DESC" in first else f"{plain} DESC", *rest)}
+    if any(c.name == plain and c.type == "text" for c in table.columns):
+        yield "in another collation", {"keys": (first.replace(plain, f'{plain} COLLATE "POSIX"', 1), *rest)}
+        yield "with another operator class", {"keys": (first.replace(plain, f"{plain} text_pattern_ops", 1), *rest)}
     if rest:
         yield "in another order", {"keys": (*rest, first)}
     for key in index.keys if rest else ():

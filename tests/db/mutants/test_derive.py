@@ -42,7 +42,7 @@ OPERATORS = {
     "index": {
         "dropped", "renamed", "a view instead", "a table instead", "a sequence instead", "on a twin", "not unique",
         "unique", "covers nothing", "without its predicate", "backwards", "in another order", "nulls alike",
-        "by hash", "not valid", "not ready",
+        "in another collation", "with another operator class", "by hash", "not valid", "not ready",
     },
     "trigger": {
         "dropped", "renamed", "origin only", "replica only", "disabled", "AFTER", "on a twin", "does nothing",
