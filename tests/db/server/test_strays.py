@@ -138,7 +138,7 @@ def wait_until_let_go(conn: Connection, name: str) -> None:
 
 def test_a_run_killed_while_it_creates_its_database_leaves_a_record_or_nothing(foreign: str, conn: Connection) -> None:
     """CREATE DATABASE knows no transaction; at whatever moment of it the run dies, the next one knows whose it is."""
-    code = CHILD.replace("import sys, time", "import sys, time\nfrom scripts.server import strays").replace(
+    code = CHILD.replace("import sys, time", "import sys, time\nfrom scripts.server.foreign import strays").replace(
         "with open_server",
         "real = strays._send_together\n"
         "def told(conn, *statements):\n    say('creating')\n    real(conn, *statements)\n"
