@@ -118,7 +118,7 @@ def test_session_mode_migrates_everything(
             assert row[0] != conn.info.backend_pid, "this pooler hands on the true pid: the test shows nothing"
         assert _migrate(dsn, project_files) == [file.name for file in project_files]
         assert _migrate(dsn, project_files) == []
-    assert empty_database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert empty_database.advisory_locks() == []
 
 
 @pytest.mark.parametrize("warm", [1, 4])
