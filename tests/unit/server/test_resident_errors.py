@@ -22,7 +22,7 @@ EXAMPLES: dict[str, ServerError] = {
     "ResidentNameError.name_and_all": ResidentNameError.name_and_all(),
     "ResidentNameError.not_ours_to_make": ResidentNameError.not_ours_to_make(),
     "ResidentNameError.another": ResidentNameError.another("dev", "SERVER", expected="docker", found="embedded"),
-    "ResidentError.no_place": ResidentError.no_place("/home/ann/.local/state/parity-runner/servers", "not a folder"),
+    "ResidentError.no_place": ResidentError.no_place("/state/parity-runner/servers", "not a folder"),
     "ResidentError.busy": ResidentError.busy("dev", 120),
     "ResidentError.taken": ResidentError.taken("run-x"),
     "ResidentError.unreadable": ResidentError.unreadable(
