@@ -6,6 +6,8 @@ Promises: no password, no data row; a connection is shown as `user@host:port/dat
 
 from __future__ import annotations
 
+from typing import Self
+
 from scripts.errors.server import ServerError
 
 # Exactly this one: another major has another catalog, so its verdict would be about something else.
@@ -25,76 +27,50 @@ def wants(sqlstate: str, words: str) -> bool:
     return sqlstate in _FULL and "shared memory" not in words
 
 
-class TooOldError(ServerError):
-    """The server's major version is below the one the schema needs."""
+class OtherMajorError(ServerError):
+    """The major version is not the one the schema is proved on; `kind` says on which side of it."""
+
+    @classmethod
+    def server(cls, address: str, version: str) -> Self:
+        """A server that answers with it."""
+        return cls(
+            f"the server is {cls.kind}",
+            where=address,
+            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
+            help=f"use a PostgreSQL {MAJOR} server, or unset DATABASE_URL for a fresh one",
+        )
+
+    @classmethod
+    def binaries(cls, folder: str, version: str) -> Self:
+        """PG_BINDIR holds it."""
+        return cls(
+            f"the binaries are {cls.kind}",
+            where=f"PG_BINDIR={folder}",
+            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
+            help=f"point PG_BINDIR at PostgreSQL {MAJOR}, or unset it for the binaries that come with the requirements",
+        )
+
+    @classmethod
+    def image(cls, image: str, version: str) -> Self:
+        """The image holds it."""
+        return cls(
+            f"the image is {cls.kind}",
+            where=f"PG_IMAGE={image}",
+            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
+            help=f"name one of PostgreSQL {MAJOR} in PG_IMAGE, or unset it for the one that is pinned",
+        )
+
+
+class TooOldError(OtherMajorError):
+    """Below it."""
 
     kind = "too old"
 
-    @classmethod
-    def server(cls, address: str, version: str) -> TooOldError:
-        """A server that answers with an older version."""
-        return cls(
-            "the server is too old",
-            where=address,
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"use a PostgreSQL {MAJOR} server, or unset DATABASE_URL for a fresh one",
-        )
 
-    @classmethod
-    def binaries(cls, folder: str, version: str) -> TooOldError:
-        """PG_BINDIR holds an older PostgreSQL."""
-        return cls(
-            "the binaries are too old",
-            where=f"PG_BINDIR={folder}",
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"point PG_BINDIR at PostgreSQL {MAJOR}, or unset it for the binaries that come with the requirements",
-        )
-
-    @classmethod
-    def image(cls, image: str, version: str) -> TooOldError:
-        """The image holds an older PostgreSQL."""
-        return cls(
-            "the image is too old",
-            where=f"PG_IMAGE={image}",
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"name one of PostgreSQL {MAJOR} in PG_IMAGE, or unset it for the one that is pinned",
-        )
-
-
-class TooNewError(ServerError):
-    """The server's major version is above the one the schema is proved on."""
+class TooNewError(OtherMajorError):
+    """Above it."""
 
     kind = "too new"
-
-    @classmethod
-    def server(cls, address: str, version: str) -> TooNewError:
-        """A server that answers with a newer version."""
-        return cls(
-            "the server is too new",
-            where=address,
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"use a PostgreSQL {MAJOR} server, or unset DATABASE_URL for a fresh one",
-        )
-
-    @classmethod
-    def binaries(cls, folder: str, version: str) -> TooNewError:
-        """PG_BINDIR holds a newer PostgreSQL."""
-        return cls(
-            "the binaries are too new",
-            where=f"PG_BINDIR={folder}",
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"point PG_BINDIR at PostgreSQL {MAJOR}, or unset it for the binaries that come with the requirements",
-        )
-
-    @classmethod
-    def image(cls, image: str, version: str) -> TooNewError:
-        """The image holds a newer PostgreSQL."""
-        return cls(
-            "the image is too new",
-            where=f"PG_IMAGE={image}",
-            facts=[("expected", f"PostgreSQL {MAJOR}"), ("found", version)],
-            help=f"name one of PostgreSQL {MAJOR} in PG_IMAGE, or unset it for the one that is pinned",
-        )
 
 
 class NotFreshError(ServerError):

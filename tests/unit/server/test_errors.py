@@ -76,14 +76,22 @@ EXAMPLES: dict[str, ServerError] = {
 }
 
 
+BASES = {unfit.OtherMajorError}
+
+
 def constructors() -> set[str]:
-    """Every named constructor of the modules."""
-    return {
-        f"{name}.{member}"
+    """Every named constructor of the modules; those of a base that is never raised itself are its kinds' own."""
+    kinds = {
+        kind
         for module in (server, account, unfit)
-        for name, kind in inspect.getmembers(module, inspect.isclass)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, ServerError)
-        for member, value in vars(kind).items()
+    }
+    return {
+        f"{kind.__name__}.{member}"
+        for kind in kinds - BASES
+        for origin in {kind} | (BASES & set(kind.__mro__))
+        for member, value in vars(origin).items()
         if isinstance(value, classmethod)
     }
 
