@@ -64,6 +64,12 @@ class ProjectError(Exception):
         lines.append(f"  help: {self.help}")
         return "\n".join(lines)
 
+    @property
+    def sentence(self) -> str:
+        """All of it but the place in one line, for a gate's result."""
+        facts = "; ".join(f"{label} {value}" for label, value in self.facts)
+        return self.what + (f" ({facts})" if facts else "") + f": {self.help}"
+
 
 class Interrupted(KeyboardInterrupt):
     """SIGINT, SIGTERM or SIGHUP, raised in the main thread so that every `with` block still closes what it opened.

@@ -30,6 +30,15 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def no_right(cls, role: str, *, sqlstate: str) -> UnaskedError:
+        """The verifying role may not ask: no USAGE on the schema, no SELECT on a ledger, no right to plant a row."""
+        return cls(
+            f"the role {role} may not ask",
+            facts=[("SQLSTATE", sqlstate)],
+            help="verify as the owner of the schema, the role that the migrations ran as, or as a superuser",
+        )
+
+    @classmethod
     def lock_busy(cls, table: str, mode: str, *, budget_ms: int, sqlstate: str, name: str) -> LockBusyError:
         """Others use the table, and waiting longer for this lock would stop whoever comes after."""
         return LockBusyError(

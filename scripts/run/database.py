@@ -121,10 +121,16 @@ class DatabaseGates:
 
         from scripts.errors.drift import ReadingError
         from scripts.errors.migration import ConnectionLostError
+        from scripts.errors.verifiers import UnaskedError
         from scripts.server.readiness import address_of
 
+        started_at = utc_now()
         try:
             return self._settled(gate, apply=apply)
+        except errors.InsufficientPrivilege as exc:
+            # What this login may not ask another gate may not need.
+            unasked = UnaskedError.no_right(self._conn.info.user, sqlstate=exc.sqlstate or "")
+            return Result(gate.id, started_at, utc_now(), error=unasked.sentence)
         except errors.LockNotAvailable:
             address = address_of(self._server.dsn)
             raise ReadingError.locked(address, waited_ms=self._settings.lock_timeout_ms) from None
@@ -144,13 +150,26 @@ class DatabaseGates:
         return self._verified(gate.id)
 
     def _migrated(self, name: str, *, apply: bool) -> Result:
-        from scripts.migrations.ledger import read_ledger
+        from scripts.errors.history import HistoryError
+        from scripts.errors.migration import LedgerAccessError
+        from scripts.migrations.ledger import LEDGER, read_ledger
         from scripts.migrations.role import acting_as
 
         started_at = utc_now()
         applied = self.migrate() if apply else None
-        with acting_as(self._conn, self._settings.migrate_role):
-            read = read_ledger(self._conn)
+        try:
+            with acting_as(self._conn, self._settings.migrate_role):
+                read = read_ledger(self._conn)
+        except HistoryError as error:
+            if apply:
+                raise
+            # To verify is to judge: a ledger that is none fails this gate, and whatever else there is is asked.
+            wrong = Check("ledger", "one that can be read", error.what, where=error.where or LEDGER, help=error.help)
+            return Result(name, started_at, utc_now(), checks=(wrong,), examined=1)
+        except LedgerAccessError as error:
+            if apply:
+                raise
+            return Result(name, started_at, utc_now(), error=f"{error.kind}: {error.sentence}")
         ledger = {row.version: row.checksum for row in read.rows}
         known = {file.name: file.checksum for file in self._files}
         checks = tuple(
@@ -173,15 +192,15 @@ class DatabaseGates:
         return Result(name, started_at, utc_now(), checks=checks, examined=len(ledger), details=details)
 
     def _baseline(self, name: str) -> Result:
-        """The catalog against what the recorded files make; without a golden file or a copy this gate alone errs."""
-        from scripts.errors.drift import NoGoldenCatalogError
+        """The catalog against what the recorded files make; without golden file, copy or ledger it alone errs."""
+        from scripts.errors.history import HistoryError
         from scripts.errors.migration import MigrationError
         from scripts.errors.server import ServerError
 
         started_at = utc_now()
         try:
             return self._compared(name, started_at)
-        except (NoGoldenCatalogError, ServerError, MigrationError) as error:
+        except (HistoryError, ServerError, MigrationError) as error:
             return Result(name, started_at, utc_now(), error=f"{error.kind}: {error.what}")
 
     def _compared(self, name: str, started_at: datetime) -> Result:
@@ -237,10 +256,10 @@ class DatabaseGates:
 
     def _read_catalog(self) -> Catalog:
         from scripts.catalog.fingerprint import fingerprint
-        from scripts.catalog.read import read_catalog
+        from scripts.run.seen import read_seen
 
         if self._catalog is None:
-            self._catalog = read_catalog(self._conn)
+            self._catalog = read_seen(self._conn)
             self._learn(catalog_before=fingerprint(self._catalog), catalog_after=fingerprint(self._catalog))
         return self._catalog
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.catalog.read import Catalog, read_catalog
 from scripts.errors.drift import ReadingError
 from scripts.migrations.ledger import read_ledger
 from scripts.migrations.role import acting_as
+from scripts.run.seen import read_seen
 from scripts.server.readiness import address_of, connect, parse_dsn
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from scripts.catalog.read import Catalog
     from scripts.migrations.ledger import LedgerRow
     from scripts.settings import Settings
 
@@ -92,7 +93,7 @@ def read_original(conn: psycopg.Connection[Any], dsn: str) -> Original:
     number = conn.info.server_version
     for _ in range(READS_MAX):
         rows = read_ledger(conn).rows
-        catalog = read_catalog(conn)
+        catalog = read_seen(conn, sweeping=False)
         if rows == read_ledger(conn).rows:
             has_ledger = any(item.title == "table public.schema_migrations" for item in catalog.objects)
             version = f"{number // 10000}.{number % 10000}"

@@ -31,7 +31,7 @@ def read_traces(conn: psycopg.Connection[Any], *, count_rows: bool) -> Mapping[s
     """Take the snapshot.
 
     Args:
-        conn: autocommit.
+        conn: autocommit; dead twins of other runs are dropped first.
         count_rows: whether to count the rows of every table and read every sequence.
 
     Returns:
@@ -39,9 +39,9 @@ def read_traces(conn: psycopg.Connection[Any], *, count_rows: bool) -> Mapping[s
         (numbers as text: they may not fit a JSON number).
     """
     from scripts.catalog.fingerprint import fingerprint
-    from scripts.catalog.read import read_catalog
+    from scripts.run.seen import read_seen
 
-    found: dict[str, Json] = {"catalog": fingerprint(read_catalog(conn))}
+    found: dict[str, Json] = {"catalog": fingerprint(read_seen(conn))}
     if not count_rows:
         return found
     for schema, name, kind in conn.execute(TABLES).fetchall():

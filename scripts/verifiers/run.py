@@ -122,11 +122,11 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
     except Settled:
         asked.cut_short = True
     except psycopg.Error as exc:
-        asked.error = _sentence(_unasked(exc, database))
+        asked.error = _unasked(exc, database).sentence
     except ProjectError as exc:
-        asked.error, asked.busy = _sentence(exc), isinstance(exc, LockBusyError)
+        asked.error, asked.busy = exc.sentence, isinstance(exc, LockBusyError)
     except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked
-        asked.error = _sentence(UnaskedError.own_fault(type(exc).__name__, _place_of(exc)))
+        asked.error = UnaskedError.own_fault(type(exc).__name__, _place_of(exc)).sentence
     return asked
 
 
@@ -150,6 +150,9 @@ def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:
 
     if database.closed or exc.sqlstate is None:
         return UnaskedError.connection_lost()
+    if isinstance(exc, errors.InsufficientPrivilege):
+        # Of the verifying role itself: a role that a probe plays is refused inside the probe.
+        return UnaskedError.no_right(database.conn.info.user, sqlstate=exc.sqlstate)
     try:
         name = errors.lookup(exc.sqlstate).__name__
     except KeyError:
@@ -161,11 +164,6 @@ def _place_of(exc: Exception) -> str:
     """The last line of ours that the fault came through; never its message, which may quote a row."""
     places = [frame for frame in traceback.extract_tb(exc.__traceback__) if "verifiers" in frame.filename]
     return f"{Path(places[-1].filename).name}:{places[-1].lineno}" if places else "an unknown place"
-
-
-def _sentence(exc: ProjectError) -> str:
-    facts = "; ".join(f"{label} {value}" for label, value in exc.facts)
-    return exc.what + (f" ({facts})" if facts else "") + f": {exc.help}"
 
 
 def _folded(name: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
 
 _LEDGER = "public.schema_migrations"
+_ONE_CHAIN = "one chain, and the ledger is what it says"
 _INVALID = """
     SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_index AS i
       JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -38,7 +39,7 @@ def verify_history(database: Database, findings: Findings) -> None:
     findings.check("recorded_without_file", expected=[], observed=strangers, where=_LEDGER)
     findings.check(
         "ledger_chain",
-        expected="one chain, and the ledger is what it says",
+        expected=_ONE_CHAIN,
         observed=_chain(database),
         where="public.schema_migrations_history",
         help="`invoke ledger.verify` says more; a ledger without history gets one from the next `invoke migrate`",
@@ -102,14 +103,24 @@ def _chain(database: Database) -> str:
     import psycopg
 
     from scripts.errors.base import ProjectError
-    from scripts.migrations.ledger import read_ledger
+    from scripts.migrations.ledger import HISTORY, JOURNAL, OWN_PATH, SHAPES, ledger_shapes, read_ledger
 
+    with database.conn.transaction(force_rollback=True):
+        database.conn.execute(OWN_PATH, prepare=False)
+        shapes = ledger_shapes(database.conn)
+    missing = [name for name in SHAPES if shapes[name] is None]
+    if missing:
+        # Both came later than the ledger itself; one alone is of nobody's making.
+        return "no history" if missing == [HISTORY, JOURNAL] else f"{', '.join(missing)}: not there"
+    others = [name for name in SHAPES if shapes[name] != SHAPES[name]]
+    if others:
+        return f"{', '.join(others)}: not of the ledger's shape"
     try:
         with database.conn.transaction():
             ledger = read_ledger(database.conn)
     except (ProjectError, psycopg.Error) as exc:
         return exc.what if isinstance(exc, ProjectError) else f"cannot be read: SQLSTATE {exc.sqlstate}"
-    return "no history" if ledger.head is None else "one chain, and the ledger is what it says"
+    return "no history" if ledger.head is None else _ONE_CHAIN
 
 
 def _declared(file: MigrationFile) -> list[tuple[str, str]]:

@@ -15,12 +15,16 @@ from scripts.verifiers.probes.stricter import NAMES
 if TYPE_CHECKING:
     import psycopg
 
+# Whoever made the ledger, or where it is gone the first tables, is the owner.
 # The owner made the tables and functions, so it is the owner that plants rows and makes twins, also when a superuser
 # verifies: what a superuser may do proves nothing.
 _SURROUNDINGS: LiteralString = """
-    SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class AS c
-                      WHERE c.oid = pg_catalog.to_regclass('public.schema_migrations')
-                        AND pg_catalog.pg_has_role(current_user, c.relowner, 'SET')), current_user::text),
+    SELECT coalesce((SELECT pg_catalog.pg_get_userbyid(c.relowner)::text
+                       FROM pg_catalog.unnest(ARRAY['schema_migrations', 'payment_outbox_pending', 'policy_versions'])
+                            WITH ORDINALITY AS made (name, n)
+                       JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass('public.' || made.name)
+                      WHERE pg_catalog.pg_has_role(current_user, c.relowner, 'SET') ORDER BY made.n LIMIT 1),
+                    current_user::text),
            EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attname = 'client_key'
                       AND a.attrelid = pg_catalog.to_regclass('public.billable_clients')),
            ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r

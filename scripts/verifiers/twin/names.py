@@ -1,8 +1,8 @@
 """The twin's name, and the lock that tells a living twin from a dead one.
 
 Owns: the name `parity_twin_<16 hex digits>`; the digits are the key of an advisory lock that the twin's session holds.
-Promises: what is swept away has such a name, our comment and our owner, and a lock that nobody holds: the session that
-made it is gone. Nothing else is ever dropped.
+Promises: what is swept away has such a name, our comment and an owner that we may act as, and a lock that nobody holds:
+the session that made it is gone. Nothing else is ever dropped.
 Never: makes a twin (schema.py).
 """
 
@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
 PREFIX = "parity_twin_"
 PATTERN = "^parity_twin_[0-9a-f]{16}$"
 COMMENT = "A copy that the parity runner probes with two sessions; it is dropped with the run, or by the next one."
 _LEFT_BEHIND: LiteralString = """
-    SELECT n.nspname FROM pg_catalog.pg_namespace AS n
-     WHERE n.nspname ~ %s AND n.nspowner = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
-       AND pg_catalog.obj_description(n.oid, 'pg_namespace') = %s
+    SELECT n.nspname::text, r.rolname::text, pg_catalog.current_setting('role')
+      FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
+     WHERE n.nspname ~ %s AND pg_catalog.obj_description(n.oid, 'pg_namespace') = %s
+       AND (r.rolname = current_user OR pg_catalog.pg_has_role(session_user, r.oid, 'SET'))
 """
 
 
@@ -44,17 +46,28 @@ def sweep(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
     """Drop what runs that were killed have left; returns the names.
 
     Args:
-        conn: in autocommit, acting as the schema's owner.
+        conn: in autocommit, as a login that may act as the schema's owner. Who acts is the same afterwards.
     """
     from psycopg import sql
+    from psycopg.rows import tuple_row
 
     gone = []
-    for (name,) in conn.execute(_LEFT_BEHIND, [PATTERN, COMMENT]).fetchall():
-        if not lock(conn, name):
-            continue
-        try:
-            conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
-            gone.append(name)
-        finally:
-            conn.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [key_of(name)])
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_LEFT_BEHIND, [PATTERN, COMMENT]).fetchall()
+    for name, owner, role in found:
+        # Who else sweeps has it now; and one whose session lives is nobody's to sweep.
+        if lock(conn, name):
+            try:
+                conn.execute(_become(owner))
+                conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+                gone.append(name)
+            finally:
+                conn.execute(_become(role))
+                conn.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [key_of(name)])
     return tuple(gone)
+
+
+def _become(role: str) -> sql.Composed:
+    from psycopg import sql
+
+    return sql.SQL("SET ROLE {}").format(sql.SQL("NONE") if role == "none" else sql.Identifier(role))
