@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 2_000
 INVARIANT_TIMEOUT_MS = 60_000
+# However the database or the role writes names and constants, the server writes them to us in one way; and the owner's
+# own session has no retry ceiling. The last two would end the session, or take its errors for the end of it.
+PINNED = (
+    "SET LOCAL quote_all_identifiers TO off; SET LOCAL \"DateStyle\" TO 'ISO, MDY'; SET LOCAL \"TimeZone\" TO 'UTC'; "
+    "SET LOCAL \"IntervalStyle\" TO 'postgres'; SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; "
+    "SET LOCAL symphony.outbox_retry_ceiling TO ''; SET LOCAL idle_in_transaction_session_timeout TO 0; "
+    "SET LOCAL exit_on_error TO off"
+)
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     threshold, conn.prepare_threshold = conn.prepare_threshold, None
     try:
         with conn.transaction(force_rollback=True):
-            conn.execute("; ".join((*pinned, *deadlines)).encode(), prepare=False)
+            conn.execute("; ".join((*pinned, PINNED, *deadlines)).encode(), prepare=False)
             yield
     finally:
         conn.prepare_threshold = threshold

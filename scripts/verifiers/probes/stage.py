@@ -345,6 +345,8 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
     """The stage, with every role within reach and the owner on it."""
     from psycopg import errors
 
+    from scripts.verifiers.probes.ceiling import overlook_ceiling
+
     if not findings.around:
         findings.around.append(read_surroundings(conn))
     (around,) = findings.around
@@ -359,6 +361,8 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
         for table, statement in relaxing(() if as_agreed else around.stricter):
             with stage.hurried(table, ACCESS_EXCLUSIVE):
                 stage.run(statement.encode())
+        if around.ceiling:
+            overlook_ceiling(stage)
         yield stage
 
 

@@ -33,8 +33,15 @@ _SURROUNDINGS: LiteralString = """
            ARRAY(SELECT c.relname || '.' || a.attname FROM pg_catalog.pg_attribute AS a
                    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
                   WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind = 'r' AND a.attnotnull
-                    AND c.relname || '.' || a.attname = ANY (%s) ORDER BY 1)
+                    AND c.relname || '.' || a.attname = ANY (%s) ORDER BY 1),
+           pg_catalog.to_regprocedure('public.outbox_retry_ceiling()') IS NOT NULL
+           AND EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
+                         JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+                        CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS e (entry)
+                        WHERE d.datname = pg_catalog.current_database() AND e.entry LIKE %s)
 """
+
+_CEILING = "symphony.outbox_retry_ceiling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,14 @@ class Surroundings:
     `home`: the schema's owner, or the verifying role where it may not act as that. `keyed`: payers have keys already.
     `beyond`: the roles of the schema that the verifying role may not act as.
     `stricter`: columns, as in `stricter.NAMES`, that are NOT NULL and need not be.
+    `ceiling`: a retry ceiling is stored for the database.
     """
 
     home: str
     keyed: bool
     beyond: tuple[str, ...]
     stricter: tuple[str, ...] = ()
+    ceiling: bool = False
 
 
 def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
@@ -57,6 +66,6 @@ def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        asked = cursor.execute(_SURROUNDINGS, [list(ROLES), list(NAMES)], prepare=False)
-        ((home, keyed, beyond, stricter),) = asked.fetchall()
-    return Surroundings(home, keyed, tuple(beyond), tuple(stricter))
+        asked = cursor.execute(_SURROUNDINGS, [list(ROLES), list(NAMES), f"{_CEILING}=%"], prepare=False)
+        ((home, keyed, beyond, stricter, ceiling),) = asked.fetchall()
+    return Surroundings(home, keyed, tuple(beyond), tuple(stricter), ceiling)

@@ -37,7 +37,8 @@ _SETTINGS: LiteralString = f"""
     SET statement_timeout TO {STATEMENT_TIMEOUT_MS}; SET lock_timeout TO {LOCK_TIMEOUT_MS};
     SET synchronous_commit TO off; SET jit TO off;
     SET default_transaction_isolation TO 'read committed'; SET default_transaction_read_only TO off;
-    SET default_transaction_deferrable TO off
+    SET default_transaction_deferrable TO off; SET quote_all_identifiers TO off;
+    SET symphony.outbox_retry_ceiling TO ''; SET idle_in_transaction_session_timeout TO 0; SET transaction_timeout TO 0
 """
 _MAY_CREATE: LiteralString = (
     "SELECT pg_catalog.has_database_privilege(%s, pg_catalog.current_database(), 'CREATE'), "
