@@ -172,7 +172,7 @@ SETTING_PROBES = (
                     (
                         _CEILING,
                         "pg_catalog.pg_db_role_setting",
-                        "(SELECT 0::oid AS tableoid, 0::oid AS setdatabase, 0::oid AS setrole, '{}'::text[] AS setconfig)",
+                        "(SELECT 0 AS tableoid, 0 AS setdatabase, 0::oid AS setrole, NULL::text[] AS setconfig)",
                     )
                 ),
                 ("ceiling_reads_settings",),
