@@ -7,6 +7,15 @@ from __future__ import annotations
 
 # What changes it, and the object (kind and name) that the comparison must name.
 CHANGES = {
+    "ALTER EXTENSION plpgsql ADD TABLE public.a": "extension plpgsql",
+    "CREATE VIEW public.v_hidden AS SELECT 1 AS x; ALTER EXTENSION plpgsql ADD VIEW public.v_hidden": (
+        "view public.v_hidden"
+    ),
+    "ALTER EXTENSION citext ADD TABLE public.b": "extension citext",
+    "ALTER EXTENSION citext DROP FUNCTION brought.regexp_matches(brought.citext, brought.citext)": "extension citext",
+    "ALTER EXTENSION citext UPDATE": "extension citext",
+    "ALTER EXTENSION citext SET SCHEMA public": "extension citext",
+    "COMMENT ON EXTENSION citext IS 'something else'": "extension citext",
     "ALTER TABLE public.a ALTER x DROP NOT NULL": "column public.a.x",
     "ALTER TABLE public.a DROP COLUMN x CASCADE; ALTER TABLE public.b ADD COLUMN y text": "column public.b.y",
     "ALTER TABLE public.a ALTER y SET DEFAULT 1.50": "column public.a.y",

@@ -74,6 +74,8 @@ CREATE TYPE public.base;
 CREATE FUNCTION public.base_in(cstring) RETURNS public.base LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
 CREATE FUNCTION public.base_out(public.base) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
 CREATE TYPE public.base (INPUT = public.base_in, OUTPUT = public.base_out, LIKE = int4);
+CREATE SCHEMA brought;
+CREATE EXTENSION citext SCHEMA brought VERSION '1.4';
 COMMENT ON COLUMN public.a.x IS 'what it is';
 """.replace(
     "CREATE EVENT TRIGGER",

@@ -28,8 +28,14 @@ places AS (  -- where a user can put things: a superuser also into the server's 
      WHERE nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT FROM twins t WHERE t.oid = n.oid)
 ),
 members AS (  -- of extensions; and what the server makes for something else, such as the constructors of a range type
-    SELECT classid, objid FROM pg_depend
-     WHERE deptype = 'e' OR (deptype = 'i' AND classid IN ('pg_proc'::regclass, 'pg_cast'::regclass))
+    SELECT classid, objid FROM pg_depend  -- what was added to an extension that came with the server hides nothing
+     WHERE (deptype = 'e' AND refobjid >= 16384)
+        OR (deptype = 'i' AND classid IN ('pg_proc'::regclass, 'pg_cast'::regclass))
+),
+extended AS (  -- what extensions have: of those that came with the server, what was added since
+    SELECT d.refobjid AS oid, i.type || ' ' || i.identity AS member
+      FROM pg_depend d, pg_identify_object(d.classid, d.objid, 0) AS i
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND (d.refobjid >= 16384 OR d.objid >= 16384)
 ),
 relations AS (
     SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name
@@ -358,9 +364,17 @@ objects AS (
 
     UNION ALL
     SELECT 'extension', quote_ident(e.extname), jsonb_build_object(
-               'schema', e.extnamespace::regnamespace::text, 'version', e.extversion,
-               'comment', obj_description(e.oid, 'pg_extension'))
-      FROM pg_extension e WHERE e.extname <> 'plpgsql'
+               'schema', e.extnamespace::regnamespace::text,
+               -- That of the server's own, and what is said of it, is the server's.
+               'version', CASE WHEN e.oid >= 16384 THEN e.extversion END,
+               'comment', CASE WHEN e.oid >= 16384 THEN obj_description(e.oid, 'pg_extension') END,
+               -- So that nothing is hidden by adding it to one that is known.
+               'members', CASE WHEN e.oid < 16384 THEN x.members
+                               ELSE to_jsonb(jsonb_array_length(x.members) || ', sha256:' || left(
+                                        encode(sha256(convert_to(x.members::text, 'UTF8')), 'hex'), 16)) END)
+      FROM pg_extension e
+      LEFT JOIN (SELECT oid, jsonb_agg(member ORDER BY member COLLATE "C") AS members FROM extended GROUP BY oid) AS x USING (oid)
+     WHERE e.oid >= 16384 OR x.members IS NOT NULL
 
     UNION ALL
     SELECT 'default privileges', concat_ws(' ', o.name, 'in ' || nullif(d.defaclnamespace, 0)::regnamespace::text,

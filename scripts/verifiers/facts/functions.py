@@ -1,8 +1,18 @@
-"""What every function must be, its body apart: that is written in the migrations."""
+"""What every function must be, its body apart: that is written in the migrations; and which are for review at all.
+
+Promises: what an extension that was installed here brings is its own, unless it is called what one of ours is called.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from scripts.verifiers.facts.shape import Function
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scripts.verifiers.facts.reading import Routine
 
 _PATH = ("search_path=pg_catalog, public, pg_temp",)
 _STATE = "public.outbox_attempt_state"
@@ -128,3 +138,8 @@ _ALL = (
     _trigger("settle_tenant_payer"),
 )
 FUNCTIONS = {function.name: function for function in _ALL}
+
+
+def for_review(routines: Iterable[Routine]) -> tuple[Routine, ...]:
+    """Those that a migration must have made; what could be meant instead of ours is asked apart (standins.py)."""
+    return tuple(one for one in routines if not one.installed or one.function.name in FUNCTIONS)

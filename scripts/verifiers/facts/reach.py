@@ -29,9 +29,12 @@ WITH me AS (
       FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
      WHERE n.nspname !~ '^pg_(temp|toast)'
 ), told AS (
-    SELECT t.*, t.nspname IN ('pg_catalog', 'information_schema')
+    -- 16384 is the first OID that initdb does not give. What is said to belong to an extension of the server's own, or
+    -- lies beside it, and has one from there on was put there by somebody.
+    SELECT t.*, t.oid < 16384
                 OR EXISTS (SELECT FROM pg_catalog.pg_depend AS d
-                            WHERE d.classid = t.class AND d.objid = t.oid AND d.deptype = 'e') AS supplied
+                            WHERE d.classid = t.class AND d.objid = t.oid AND d.deptype = 'e'
+                              AND d.refobjid >= 16384) AS supplied
       FROM things AS t
 ), reach AS (
     SELECT t.class, t.oid, v.privilege

@@ -53,7 +53,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What surrounds a relation's definition: its kind, owner, grants, and whatever could stand in for a trigger."""
+    """What surrounds a relation's definition: its kind, owner, grants, and whatever could stand in for a trigger.
+
+    `extension` is the one that it is said to belong to; empty for none.
+    """
 
     kind: str
     persistence: str
@@ -64,11 +67,16 @@ class Held:
     children: tuple[str, ...]
     grants: tuple[Grant, ...]
     column_grants: Mapping[str, tuple[Grant, ...]]
+    extension: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Routine:
-    """A function as it stands: definition, body, owner and grants."""
+    """A function as it stands: definition, body, owner and grants.
+
+    `extension` is the one that it is said to belong to; `installed` whether that was installed here. One that came with
+    the server has no functions but the server's.
+    """
 
     function: Function
     signature: str
@@ -76,14 +84,17 @@ class Routine:
     source: str
     owner: str
     grants: tuple[Grant, ...]
+    extension: str = ""
+    installed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TypeRights:
-    """Whose an enum type is, and who may use it."""
+    """Whose an enum type is, who may use it, and the extension that it is said to belong to."""
 
     owner: str
     grants: tuple[Grant, ...]
+    extension: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,8 @@ def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], rou
         routines=routines,
         enums={name: tuple(labels or ()) for name, labels in (found["enums"] or {}).items()},
         enum_rights={
-            name: TypeRights(row["owner"], _grants(row["grants"])) for name, row in (found["enum_rights"] or {}).items()
+            name: TypeRights(row["owner"], _grants(row["grants"]), row["extension"] or "")
+            for name, row in (found["enum_rights"] or {}).items()
         },
         roles={row["name"]: _role(row) for row in found["roles"] or []},
         schema_grants=_grants(found["schema_grants"]),
@@ -260,6 +272,7 @@ def _held(row: Mapping[str, Any]) -> Held:
         children=tuple(row["children"] or ()),
         grants=_grants(row["grants"]),
         column_grants=MappingProxyType({c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]}),
+        extension=row["extension"] or "",
     )
 
 
@@ -280,7 +293,16 @@ def _routine(text: str) -> Routine:
         parallel=row["parallel"],
         settings=tuple(row["settings"] or ()),
     )
-    return Routine(function, row["signature"], row["kind"], row["source"], row["owner"], _grants(row["grants"]))
+    return Routine(
+        function=function,
+        signature=row["signature"],
+        kind=row["kind"],
+        source=row["source"],
+        owner=row["owner"],
+        grants=_grants(row["grants"]),
+        extension=row["extension"] or "",
+        installed=bool(row["installed"]),
+    )
 
 
 def _role(row: Mapping[str, Any]) -> Role:

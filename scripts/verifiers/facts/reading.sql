@@ -2,14 +2,21 @@
 -- one for the rest. Read with search_path = pg_catalog, so that the server writes every other name in full:
 -- public.tenants and squatter.tenants can then never be taken for each other.
 -- $1: the roles asked for. $2: the tables whose owners need no way around.
-WITH relation AS (
+-- Nothing is left out because it is said to be an extension's: one statement says so of whatever there is, and a dump then
+-- leaves it out.
+WITH member AS MATERIALIZED (
+    SELECT d.classid, d.objid, e.extname, e.oid >= 16384 AS installed  -- below lies what came with the server
+      FROM pg_catalog.pg_extension AS e
+      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
+     WHERE d.deptype = 'e' AND d.objid >= 16384
+), relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
-           c.relrowsecurity, c.relforcerowsecurity
+           c.relrowsecurity, c.relforcerowsecurity,
+           (SELECT m.extname FROM member AS m WHERE (m.classid, m.objid) = ('pg_catalog.pg_class'::pg_catalog.regclass, c.oid))
+               AS extension
       FROM pg_catalog.pg_class AS c
      WHERE c.relnamespace = 'public'::pg_catalog.regnamespace
        AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                          AND d.objid = c.oid AND d.deptype = 'e')
 ), columns AS (
     SELECT a.attrelid,
            json_agg(json_build_object(
@@ -134,13 +141,14 @@ WITH relation AS (
                'grants', (SELECT json_agg(json_build_array(
                                      CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
                                      x.privilege_type, x.is_grantable))
-                            FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x)
+                            FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x),
+               'extension', m.extname,
+               'installed', m.installed
            )::text AS body
       FROM pg_catalog.pg_proc AS p
       JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+      LEFT JOIN member AS m ON m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND m.objid = p.oid
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                          AND d.objid = p.oid AND d.deptype = 'e')
 ), owners AS (
     SELECT d.datdba AS oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
      UNION SELECT r.relowner FROM relation AS r WHERE r.relname = ANY ($2::name[])
@@ -162,6 +170,7 @@ SELECT 'relation' AS kind, json_build_object(
                    'owner', pg_get_userbyid(r.relowner),
                    'options', r.reloptions,
                    'row_security', r.relrowsecurity OR r.relforcerowsecurity,
+                   'extension', r.extension,
                    'rules', (SELECT json_agg(w.rulename ORDER BY w.rulename COLLATE "C") FROM pg_catalog.pg_rewrite AS w
                               WHERE w.ev_class = r.oid AND w.rulename <> '_RETURN'),
                    'parents', (SELECT json_agg(h.inhparent::pg_catalog.regclass::text) FROM pg_catalog.pg_inherits AS h
@@ -189,6 +198,8 @@ SELECT 'rest', json_build_object(
                WHERE t.typnamespace = 'public'::pg_catalog.regnamespace AND t.typtype = 'e'),
     'enum_rights', (SELECT json_object_agg(t.typname, json_build_object(
                                'owner', pg_get_userbyid(t.typowner),
+                               'extension', (SELECT m.extname FROM member AS m
+                                              WHERE (m.classid, m.objid) = ('pg_catalog.pg_type'::pg_catalog.regclass, t.oid)),
                                'grants', (SELECT json_agg(json_build_array(
                                                      CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
                                                      x.privilege_type, x.is_grantable))

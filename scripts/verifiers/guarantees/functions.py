@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import Facts
-from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.functions import FUNCTIONS, for_review
 from scripts.verifiers.facts.privileges import EXECUTORS, NONE, grantees, open_to
 from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
 from scripts.verifiers.probes.edges import GENERATOR_PROBES
@@ -20,14 +20,15 @@ PINNED = "search_path=pg_catalog, public, pg_temp"
 
 def verify_privileges(database: Database, findings: Findings) -> None:
     """Who may execute what, now and of functions to come; then roles that may not, trying."""
-    for routine in database.facts.routines:
+    routines = for_review(database.facts.routines)
+    for routine in routines:
         findings.check(
             routine.signature,
             expected=", ".join(EXECUTORS.get(routine.function.name, ())) or NONE,
             observed=grantees(routine.grants, routine.owner),
             where=f"EXECUTE on {routine.signature}",
         )
-    owners = {routine.owner for routine in database.facts.routines}
+    owners = {routine.owner for routine in routines}
     findings.check(
         "functions_to_come",
         expected="their owner's alone",
@@ -43,7 +44,9 @@ def verify_search_path(database: Database, findings: Findings) -> None:
     facts = Facts(database.facts, database.sources, findings)
     for function in FUNCTIONS.values():
         facts.function(function)
-    strangers: list[Json] = [r.signature for r in database.facts.routines if r.function.name not in FUNCTIONS]
+    strangers: list[Json] = [
+        routine.signature for routine in for_review(database.facts.routines) if routine.function.name not in FUNCTIONS
+    ]
     # Whatever is called by an unqualified name may be answered by a function nobody has reviewed.
     findings.check("functions_not_reviewed", expected=[], observed=strangers, where="schema public")
     for routine in database.facts.routines:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.parser.quoting import quoted
-from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.functions import FUNCTIONS, for_review
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 
@@ -63,7 +63,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
     tables = [table for name, table in TABLES.items() if name in reading.tables]
     roles = [name for name in ROLES if name in reading.roles]
     ours = [routine for routine in reading.routines if routine.function.name in FUNCTIONS]
-    others = [routine for routine in reading.routines if routine.function.name not in FUNCTIONS]
+    others = [routine for routine in for_review(reading.routines) if routine.function.name not in FUNCTIONS]
     base = [
         # The twins' bodies need not make sense; what writes them must not depend on the session's path.
         "SET LOCAL check_function_bodies TO off",

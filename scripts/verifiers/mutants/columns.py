@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import COLUMN_OWNERS, DEFINITIONS, STORAGE, TABLE_OWNERS, TABLE_RIGHTS
-from scripts.verifiers.mutants.words import TWIN, in_public, literal
+from scripts.verifiers.mutants.words import HIDDEN, TWIN, hide, in_public, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,7 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         *((f"a rule swallows {event}", (swallow.format(event),)) for event in ("INSERT", "UPDATE", "DELETE")),
     ):  # fmt: skip
         yield Mutant(title, change, owner, sql)
+    yield Mutant(title, HIDDEN, owner, (hide(f"TABLE {where}"),), admin=True)
     for role in (subject.roles[0], subject.roles[-1]):
         change = f"{alter} OWNER TO {quoted(role)}"
         yield Mutant(title, f"owned by {role}", (TABLE_RIGHTS,), (change,), admin=True)
@@ -151,6 +152,7 @@ def enum_mutants(subject: Subject) -> Iterator[Mutant]:
         yield Mutant(title, f"owned by {subject.roles[0]}", (DEFINITIONS,), given, admin=True)
         yield Mutant(title, "USAGE from PUBLIC", (DEFINITIONS,), (f"REVOKE {on} FROM PUBLIC",))
         yield Mutant(title, f"USAGE to {subject.roles[0]}", (DEFINITIONS,), (f"GRANT {on} TO {role}",))
+        yield Mutant(title, HIDDEN, (DEFINITIONS,), (hide(f"TYPE {in_public(name)}"),), admin=True)
         for label in labels:
             change = f"{alter} RENAME VALUE {literal(label)} TO 'MUTANT'"
             yield Mutant(title, f"label {label} renamed", (DEFINITIONS,), (change,))

@@ -11,7 +11,7 @@ from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.bodies import edits_of
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import BEHAVIOUR_OWNERS, PATHS
-from scripts.verifiers.mutants.words import literal
+from scripts.verifiers.mutants.words import HIDDEN, hide, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,7 @@ def definition_mutants(routine: Routine) -> Iterator[Mutant]:
         f"CREATE FUNCTION public.{quoted(function.name)}(mutant point) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
     )
     yield mutant("overloaded", overload)
+    yield mutant(HIDDEN, hide(f"FUNCTION {routine.signature}"), admin=True)
 
 
 def _other_default(routine: Routine) -> str:
@@ -73,7 +74,10 @@ def stranger_mutants() -> Iterator[Mutant]:
     """Functions that nobody has reviewed."""
     for security in ("INVOKER", "DEFINER"):
         make = f"CREATE FUNCTION public.mutant() RETURNS integer LANGUAGE sql SECURITY {security} AS 'SELECT 1'"
-        yield Mutant("schema public", f"a SECURITY {security} function nobody reviewed", (PATHS,), (make,))
+        change = f"a SECURITY {security} function nobody reviewed"
+        yield Mutant("schema public", change, (PATHS,), (make,))
+        hidden = (make, hide("FUNCTION public.mutant()"))
+        yield Mutant("schema public", f"{change}, {HIDDEN}", (PATHS,), hidden, admin=True)
 
 
 def body_mutants(source: Source) -> Iterator[Mutant]:

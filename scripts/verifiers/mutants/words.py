@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 TWIN = "public.mutant_twin"
+HIDDEN = "a member of an extension"
 
 
 def in_public(name: str) -> str:
@@ -38,6 +39,11 @@ def in_this_database(statement: str) -> str:
         statement: without any other percent sign.
     """
     return f"DO $do$ BEGIN EXECUTE pg_catalog.format({literal(statement)}, pg_catalog.current_database()); END $do$"
+
+
+def hide(what: str) -> str:
+    """The object is said to be part of an extension that came with the server; only a superuser may say so."""
+    return f"ALTER EXTENSION plpgsql ADD {what}"
 
 
 def constraint_text(constraint: Constraint) -> str:

@@ -27,7 +27,7 @@ OPERATORS = {
         "a check that nobody reviewed", "a reference that nobody reviewed", "an exclusion that nobody reviewed",
         "a unique index that nobody reviewed",
         "a rule swallows INSERT", "a rule swallows UPDATE", "a rule swallows DELETE", "owned by boz_auditor",
-        "fillfactor reset", "fillfactor=90", "no vacuum",
+        "fillfactor reset", "fillfactor=90", "no vacuum", "a member of an extension",
     },
     "column": {
         "dropped", "renamed", "default dropped", "default NULL", "given a default", "may be null",
@@ -53,7 +53,9 @@ OPERATORS = {
         "SECURITY INVOKER", "SECURITY DEFINER", "VOLATILE", "STABLE", "IMMUTABLE", "STRICT", "LEAKPROOF",
         "PARALLEL SAFE", "search_path reset", "public first", "pg_temp first", "the caller's path",
         "row_security off", "asleep triggers", "another default", "renamed", "in another schema", "overloaded",
+        "a member of an extension",
     },
+    "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension"},
     "body": {"does nothing"},
     "role": {
         "LOGIN", "SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "renamed",
@@ -66,7 +68,7 @@ OPERATORS = {
         "USAGE from symphony_ingest", "SELECT to a role nobody knows", "owned by boz_auditor",
     },
     "default": {"EXECUTE on functions to PUBLIC", "SELECT on tables in schema public to symphony_control"},
-    "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC"},
+    "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC", "a member of an extension"},
     "ledger": {"another checksum", "gone", "another reason", "its history dropped"},
 }  # fmt: skip
 
