@@ -34,7 +34,7 @@ from scripts.migrations.transactional import apply_transactional
 from scripts.server.readiness import EVEN, put, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
 
@@ -77,7 +77,7 @@ def migrate(
 
     try:
         with (
-            _settled(conn, settings),
+            _settled(conn, settings) as settled,
             runner_lock(conn, settings, report=report) as backend_pid,
             Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
             acting_as(conn, settings.migrate_role),
@@ -88,7 +88,7 @@ def migrate(
                 require_all_runnable(plan.pending)
             applied = _nothing_yet(plan, ledger)
             if plan.pending or (ledger.rows and ledger.head is None):
-                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer)
+                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer, settled=settled)
             _require_valid_indexes(conn, applied)
     except psycopg.Error as exc:
         # Files turn their own errors into texts; this is the lock, the ledger or the sweep.
@@ -104,10 +104,11 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
     *,
     report: Callable[[str], None],
     observer: Observer,
+    settled: Mapping[str, str],
 ) -> Applied:
     applied = _nothing_yet(plan, ledger)
     with (
-        open_session(conn, settings, report=report) as session,
+        open_session(conn, settings, report=report, settled=settled) as session,
         _traced(conn, plan, settings) as tracer,
     ):
         writer = Writer(conn, held=still_held_sql())
@@ -152,13 +153,13 @@ def _check(plan: Plan) -> None:
 
 
 @contextmanager
-def _settled(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[None]:
-    """Settings to rely on, for a connection from anywhere; those that it came with at the end."""
+def _settled(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Mapping[str, str]]:
+    """Settings to rely on, for a connection from anywhere: them; those that it came with are back at the end."""
     # Whoever holds the ledger is not waited for without end.
     wanted = EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"}
     came_with = settle(conn, wanted)
     try:
-        yield
+        yield wanted
     finally:
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
             put(conn, {name: value for name, value in came_with.items() if value != wanted[name]})

@@ -93,9 +93,17 @@ class Head:
 
 def hash_prefix(seq: int, previous_hash: str, entry: Entry | Record) -> bytes:
     """Everything of a record that is hashed, but for its time, which comes last."""
+    return link(seq, previous_hash) + hashed_fields(entry)
+
+
+def link(seq: int, previous_hash: str) -> bytes:
+    """Where a record hangs on to the chain: the first part of what is hashed of it."""
+    return _netstrings((previous_hash, str(seq)))
+
+
+def hashed_fields(entry: Entry | Record) -> bytes:
+    """What a record says: the second part of what is hashed of it. It is known before the chain's end is."""
     fields = (
-        previous_hash,
-        str(seq),
         entry.kind,
         entry.version,
         entry.checksum,

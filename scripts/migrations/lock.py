@@ -90,8 +90,8 @@ def still_held_sql() -> str:
     0.07 ms and no round trip: it stands in the INSERT that records the file.
     """
     return (
-        f"EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY}"
-        " AND l.pid = pg_catalog.pg_backend_pid())"
+        "EXISTS (SELECT FROM pg_catalog.pg_lock_status() l WHERE l.pid = pg_catalog.pg_backend_pid()"
+        f" AND {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY})"
     )
 
 

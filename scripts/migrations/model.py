@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 Report: TypeAlias = "Callable[[str], None]"
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is sent behind an untraced file, made while the server is busy with the one before.
+
+    finish: baseline, row and record, but for the end of the chain (records.py). question: for rows that were hidden;
+    empty when there is none. forgets_prepared: whether both count on nothing being prepared any more.
+    """
+
+    file: MigrationFile
+    finish: bytes
+    question: bytes
+    forgets_prepared: bool
+
+
 @dataclass
 class Run:
     """What every file of a run is applied with: the connection, its baseline, the budgets, and whom to tell.
@@ -34,7 +48,7 @@ class Run:
     recorded_by: who migrates, for the history.
     head: where the history ends; moves on with every record. tracer: None when nothing is to be traced.
     writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
-    following: the file behind the one at hand.
+    following: the file behind the one at hand. ahead: what is sent behind that one, if it was made already.
     names_ledger: whether a file of this run had the ledger's name in it.
     """
 
@@ -49,6 +63,7 @@ class Run:
     head: Head
     journal: dict[str, dict[int, JournalEntry]]
     following: MigrationFile | None = None
+    ahead: Ahead | None = None
     names_ledger: bool = False
 
     def stored(self, trace: FileTrace | None) -> str:

@@ -111,9 +111,9 @@ def _run(work: Work) -> FileTrace | None:
     finish = run.session.after(file.data) + b";\n" + finish_sql(run, entry_of(run, file, trace))
     finished(run, _say_proved(work, finish)[-1])
     if run.tracer is not None:
-        run.tracer.committed()
         if run.session.forgets_prepared:
             run.tracer.forget_prepared()
+        run.tracer.committed()
     return trace
 
 

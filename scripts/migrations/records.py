@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import literals
-from scripts.migrations.chain import Entry, Head, hash_prefix
+from scripts.migrations.chain import Entry, Head, hashed_fields, link
 from scripts.migrations.ledger import OWN_PATH
 
 if TYPE_CHECKING:
@@ -27,21 +27,23 @@ _ROW = (
     "INSERT INTO public.schema_migrations (version, checksum, applied_at)"
     " SELECT CASE WHEN {held} THEN $1 END, $2, pg_catalog.now()"
 )
-_RECORD_TYPES = "bigint, text, text, text, text, text, text, text, text, text, text, text"
-# {at} is an expression of this module: now, or the time of a row that is adopted.
+_RECORD_TYPES = "text, text, text, text, text, text, text, text, text, text, bigint, text, text"
+# {at} is an expression of this module: now, or the time of a row that is adopted. {row} is the condition of the hash.
 _RECORD = (
     "INSERT INTO public.schema_migrations_history"
-    " (seq, kind, version, checksum, replaces, statements_digest, recorded_by, reason, trace_digest, previous_hash,"
-    " trace, recorded_at, hash)"
-    " SELECT $1::bigint, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text,"
-    # A row that a rule or a trigger kept from being as it was written leaves no hash, and so no record (23502).
-    " $11::text, a.at, CASE WHEN $2 IN ('accepted', 'abandoned') OR EXISTS (SELECT FROM public.schema_migrations m"
-    " WHERE m.version = $3 AND m.checksum = $4 AND m.applied_at = a.at) THEN"
-    " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($12::text ||"
-    " pg_catalog.octet_length(t.told)::text || ':'::text || t.told || ','::text, 'UTF8')), 'hex') END"
-    " FROM (SELECT {at} AS at) a, LATERAL (SELECT pg_catalog.to_char(a.at AT TIME ZONE 'UTC',"
-    ' \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS told) t RETURNING hash'
+    " (kind, version, checksum, replaces, statements_digest, recorded_by, reason, trace_digest, trace,"
+    " seq, previous_hash, recorded_at, hash)"
+    " VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text,"
+    " $11::bigint, $12::text, {at}, CASE WHEN {row} THEN"
+    " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($13::text || $10::text ||"
+    " pg_catalog.octet_length({told})::text || ':'::text || {told} || ','::text, 'UTF8')), 'hex') END) RETURNING hash"
 )
+_TOLD = "pg_catalog.to_char({at} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+# A row that a rule or a trigger kept from being as it was written leaves no hash, and so no record (23502).
+_ROW_KEPT = (
+    "EXISTS (SELECT FROM public.schema_migrations m WHERE m.version = $2 AND m.checksum = $3 AND m.applied_at = {at})"
+)
+_NOW, _ROW_TIME = "pg_catalog.now()", "(SELECT applied_at FROM public.schema_migrations WHERE version = $2)"
 
 
 class Writer:
@@ -62,47 +64,60 @@ class Writer:
         self._conn = conn
         self._row = _ROW.format(held=held)
 
-    def sql(self, entry: Entry, head: Head, *, prepared: bool) -> bytes:
-        """Row and record of a file that ran; the last result is the record's, its only value the new hash.
+    def ahead(self, entry: Entry, *, prepared: bool) -> bytes:
+        """Row and record of a file that ran, all but the end of the chain, which `chained` adds.
 
         Args:
             entry: of kind applied.
-            head: where the history ends.
             prepared: whether the two are still prepared; they are again afterwards.
         """
         row = b", ".join(literals(self._conn, (entry.version, entry.checksum)))
-        record = b", ".join(literals(self._conn, _fields(entry, head)))
+        record = b", ".join(literals(self._conn, _fields(entry)))
         names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
         prepare = b"" if prepared else self.preparation + b";\n"
-        return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s)" % names
+        return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s, " % names
 
     @property
     def preparation(self) -> bytes:
         """Two statements that prepare both, for as long as the session lasts or until they are dropped."""
-        record = _RECORD.format(at="pg_catalog.now()")
+        record = _record(_NOW, _ROW_KEPT)
         return (
             f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
         ).encode()
 
 
+def chained(ahead: bytes, head: Head) -> bytes:
+    """What `Writer.ahead` gave, complete; the last result is the record's, its only value the new hash.
+
+    Args:
+        ahead: as it was given.
+        head: where the history ends.
+    """
+    seq = head.seq + 1
+    # A hash and numbers: nothing that has to be quoted.
+    return ahead + b"%d, '%s', '%s')" % (seq, head.hash.encode(), link(seq, head.hash))
+
+
 def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:
     """Add records that need no ledger row of their own, in the transaction that is open. The caller holds the lock."""
     for entry in entries:
-        at = "pg_catalog.now()"
-        if entry.kind == "adopted":
-            at = "(SELECT applied_at FROM public.schema_migrations WHERE version = $3)"
-        parameters = re.sub(r"\$([0-9]+)", lambda match: f"%(p{match[1]})s", _RECORD.format(at=at))
-        values = {f"p{number}": value for number, value in enumerate(_fields(entry, head), start=1)}
+        record = _record(_ROW_TIME, _ROW_KEPT) if entry.kind == "adopted" else _record(_NOW, "true")
+        parameters = re.sub(r"\$([0-9]+)", lambda match: f"%(p{match[1]})s", record)
+        seq = head.seq + 1
+        fields = [*_fields(entry), seq, head.hash, link(seq, head.hash).decode()]
+        values = {f"p{number}": value for number, value in enumerate(fields, start=1)}
         row: Any = conn.execute(parameters.encode(), values, prepare=False).fetchone()
-        head = Head(head.seq + 1, next(iter(row.values())) if isinstance(row, dict) else row[0])
+        head = Head(seq, next(iter(row.values())) if isinstance(row, dict) else row[0])
     return head
 
 
-def _fields(entry: Entry, head: Head) -> list[object]:
-    """The twelve parameters of a record; the last one is what is hashed of it before its time."""
-    seq = head.seq + 1
+def _record(at: str, row: str) -> str:
+    return _RECORD.format(at=at, row=row.format(at=at), told=_TOLD.format(at=at))
+
+
+def _fields(entry: Entry) -> list[str]:
+    """The first ten parameters of a record; the last one is what is hashed of it between its link and its time."""
     return [
-        seq,
         entry.kind,
         entry.version,
         entry.checksum,
@@ -111,7 +126,6 @@ def _fields(entry: Entry, head: Head) -> list[object]:
         entry.recorded_by,
         entry.reason,
         entry.trace_digest,
-        head.hash,
         entry.trace,
-        hash_prefix(seq, head.hash, entry).decode(),
+        hashed_fields(entry).decode(),
     ]

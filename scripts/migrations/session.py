@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.lock import RUNNER_LOCK_KEY
 from scripts.migrations.role import WHO, Login, become, hidden_by, login_of, one_row, set_role
-from scripts.server.readiness import require_own_catalog, settle
+from scripts.server.readiness import require_own_catalog, setting_sql, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,7 +160,11 @@ class Session:
 
 @contextmanager
 def open_session(
-    conn: psycopg.Connection[Any], settings: Settings, *, report: Report | None = None
+    conn: psycopg.Connection[Any],
+    settings: Settings,
+    *,
+    report: Report | None = None,
+    settled: Mapping[str, str] | None = None,
 ) -> Iterator[Session]:
     """Bring the connection to the baseline, and leave it with the role, and the settings of `settle`, it came with.
 
@@ -168,13 +172,14 @@ def open_session(
         conn: in autocommit; it is the engine's alone until the end. Its prepared statements are dropped.
         settings: its timeouts, and `migrate_role`.
         report: told what the role hides.
+        settled: the settings of `settle` as the caller has put them; asked for when None.
 
     Raises:
         MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
         SessionSettingError: the login switches triggers off, and may not switch them on; or its search_path, or the
             connection's, puts a schema before pg_catalog.
     """
-    came_with = settle(conn)
+    came_with = settle(conn) if settled is None else settled
     session_user, role, loaded_at, path, found = _reset(conn)
     require_own_catalog(path)
     login = login_of(conn, session_user, role, settings.migrate_role)
@@ -201,8 +206,9 @@ def open_session(
         conn.prepare_threshold = prepare_threshold
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
             back = become(conn, login.session_user, login.came_as)
-            (loaded_since,) = one_row(conn, session.leave + back + b"; " + _LOADED)
-            settle(conn, came_with)
+            (loaded_since,) = one_row(
+                conn, b"%b%b; %b; %b" % (session.leave, back, setting_sql(conn, came_with), _LOADED)
+            )
             if loaded_since != loaded_at and report is not None:
                 report(_RELOADED)
 

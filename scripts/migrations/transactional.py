@@ -25,7 +25,8 @@ from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as_left
-from scripts.migrations.model import AppliedFile, rows_changed
+from scripts.migrations.model import Ahead, AppliedFile, rows_changed
+from scripts.migrations.records import chained
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.trace.weave import Woven, weave
 
@@ -154,7 +155,7 @@ def entry_of(run: Run, file: MigrationFile, trace: FileTrace | None) -> Entry:
 
 def finish_sql(run: Run, entry: Entry) -> bytes:
     """The ledger row and its record; the record's hash is the only value of the last result."""
-    return run.writer.sql(entry, run.head, prepared=not run.session.forgets_prepared)
+    return chained(run.writer.ahead(entry, prepared=not run.session.forgets_prepared), run.head)
 
 
 def finished(run: Run, result: PGresult) -> None:
@@ -244,22 +245,34 @@ def _run(
         raise _told(exc.error, file) from None
     notes = _finish(run, file, attempt, results, counts if question else None)
     if run.tracer is not None:
-        run.tracer.committed()
         if run.session.forgets_prepared:
             run.tracer.forget_prepared()
+        run.tracer.committed()
     return trace, notes
 
 
 def _run_at_once(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching) -> tuple[str, ...]:
     """Everything in one message: what is recorded is known before it is sent."""
+    ahead = run.ahead
+    run.ahead = None
+    if ahead is None or ahead.file is not file or ahead.forgets_prepared != run.session.forgets_prepared:
+        ahead = _ahead(run, file)
+    attempt.committing = True
+    results = _send(run, file, attempt, watching, chained(ahead.finish, run.head) + ahead.question + _COMMIT)
+    counts = None
+    if ahead.question:
+        counts = _counts(attempt.woven, results[1 : 1 + attempt.woven.results])
+    return _finish(run, file, attempt, results, counts)
+
+
+def _ahead(run: Run, file: MigrationFile) -> Ahead:
+    """All that is sent behind an untraced file, but for the end of the chain and COMMIT."""
     after = run.session.after(file.data)
+    prepared = not run.session.forgets_prepared
     # Which statements will have changed no row is not known yet: any may.
     question = _question(run, file, [0] * file.statement_count)
-    finish = after + b";\n" + finish_sql(run, entry_of(run, file, None)) + question + _COMMIT
-    attempt.committing = True
-    results = _send(run, file, attempt, watching, finish)
-    counts = _counts(attempt.woven, results[1 : 1 + attempt.woven.results])
-    return _finish(run, file, attempt, results, counts if question else None)
+    finish = after + b";\n" + run.writer.ahead(entry_of(run, file, None), prepared=prepared)
+    return Ahead(file, finish, question, forgets_prepared=not prepared)
 
 
 def _send(
@@ -313,11 +326,14 @@ def _finish(
 def _prepare(run: Run, file: MigrationFile, attempt: Attempt) -> None:
     """What is said of the file, and what the next one's record needs, made while the server runs it."""
     attempt.lifted = lifted_budgets(file)
-    _ = file.statements_digest
-    if run.following is not None:
-        _ = run.following.statements_digest
+    following = run.following
     if run.tracer is not None:
+        _ = file.statements_digest
+        if following is not None:
+            _ = following.statements_digest
         run.tracer.ahead()
+    elif following is not None and not following.no_tx:
+        run.ahead = _ahead(run, following)
 
 
 def _counts(woven: Woven, answers: list[PGresult]) -> list[int | None]:

@@ -158,7 +158,12 @@ def settle(conn: Connection[Any], wanted: Mapping[str, str] = EVEN) -> dict[str,
 def put(conn: Connection[Any], values: Mapping[str, str]) -> None:
     """Set them, in one exchange; none where there is nothing to set."""
     if values:
-        conn.execute(b"; ".join(_set(conn, name, value) for name, value in values.items()), prepare=False)
+        conn.execute(setting_sql(conn, values), prepare=False)
+
+
+def setting_sql(conn: Connection[Any], values: Mapping[str, str]) -> bytes:
+    """The SQL that sets them, to be sent with something else."""
+    return b"; ".join(_set(conn, name, value) for name, value in values.items())
 
 
 def _set(conn: Connection[Any], name: str, value: str) -> bytes:

@@ -68,8 +68,7 @@ class Tracer:
         # Where the server lets nobody ask, files are sent as they are.
         self._blind = False
         try:
-            self._ask(f"{self._prepared.preparation()};{FLUSH}")
-            self.refresh()
+            self.refresh(first=f"{self._prepared.preparation()};{FLUSH};")
         except psycopg.Error:
             if conn.closed or conn.broken:
                 raise
@@ -153,7 +152,7 @@ class Tracer:
         if self._read is not None:
             self._known.update(self._read.found, asked=self._read.changing)
         elif not (self._stale or self._blind):  # a no_tx file that changed nothing we know, but may have made an index
-            self._known.update(read_relations(self._ask(UNPREPARED.names(self._known.newest))))
+            self._known.update(read_relations(self._ask_names()[-1]))
         if self._stale and not self._blind:
             self.refresh()
         self._file = self._read = None
@@ -182,16 +181,31 @@ class Tracer:
         """The session's prepared statements are gone, or will be after every file: put the questions in full."""
         self._questions = UNPREPARED
 
-    def refresh(self) -> None:
-        """Read all relations again: statements ran that were not traced, or that give them all another name."""
-        self._known, self._stale = Known(), False
-        self._known.update(read_relations(self._ask(UNPREPARED.names(self._known.newest))))
-        self._event_triggers = value(self._ask(HAS_EVENT_TRIGGERS), 0) == b"t"
+    def refresh(self, *, first: str = "") -> None:
+        """Read all relations again: statements ran that were not traced, or that give them all another name.
 
-    def _ask(self, question: str) -> PGresult:
-        """The answer to one of the tracer's own messages."""
+        Args:
+            first: SQL that is sent before the question.
+        """
+        self._known, self._stale = Known(), False
+        *_, names, event_triggers = self._ask_names(first=first, last=f";{HAS_EVENT_TRIGGERS}")
+        self._known.update(read_relations(names))
+        self._event_triggers = value(event_triggers, 0) == b"t"
+
+    def _ask_names(self, *, first: str = "", last: str = "") -> list[PGresult]:
+        """The answers to the question for names, and to what is sent with it, as the tracer's own message."""
+        import psycopg
+
         try:
-            return execute_batch(self._conn, question.encode())[-1]
+            return self._ask(f"{first}{self._questions.names(self._known.newest)}{last}")
+        except psycopg.errors.InvalidSqlStatementName:
+            # An event trigger, or a function of an earlier run, has dropped them.
+            self.forget_prepared()
+            return self._ask(f"{self._questions.names(self._known.newest)}{last}")
+
+    def _ask(self, message: str) -> list[PGresult]:
+        try:
+            return execute_batch(self._conn, message.encode())
         except BatchError as exc:
             raise exc.error from None
 
