@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
+from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.violations import altered, rewritten
 
@@ -110,6 +111,7 @@ def ceiling_of_completion(stage: Stage) -> None:
     )
 
 
+@by_order
 def ceiling_of_repair(stage: Stage) -> None:
     """Repair fails the item at the ceiling, and the others of the batch are repaired with it (D-01)."""
     worn, fresh = world.queued(stage), world.queued(stage)
@@ -163,6 +165,7 @@ def ceiling_is_policy(stage: Stage) -> None:
     )
 
 
+@by_order
 def takeover(stage: Stage) -> None:
     """Claiming past a dead worker counts as an attempt, and meets the ceiling like any other (D-07)."""
     claim: LiteralString = "SELECT c.outbox_id FROM public.claim_outbox_batch(1, 'probe-next', 60) AS c"

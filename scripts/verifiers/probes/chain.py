@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
+from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 
@@ -39,6 +40,7 @@ _REFS: LiteralString = (
 )
 
 
+@by_order
 def joins(stage: Stage) -> None:
     """Attestation, enqueue, two retries, a lost lease, a dispatch, a proof: one id from end to end."""
     tenant, instruction, correlation = world.tenant(stage), world.name("instruction"), uuid.uuid4()

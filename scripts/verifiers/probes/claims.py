@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
+from scripts.verifiers.probes.own_queue import by_order, first_in_order
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
 from scripts.verifiers.probes.violations import REFUSE, before, rewritten
@@ -31,6 +32,7 @@ _SIGNATURE = "public.claim_outbox_batch(integer,text,integer)"
 _QUEUE = "public.payment_outbox_pending"
 
 
+@by_order
 def due_is_claimed(stage: Stage) -> None:
     """A due item is leased to the worker, for as long as was asked, and nothing else about it changes."""
     item = world.queued(stage)
@@ -58,6 +60,7 @@ def due_is_claimed(stage: Stage) -> None:
     )
 
 
+@by_order
 def leased_is_passed_over(stage: Stage) -> None:
     """An item under a lease stays where it is, however early it would be in the order."""
     held, free = world.queued(stage), world.queued(stage)
@@ -93,14 +96,15 @@ def only_due_is_claimed(stage: Stage) -> None:
             "public.uuid_v7_or_random(), pg_catalog.clock_timestamp() + %(due)s::interval)",
             {"n": due, "i": number + 1, "due": due},
         )
-    world.decoy(stage, 5)
-    call: LiteralString = "SELECT c.instruction_id FROM public.claim_outbox_batch(%s, 'probe-worker', 60) AS c"
-    first = [row[0] for row in stage.rows(call, [2])]
-    stage.findings.check(
-        "claim_takes_the_longest_due_first", expected=["-3 hours", "-2 hours"], observed=first, where=_SIGNATURE
-    )
-    rest = [row[0] for row in stage.rows(call, [3])]
-    stage.findings.check("item_not_due_is_left", expected=["-1 hour"], observed=rest, where=_SIGNATURE)
+    with first_in_order(stage):
+        world.decoy(stage, 5)
+        call: LiteralString = "SELECT c.instruction_id FROM public.claim_outbox_batch(%s, 'probe-worker', 60) AS c"
+        first = [row[0] for row in stage.rows(call, [2])]
+        stage.findings.check(
+            "claim_takes_the_longest_due_first", expected=["-3 hours", "-2 hours"], observed=first, where=_SIGNATURE
+        )
+        rest = [row[0] for row in stage.rows(call, [3])]
+        stage.findings.check("item_not_due_is_left", expected=["-1 hour"], observed=rest, where=_SIGNATURE)
 
 
 def arguments(stage: Stage) -> None:

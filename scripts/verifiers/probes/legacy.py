@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
+from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 
@@ -146,6 +147,7 @@ def old_payer(stage: Stage) -> None:
     )
 
 
+@by_order
 def old_item(stage: Stage) -> None:
     """An item queued without a correlation id is claimed, retried, repaired and dispatched; it is healed once."""
     items = [world.queued(stage) for _ in range(3)]

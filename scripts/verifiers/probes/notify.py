@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
+from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
 from scripts.verifiers.probes.violations import before, rewritten
@@ -26,6 +27,7 @@ NOTIFIERS = _ENQUEUES, _COMPLETES, _REPAIRS = (
 _WAKES: list[Json] = [["symphony_outbox", ""]]
 
 
+@by_order
 def wakes(stage: Stage) -> None:
     """Play each function that makes an item due, and read what it would have sent."""
     from psycopg import sql

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import EXECUTOR, REPAIR, STATE, WORKER, complete
+from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import Control, Probe
 from scripts.verifiers.probes.violations import before, rewritten
 
@@ -125,6 +126,7 @@ def arguments(stage: Stage) -> None:
         stage.refused(f"repair_{label}", "P7105", REPAIR, values, role=EXECUTOR, where="public.repair_expired_leases")
 
 
+@by_order
 def zombie(stage: Stage) -> None:
     """A lease that ran out is recorded once, the item is still queued once, and a replay finds it."""
     item = world.queued(stage)

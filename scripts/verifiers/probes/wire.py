@@ -9,10 +9,11 @@ Never: decides what is asked, or catches an error.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     from psycopg.sql import SQL, Composed
@@ -39,6 +40,16 @@ class Wire:
         self.cursor: psycopg.Cursor[tuple[Any, ...]] = ClientCursor(conn, row_factory=tuple_row)
         self._quote = ClientCursor(conn).mogrify
         self._owed: list[str] = []
+        self._names: Mapping[str, str] = {}
+
+    @contextmanager
+    def renamed(self, names: Mapping[str, str]) -> Iterator[None]:
+        """Until the block ends, whoever asks about a name is understood to speak of the other."""
+        self._names = names
+        try:
+            yield
+        finally:
+            self._names = {}
 
     def owe(self, *statements: str) -> None:
         """Statements without values whose errors may as well come with the next question."""
@@ -65,6 +76,8 @@ class Wire:
                 nothing was done, and the way back is the savepoint around the ones that went with it.
         """
         text = self._quote(sql, params)
+        for name, other in self._names.items():
+            text = text.replace(name, other)
         before, self._owed = self._owed, []
         cursor = self.cursor
         try:

@@ -32,6 +32,8 @@ _KEYED_PAYER: LiteralString = (
     "RETURNING billable_client_id"
 )
 _FAR = "-infinity"
+# Hours since a worker of ours died: longer than anybody's lease is left (own_queue.py where one was).
+LOST_H = 100_000
 
 
 def name(kind: str = "probe") -> str:
@@ -142,7 +144,7 @@ def leased(stage: Hand, item: Item, *, worker: str = "probe-worker", expired: bo
         "UPDATE public.payment_outbox_pending SET claimed_by = %s, claimed_at = '2001-02-03 04:05:06+00', "
         "lease_token = %s, lease_expires_at = "
         "pg_catalog.clock_timestamp() + pg_catalog.make_interval(hours => %s) WHERE outbox_id = %s",
-        [worker, token, -100_000 if expired else 1, item.outbox_id],
+        [worker, token, -LOST_H if expired else 1, item.outbox_id],
     )
     return token
 
