@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
+from scripts.verifiers.probes.alike import one_of_two
 from scripts.verifiers.probes.stage import ACCEPTED, Control
 from scripts.verifiers.probes.violations import all_of, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
@@ -88,10 +89,11 @@ def _usage_and_payer(stage: Stage, pair: Pair) -> None:
     ):
         stage.findings.check(id_, expected=[True, expected], observed=found.end, where=_EVENTS)
     keyed = free | {"payer": payer, "key": world.name("key")}
-    stage.findings.check(
+    one_of_two(
+        stage,
         "usage_at_once_is_billed_once",
-        expected=[True, "23505 ux_billing_usage_events_idempotency"],
-        observed=pair.race(_EVENT, keyed, _EVENT, keyed).end,
+        "23505 ux_billing_usage_events_idempotency",
+        pair.race(_EVENT, keyed, _EVENT, keyed),
         where=_EVENTS,
     )
 
@@ -110,10 +112,11 @@ def _circle(stage: Stage, pair: Pair) -> None:
 def _attested_once(stage: Stage, pair: Pair) -> None:
     """Of two acceptances of one instruction at once one is refused."""
     row = [world.name("instruction"), world.tenant(pair.first)]
-    stage.findings.check(
+    one_of_two(
+        stage,
         "two_acceptances_at_once",
-        expected=[True, "23505 ux_ingress_attestations_tenant_instruction"],
-        observed=pair.race(_ATTEST, row, _ATTEST, row).end,
+        "23505 ux_ingress_attestations_tenant_instruction",
+        pair.race(_ATTEST, row, _ATTEST, row),
         where="public.ingress_attestations",
     )
 
@@ -121,10 +124,11 @@ def _attested_once(stage: Stage, pair: Pair) -> None:
 def _activated_once(stage: Stage, pair: Pair) -> None:
     """Of two versions that are made active at once one is refused (D-40)."""
     pair.first.run("DELETE FROM public.policy_versions")
-    stage.findings.check(
+    one_of_two(
+        stage,
         "two_activations_at_once",
-        expected=[True, "23505 ux_policy_versions_single_active"],
-        observed=pair.race(_ACTIVATE, [world.name("one")], _ACTIVATE, [world.name("two")]).end,
+        "23505 ux_policy_versions_single_active",
+        pair.race(_ACTIVATE, [world.name("one")], _ACTIVATE, [world.name("two")]),
         where="public.policy_versions",
     )
 
@@ -132,10 +136,11 @@ def _activated_once(stage: Stage, pair: Pair) -> None:
 def _keyed_once(stage: Stage, pair: Pair) -> None:
     """Of two payers of one key at once, however it is spelled, one is refused (AC5, D-37)."""
     key = world.name("key")
-    stage.findings.check(
+    one_of_two(
+        stage,
         "two_payers_of_one_key_at_once",
-        expected=[True, "23505 ux_billable_clients_client_key"],
-        observed=pair.race(_PAYER, [key], _PAYER, [f" {key.upper()}\t"]).end,
+        "23505 ux_billable_clients_client_key",
+        pair.race(_PAYER, [key], _PAYER, [f" {key.upper()}\t"]),
         where="public.billable_clients",
     )
 

@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
+from scripts.verifiers.probes.alike import same_checks
 from scripts.verifiers.probes.keys import raised
 from scripts.verifiers.probes.limits import ATTEMPT, CREATED, YEARS
 from scripts.verifiers.probes.stage import Control, Probe
@@ -36,15 +37,28 @@ _EARLIER: LiteralString = (
 # As it was before 0026, until the transaction's rollback.
 _BEFORE: LiteralString = (
     "ALTER TABLE public.ingress_attestations DISABLE TRIGGER USER, "
-    "DROP CONSTRAINT IF EXISTS ingress_attestations_correlation_required_new_rows_chk, "
     "ALTER COLUMN tenant_id DROP NOT NULL, ALTER COLUMN correlation_id DROP NOT NULL; "
-    "ALTER TABLE public.tenants DISABLE TRIGGER USER, "
-    "DROP CONSTRAINT IF EXISTS tenants_billable_client_required_new_rows_chk"
+    "ALTER TABLE public.tenants DISABLE TRIGGER USER"
 )
+_RULES = {
+    "ingress_attestations": "ingress_attestations_correlation_required_new_rows_chk",
+    "tenants": "tenants_billable_client_required_new_rows_chk",
+}
 _OLD: LiteralString = (
     "INSERT INTO public.ingress_attestations (instruction_id, tenant_id, payload_hash) VALUES (%s, %s, 'old') "
     "RETURNING attestation_id"
 )
+
+
+def _go_back(session: Session) -> None:
+    """Let the twin take rows from before, under whatever names its rules go."""
+    from psycopg import sql
+
+    session.run(_BEFORE)
+    for table, rule in _RULES.items():
+        for check in same_checks(session, table, rule):
+            drop = sql.SQL("ALTER TABLE public.{} DROP CONSTRAINT {}")
+            session.run(drop.format(sql.Identifier(table), sql.Identifier(check)).as_string())
 
 
 class _Old:
@@ -77,7 +91,7 @@ def _correlation(stage: Stage, pair: Pair) -> None:
     session.begin()
     # Rows that were taken off would leave room between those that come: then nothing says which is read first.
     session.run("TRUNCATE public.payment_outbox_pending")
-    session.run(_BEFORE)
+    _go_back(session)
     old = _Old(session)
     session.run("SAVEPOINT bare")
 
@@ -130,7 +144,7 @@ def _underived(stage: Stage, pair: Pair) -> None:
         ("proof_without_payer", "P7212", True, True),
     ):
         session.begin()
-        session.run(_BEFORE)
+        _go_back(session)
         of = world.tenant(session) if tenant else None
         if loses:
             session.run("UPDATE public.tenants SET billable_client_id = NULL WHERE tenant_id = %s", [of])

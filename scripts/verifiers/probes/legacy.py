@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
+from scripts.verifiers.probes.alike import same_checks
 from scripts.verifiers.probes.attempts import complete
 from scripts.verifiers.probes.own_queue import by_order
 from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
@@ -33,7 +34,7 @@ _ENABLE: dict[str, LiteralString] = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "
 
 @contextmanager
 def _before_the_rule(stage: Stage, table: str, rule: str = "") -> Iterator[None]:
-    """The table as it was before the tightening: no trigger fires, and the CHECK of that name is not there.
+    """The table as it was before the tightening: no trigger fires, and no CHECK says what that name's does.
 
     Afterwards everything is put back as it was found, not as it should be: what is proved of old rows must be proved
     under the guards that this database has.
@@ -46,23 +47,17 @@ def _before_the_rule(stage: Stage, table: str, rule: str = "") -> Iterator[None]
         "WHERE t.tgrelid = %s::pg_catalog.regclass AND NOT t.tgisinternal ORDER BY t.tgname",
         [f"public.{table}"],
     )
-    check = stage.value(
-        "SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint AS k "
-        "WHERE k.conrelid = %s::pg_catalog.regclass AND k.conname = %s",
-        [f"public.{table}", rule],
-    )
-    with stage.hurried(f"public.{table}", ACCESS_EXCLUSIVE if check else SHARE_ROW_EXCLUSIVE):
-        if check:
+    checks = same_checks(stage, table, rule) if rule else {}
+    with stage.hurried(f"public.{table}", ACCESS_EXCLUSIVE if checks else SHARE_ROW_EXCLUSIVE):
+        if checks:
             # Who has made the column NOT NULL, too, has no row from before, and agreed on more than must be.
-            stage.run(
-                sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}, ALTER COLUMN correlation_id DROP NOT NULL").format(
-                    name, sql.Identifier(rule)
-                )
-            )
+            drops = sql.SQL(", ").join(sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(check)) for check in checks)
+            stage.run(sql.SQL("ALTER TABLE {} {}, ALTER COLUMN correlation_id DROP NOT NULL").format(name, drops))
         stage.run(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(name))
     yield
-    if check:
-        stage.run(sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(name, sql.Identifier(rule), sql.SQL(check)))
+    for check, definition in checks.items():
+        add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(name, sql.Identifier(check))
+        stage.run(add.as_bytes() + definition.encode())
     for trigger, state in states:
         stage.run(
             sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(name, sql.SQL(_ENABLE[state]), sql.Identifier(trigger))

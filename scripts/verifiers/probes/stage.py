@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
+from scripts.verifiers.probes.alike import alike
 from scripts.verifiers.probes.stricter import relaxing
 from scripts.verifiers.probes.surroundings import read_surroundings
 from scripts.verifiers.probes.wire import Wire
@@ -152,6 +153,8 @@ class Stage:
         if " " not in expected:
             # The name of a constraint that PostgreSQL named itself is nobody's promise.
             observed = observed.partition(" ")[0]
+        elif observed != expected:
+            observed = alike(self, expected, observed)
         self.findings.check(id, expected=expected, observed=observed, where=where)
 
     def accepted(

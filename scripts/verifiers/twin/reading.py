@@ -88,6 +88,17 @@ class Snapshot:
             for name, text in functions.items()
         }
 
+    def alike(self, key: Key) -> frozenset[Key]:
+        """Parts of that one's kind and table that say what it says under another name."""
+        if key not in self.parts:
+            return frozenset()
+        said = self.parts[key].create.replace(key[2], "", 1)
+        return frozenset(
+            other
+            for other, part in self.parts.items()
+            if other[:2] == key[:2] and part.create.replace(other[2], "", 1) == said
+        )
+
     def _moved(self, text: str, *, body: bool = False) -> str:
         return mapped(text, COPIED, KEPT, self.schemas, body=body)
 

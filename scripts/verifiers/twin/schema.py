@@ -101,7 +101,7 @@ class Twin:
             pair.end()
 
     def lack(self, *keys: Key) -> None:
-        """Leave these parts out of the next pair's twin, as if the schema did not have them."""
+        """Leave these parts, and what says the same, out of the next pair's twin."""
         self._lacking = frozenset(keys)
 
     def redefine(self, functions: Mapping[str, str]) -> None:
@@ -167,7 +167,8 @@ class Twin:
             return
         self._asked = None
         snapshot = self._read(stage)
-        parts = {key: part for key, part in snapshot.parts.items() if key not in lacking}
+        gone = lacking.union(*(snapshot.alike(key) for key in lacking))
+        parts = {key: part for key, part in snapshot.parts.items() if key not in gone}
         self._match(parts | snapshot.redefined(instead))
         self._asked = None if lacking or instead else stage.findings
 

@@ -53,6 +53,28 @@ _CONSTRAINTS_AGAIN = """DO $$ DECLARE r record; BEGIN
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %2$I %s', r.of, r.name, r.definition);
     END LOOP;
 END $$"""
+# Two more of each, under names that come before and after; the first is made once more: its OID is the later then.
+_INDEXES_BESIDE = """DO $$ DECLARE r record; copy text; BEGIN
+    FOR r IN SELECT c.relname AS name, i.indexrelid::regclass AS of, pg_get_indexdef(i.indexrelid) AS definition
+               FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+              WHERE c.relnamespace = 'public'::regnamespace AND i.indisunique AND c.relname LIKE 'ux\\_%'
+                AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid) LOOP
+        FOREACH copy IN ARRAY ARRAY['aa_' || r.name, 'zz_' || r.name] LOOP
+            EXECUTE replace(r.definition, ' ' || r.name || ' ON ', format(' %I ON ', left(copy, 63)));
+        END LOOP;
+        EXECUTE format('DROP INDEX %s', r.of);
+        EXECUTE r.definition;
+    END LOOP;
+END $$"""
+_CONSTRAINTS_BESIDE = """DO $$ DECLARE r record; copy text; BEGIN
+    FOR r IN SELECT k.conname AS name, k.conrelid::regclass AS of, pg_get_constraintdef(k.oid) AS definition
+               FROM pg_constraint AS k
+              WHERE k.connamespace = 'public'::regnamespace AND k.contype IN ('c', 'f') LOOP
+        FOREACH copy IN ARRAY ARRAY['aa_' || r.name, 'zz_' || r.name] LOOP
+            EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.of, left(copy, 63), r.definition);
+        END LOOP;
+    END LOOP;
+END $$"""
 _RENAMED = """DO $$ DECLARE r record; BEGIN
     FOR r IN SELECT k.conname AS name, k.conrelid::regclass AS of, row_number() OVER () AS n FROM pg_constraint AS k
               WHERE k.connamespace = 'public'::regnamespace AND k.contype IN ('c', 'f', 'n', 'p')
@@ -143,6 +165,8 @@ BY_OWNER = {
     ),
     "a further index": "CREATE INDEX further_{n} ON public.tenants (tenant_name)",
     "a further index on the queue": "CREATE INDEX further_{n} ON public.payment_outbox_pending (rail_type, created_at)",
+    "a further index beside each unique one, the same": _INDEXES_BESIDE,
+    "a further check or reference beside each, the same": _CONSTRAINTS_BESIDE,
     "a further column": "ALTER TABLE public.tenants ADD COLUMN note_{n} text",
     "a further column with a default": (
         "ALTER TABLE public.payment_outbox_attempts ADD COLUMN note_{n} text DEFAULT 'none'"
@@ -199,6 +223,8 @@ ALONE = (
     "every index again",
     "every check and reference again",
     "another name for whatever PostgreSQL could have named",
+    "a further index beside each unique one, the same",
+    "a further check or reference beside each, the same",
 )
 # Columns that may be empty in the tables whose rows come from outside the schema: the writers may agree on more, save
 # where rows from before are promised something.
