@@ -321,6 +321,28 @@ class DockerError(ServerError):
         )
 
     @classmethod
+    def silent(cls, image: str, seconds: float) -> DockerError:
+        """It takes connections and says nothing; `seconds` is how long it was waited for."""
+        return cls(
+            "the Docker engine does not answer any more",
+            where=image,
+            facts=[("expected", f"an answer within {seconds:g} s"), ("found", "none")],
+            help="look at the engine and its machine, restart it, or use SERVER=embedded; SERVER_START_TIMEOUT_MS is "
+            "how long it is waited for, 60 s at most",
+        )
+
+    @classmethod
+    def not_reached(cls, image: str, place: str, reason: str) -> DockerError:
+        """The server is ready in its container, and its published port is none of the network that this run is in."""
+        return cls(
+            "the server in the container cannot be reached from here",
+            where=image,
+            facts=[("expected", f"its published port at {place}"), ("found", f"{reason}, while inside it is ready")],
+            help="the engine publishes in another network: run in that one (docker run --network host …), name the "
+            "engine by tcp:// or ssh:// so that its ports can be reached, or use SERVER=embedded",
+        )
+
+    @classmethod
     def bad_name(cls, image: str, reason: str) -> DockerError:
         """No image can have that name."""
         return cls(

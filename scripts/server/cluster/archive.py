@@ -61,7 +61,8 @@ class Owner:
 class Parcel:
     """A cluster on its way into a container: unpack `first`, copy the folders, unpack `rest` over them.
 
-    `copies`: (from, to) inside the cluster's folder; `to` is not there before. Both archives are POSIX ustar.
+    A server can start on `first`: the run's own database is in it, which the others are copied from. `copies`: (from,
+    to) inside the cluster's folder; `to` is not there before. Both archives are POSIX ustar.
     """
 
     first: bytes
@@ -72,7 +73,8 @@ class Parcel:
 def parcel_of(checked: memoryview, owner: Owner) -> Parcel:
     """The parcel of checked bytes, as `read_checked` gives them.
 
-    Three of four databases are copies but for a few files: what can be copied where it arrives is sent once.
+    Three of four databases are copies of the run's but for a few files: what can be copied where it arrives is sent
+    once.
 
     Raises:
         PoisonedError: a path leads out of the folder, or has no room in the form.
@@ -110,8 +112,9 @@ def _copies(inside: Mapping[str, _Files], modes: Mapping[str, int]) -> dict[str,
     """Which folder is made as a copy of which: it has every name of the other, and at least as much worth copying."""
     copies: dict[str, str] = {}
     parents = {folder.rpartition("/")[0] for folder in inside}
-    for to, files in inside.items():
-        for source, others in inside.items():
+    in_order = sorted(inside.items(), key=lambda folder: -_database(folder[0]))
+    for to, files in in_order:
+        for source, others in in_order:
             if source == to:
                 break  # only of one that is sent before
             if source in copies or to in parents or modes[source] != modes[to] or not others.keys() <= files.keys():
@@ -120,6 +123,12 @@ def _copies(inside: Mapping[str, _Files], modes: Mapping[str, int]) -> dict[str,
                 copies[to] = source
                 break
     return copies
+
+
+def _database(folder: str) -> int:
+    """The number of the database whose folder it is, -1 of none: the youngest, with the highest, is the run's own."""
+    parent, _, name = folder.rpartition("/")
+    return int(name) if parent == "base" and name.isdecimal() else -1
 
 
 def _header(path: str, mode: int, size: int, kind: bytes, owner: Owner) -> bytes:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from scripts.server.containers.ssh import Tunnel
 
 PROBE_TIMEOUT_S = 2
+LOOK_TIMEOUT_S = 10
 REQUEST_TIMEOUT_S = 60
 PULL_TIMEOUT_S = 600
 BAD_REQUEST = 400
 _NAME = re.compile(r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
+_SERVER = re.compile(r"(?:Docker|Libpod)/(\S+) \(.*\)")
 LOOPBACK = "127.0.0.1"
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
@@ -74,12 +76,16 @@ class Engine:
             DockerError: the engine went away.
         """
         import docker.errors
+        import requests
 
         if not _NAME.fullmatch(image):
             # The SDK puts it into a URL as it is, where it could mean anything.
             raise DockerError.bad_name(image, "another form")
+        self.client.api.timeout = LOOK_TIMEOUT_S
         try:
             self.client.images.get(image)
+        except requests.Timeout as exc:
+            raise DockerError.silent(image, LOOK_TIMEOUT_S) from exc
         except docker.errors.ImageNotFound:
             return False
         except docker.errors.APIError as exc:
@@ -88,6 +94,8 @@ class Engine:
             raise DockerError.refused("look for the image", image, one_line(exc)) from exc
         except (docker.errors.DockerException, OSError) as exc:
             raise DockerError.refused("look for the image", image, one_line(exc)) from exc
+        finally:
+            self.client.api.timeout = REQUEST_TIMEOUT_S
         return True
 
 
@@ -114,7 +122,7 @@ def find_engine() -> Iterator[Engine]:
                 _require_socket()
             client = _client(_named() if socket_of_its_own is None else {"base_url": f"unix://{socket_of_its_own}"})
             opened.callback(client.close)
-            version = str(client.version().get("Version", ""))
+            version = client.api.engine_version or str(client.version().get("Version", ""))
         except (docker.errors.DockerException, OSError, ValueError) as exc:
             at = "" if tunnel is None else f"{tunnel.place}: no engine behind ssh, or not for this user: "
             raise DockerError.no_engine(at + one_line(exc)) from exc
@@ -127,7 +135,18 @@ def _client(place: dict[str, Any]) -> Any:
     import docker
 
     class Api(docker.APIClient):  # type: ignore[misc] # untyped
-        """The engine's own authority is believed: requests would put the one of REQUESTS_CA_BUNDLE in its place."""
+        """The engine's own authority is believed: requests would put the one of REQUESTS_CA_BUNDLE in its place.
+
+        Its versions are in the head of its answer to the shortest question; asked for them, Docker runs two programs.
+        """
+
+        engine_version = ""
+
+        def _retrieve_server_version(self) -> Any:
+            head = self._get(self._url("/_ping", versioned_api=False)).headers
+            named = _SERVER.fullmatch(head.get("Server", ""))
+            self.engine_version = "" if named is None else named[1]
+            return head.get("Api-Version") or super()._retrieve_server_version()
 
         def merge_environment_settings(
             self,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
-from scripts.server.containers.engine import one_line
+from scripts.server.containers.engine import PROBE_TIMEOUT_S, one_line
 from scripts.server.containers.reaper import dismiss, spawn_reaper
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL, owner_labels
@@ -39,6 +39,7 @@ PGDATA = f"{VOLUME}/18/docker"
 SAID = "parity-runner:"
 LOG_LINES = 30
 LOOK_S = 0.2
+LISTEN_S = 0.002
 STOP_S = 30.0
 STAY_S = 10.0
 KEPT_AS = f"{LABEL}.kept-as"
@@ -57,6 +58,7 @@ while read -r word size path <&3; do
     copy) cp -R -p "$size" "$path" || failed "$word" ;;
     serve) (docker-entrypoint.sh "$@" 3<&-; echo "{SAID} server $size ended with status $?") & server=$! ;;
     stay) stay=1; echo "{SAID} stays" ;;
+    heard) echo "{SAID} heard $size" ;;
     *) failed "$word" ;;
     esac
 done
@@ -99,6 +101,7 @@ class Guard:
     stdin: Any
     starting: _Starting
     servers: int = 0
+    signs: int = 0
     stays: bool = False
     looked_at: float = field(default_factory=time.monotonic)
 
@@ -119,6 +122,28 @@ class Guard:
         """Start the image's entry point. One server at a time."""
         self.servers += 1
         self._say(f"serve {self.servers} -\n".encode())
+
+    def ask_for_a_sign(self) -> None:
+        """Have it say when all that was said until now has been done."""
+        self.signs += 1
+        self._say(f"heard {self.signs} -\n".encode())
+
+    def wait_for_the_sign(self, deadline: float) -> bool:
+        """Wait until it says so; False when the time is over.
+
+        Args:
+            deadline: a moment of `time.monotonic`, in seconds.
+
+        Raises:
+            DiskFullError: something was not done, for want of room.
+            ContainerEndedError: for another reason, in the log's own words.
+        """
+        while f"{SAID} heard {self.signs}" not in (log := self.log()).splitlines():
+            self._judge(log)
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LISTEN_S)
+        return True
 
     def let_stay(self) -> None:
         """Tell it that the end of its stdin is not its end, and wait until it says so.
@@ -169,7 +194,9 @@ class Guard:
         if not at_once and time.monotonic() - self.looked_at < LOOK_S:
             return
         self.looked_at = time.monotonic()
-        log = self.log()
+        self._judge(self.log())
+
+    def _judge(self, log: str) -> None:
         ended = re.search(rf"{SAID} (?:server {self.servers} ended with status (\d+)|(\w+) failed)", log)
         if ended is None:
             return
@@ -272,6 +299,8 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
         engine: one that answers and has the image.
         make_up: what the container is.
     """
+    import requests
+
     name = f"{LABEL}-{secrets.token_hex(6)}"
     stream = starting = guard = None
     # Until it has started it has no stdin whose end could end it.
@@ -283,6 +312,9 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
         starting = _Starting(engine, container, stdin, lambda: None if reaper is None else dismiss(reaper))
         guard = Guard(engine, make_up.image, container, stdin, starting)
         yield guard
+    except requests.Timeout:
+        engine.client.api.timeout = PROBE_TIMEOUT_S  # it was waited for; the removal need not wait as long again
+        raise
     finally:
         if stream is not None:
             _let_go(getattr(stream, "_sock", stream))

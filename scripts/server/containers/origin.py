@@ -27,8 +27,9 @@ from scripts.server.cluster.cache import key_of
 from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.cluster.packing import PoisonedError, pack
 from scripts.server.containers.contained import ContainedHolder
-from scripts.server.containers.engine import Engine, one_line
+from scripts.server.containers.engine import REQUEST_TIMEOUT_S, Engine, one_line
 from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
+from scripts.server.containers.reach import Reach
 from scripts.server.containers.unstarted import sweep
 from scripts.server.embedded.layout import CONFIG
 from scripts.server.facts import found_before, read_facts, require_fresh
@@ -104,7 +105,7 @@ def open_container(  # noqa: PLR0913 - what a container depends on
     """
     began = time.monotonic()
     deadline = began + settings.server_start_timeout_ms / 1000
-    with _telling(settings.pg_image):
+    with _telling(engine, settings.pg_image, min(REQUEST_TIMEOUT_S, settings.server_start_timeout_ms / 1000)):
         sweep(engine)
         image = engine.client.api.inspect_image(settings.pg_image)
         key = key_of(f"{image['Id']} {' '.join(_INITDB)}", settings.postgres_db, other_user=False)
@@ -161,13 +162,19 @@ def _blaming_the_image(plan: _Plan, guard: Guard) -> Iterator[None]:
 
 
 @contextmanager
-def _telling(image: str) -> Iterator[None]:
-    """Turn the SDK's errors into ours. An OSError of the block's own is none of the engine's: requests' are."""
+def _telling(engine: Engine, image: str, timeout_s: float) -> Iterator[None]:
+    """Bound how long the engine is waited for, and turn the SDK's errors into ours.
+
+    An OSError of the block's own is none of the engine's: requests' are.
+    """
     import docker.errors
     import requests
 
+    engine.client.api.timeout = timeout_s
     try:
         yield
+    except requests.Timeout as exc:
+        raise DockerError.silent(image, timeout_s) from exc
     except requests.ConnectionError as exc:
         raise DockerError.went_away(image, one_line(exc)) from exc
     except (docker.errors.DockerException, requests.RequestException) as exc:
@@ -183,12 +190,16 @@ def _from_kept(plan: _Plan, guard: Guard) -> _Started | None:
         parcel = parcel_of(checked, Owner.of(entry.known))
         _put_settings(guard, random_password())  # the entry point wants a password, and does not use it
         guard.put_tree(PGDATA, parcel.first)
+        guard.serve()
+        # The other databases come while it starts: no part of a clean start opens them, nobody is connected to them.
         for source, to in parcel.copies:
             guard.copy_tree(f"{PGDATA}/{source}", f"{PGDATA}/{to}")
         guard.put_tree(PGDATA, parcel.rest)
-        dsn = _serve(guard, entry.password, plan.settings.postgres_db)
+        guard.ask_for_a_sign()
+        dsn = _dsn(guard, entry.password, plan.settings.postgres_db)
         with _wait(plan, guard, dsn) as conn:
             made, version, facts = _hand_over(conn, dsn)
+            _require_whole(plan, guard)
         why = not_fresh(facts, entry)
     except PoisonedError as exc:
         why = str(exc)
@@ -242,16 +253,35 @@ def _put_settings(guard: Guard, password: str) -> None:
 def _serve(guard: Guard, password: str, database: str) -> str:
     """Start the server; returns where it will answer."""
     guard.serve()
+    return _dsn(guard, password, database)
+
+
+def _dsn(guard: Guard, password: str, database: str) -> str:
     return f"{guard.address()} user={SUPERUSER} password={password} dbname={database}"
 
 
 def _wait(plan: _Plan, guard: Guard, dsn: str) -> Connection:
     """Wait over TCP from outside: the first boot's temporary server listens on its Unix socket only."""
     left_ms = max(1, int((plan.deadline - time.monotonic()) * 1000))
-    conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=guard.require_alive)
+    parts = parse_dsn(dsn)
+    # A tunnel's socket is in a folder, and reaches where the engine is.
+    reach = None if parts["host"].startswith("/") else Reach(guard, parts["host"], int(parts["port"]))
+
+    def require_alive() -> None:
+        guard.require_alive()
+        if reach is not None:
+            reach.look()
+
+    conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=require_alive)
     if conn is None:
         raise StartError.not_ready("the container's server", plan.settings.server_start_timeout_ms, guard.log())
     return conn
+
+
+def _require_whole(plan: _Plan, guard: Guard) -> None:
+    """Nobody is handed a server while a part of its cluster is missing."""
+    if not guard.wait_for_the_sign(plan.deadline):
+        raise StartError.not_ready("the copy of the cluster", plan.settings.server_start_timeout_ms, guard.log())
 
 
 def _hand_over(conn: Connection, dsn: str) -> _Started:

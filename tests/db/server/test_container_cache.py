@@ -22,7 +22,7 @@ from scripts.server.containers.guard import SHUT_DOWN
 from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.containers.origin import PASSWORD_FILE
 from scripts.server.open import open_server
-from scripts.server.readiness import connect, parse_dsn
+from scripts.server.readiness import connect, parse_dsn, with_database
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -295,6 +295,25 @@ def test_an_image_without_tar_makes_a_cluster_each_time(
     for _ in range(2):
         assert start(tmp_path / "kept", lines, image)["cluster"] == "made for this run"
     assert lines == ["server   the cluster could not be kept: the image has no tar"] * 2
+
+
+def test_nobody_is_handed_a_server_whose_cluster_is_not_whole(
+    tmp_path: Path, lines: list[str], other_image: Callable[..., str]
+) -> None:
+    """The other databases come while it starts: it waits for them, and one that never comes spoils the cluster."""
+    slow = other_image(cp='#!/bin/sh\nsleep 0.5\nexec /usr/bin/cp "$@"\n')
+    assert start(tmp_path / "slow", lines, slow)["cluster"] == "made for this run"
+    with open_server(settings_of(tmp_path / "slow", slow), run_id="whole", report=quiet) as server:
+        assert server.facts["cluster"] == "kept"
+        for name in ("template1", "postgres"):
+            with connect(with_database(str(server.admin_dsn), name)) as conn:
+                assert conn.execute("SELECT pg_catalog.count(*) > 400 FROM pg_catalog.pg_class").fetchone() == (True,)
+    broken = other_image(cp='#!/bin/sh\nmkdir "$4"\nsleep 0.5\nexit 1\n')
+    assert start(tmp_path / "broken", lines, broken)["cluster"] == "made for this run"
+    assert lines == []
+    assert start(tmp_path / "broken", lines, broken)["cluster_poisoned"] == "1"
+    assert len(lines) == 1
+    assert "a server on it cannot be used (the container ended before the server answered)" in lines[0]
 
 
 def test_an_engine_on_another_machine_makes_its_own(

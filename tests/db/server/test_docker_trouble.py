@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess  # noqa: TID251 - a user without rights
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,26 @@ def test_an_engine_that_stops_in_the_middle_of_a_run(monkeypatch: pytest.MonkeyP
     assert said.endswith(
         "  help: start Docker and run again; the container ended with the engine, or ends now that nobody holds it"
     )
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_engine_whose_ports_are_in_another_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, kept: bool
+) -> None:
+    """Its socket is on this file system, as where a container was lent its host's engine: no minute of waiting."""
+    with another_machine() as machine:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{machine.socket}")
+        monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+        with find_engine() as engine:
+            build_offline_image(engine)
+        began = time.monotonic()
+        error = refused(cache=tmp_path / "kept" if kept else None)
+        assert time.monotonic() - began < 15
+    assert str(error).startswith(
+        f"error[docker]: {TAG}: the server in the container cannot be reached from here\n"
+        "  expected  its published port at 127.0.0.1:"
+    )
+    assert "\n  found     Connection refused, while inside it is ready\n  help: the engine publishes in" in str(error)
 
 
 def ask_after_the_end(settings: Settings, dockerd: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -248,17 +249,52 @@ def test_an_engine_at_a_port_of_this_machine_is_a_local_one(monkeypatch: pytest.
                 assert server.facts["cluster"] == cluster
 
 
+@pytest.mark.parametrize(
+    "word", [rb"/images/", rb"/containers/create", rb"/start HTTP", rb"/containers/\w{64}/json HTTP"]
+)
+def test_an_engine_that_falls_silent(monkeypatch: pytest.MonkeyPatch, word: bytes) -> None:
+    """It takes a request and never answers, nor any after it: told when the start's own time is over, and once."""
+    with find_engine() as engine:
+        build_offline_image(engine)
+        base = engine.client.api.get_adapter("http+docker://x").socket_path
+        run_id = secrets.token_hex(6)
+        with relay_to(base, deaf_from=word) as port:
+            for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+            settings = Settings(server="docker", pg_image=TAG, server_start_timeout_ms=3000)
+            began = time.monotonic()
+            with pytest.raises(DockerError) as caught, open_server(settings, run_id=run_id, report=quiet):
+                pytest.fail("it was opened")
+            assert time.monotonic() - began < 20
+        for found in engine.client.api.containers(all=True, filters={"label": f"parity-runner.run-id={run_id}"}):
+            engine.client.api.remove_container(found["Id"], force=True, v=True)  # asked for, and never told
+    assert str(caught.value) == (
+        f"error[docker]: {TAG}: the Docker engine does not answer any more\n"
+        f"  expected  an answer within {10 if word == rb'/images/' else 3} s\n"
+        "  found     none\n"
+        "  help: look at the engine and its machine, restart it, or use SERVER=embedded; SERVER_START_TIMEOUT_MS is how"
+        " long it is waited for, 60 s at most"
+    )
+
+
+def pump(source: socket.socket, target: socket.socket, deaf_from: bytes, deaf: threading.Event) -> None:
+    """Pass on what comes, to its end; nothing more from that word on."""
+    with suppress(OSError):
+        while part := source.recv(1 << 16):
+            if deaf_from and re.search(deaf_from, part):
+                deaf.set()
+            if not deaf.is_set():
+                target.sendall(part)
+        target.shutdown(socket.SHUT_WR)
+
+
 @contextmanager
-def relay_to(place: str) -> Iterator[int]:
-    """A port of the loopback whose connections go on to a socket."""
+def relay_to(place: str, deaf_from: bytes = b"") -> Iterator[int]:
+    """A port of the loopback whose connections go on to a socket; none of them from that word on."""
     ends: list[socket.socket] = []
     threads: list[threading.Thread] = []
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while part := source.recv(1 << 16):
-                target.sendall(part)
-            target.shutdown(socket.SHUT_WR)
+    deaf = threading.Event()
 
     def accept(server: socket.socket) -> None:
         with suppress(OSError):
@@ -266,7 +302,9 @@ def relay_to(place: str) -> Iterator[int]:
                 near, far = server.accept()[0], socket.socket(socket.AF_UNIX)
                 ends.extend((near, far))
                 far.connect(place)
-                threads.extend(threading.Thread(target=pump, args=pair) for pair in ((near, far), (far, near)))
+                threads.extend(
+                    threading.Thread(target=pump, args=(*pair, deaf_from, deaf)) for pair in ((near, far), (far, near))
+                )
                 for thread in threads[-2:]:
                     thread.start()
 

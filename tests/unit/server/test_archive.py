@@ -75,18 +75,35 @@ def test_what_is_unpacked_is_what_was_packed(tmp_path: Path, seed: int, monkeypa
 
 
 def test_copies_are_sent_once(tmp_path: Path) -> None:
-    """A database's files that are its template's; what is small or lacks a name is sent."""
+    """A database's files that are the youngest's; what is small or lacks a name is sent."""
     for database in ("1", "4", "5"):
         (tmp_path / "base" / database).mkdir(parents=True)
         for number in range(300):
             (tmp_path / "base" / database / str(number)).write_bytes(b"%06d" % number * 1024)
     (tmp_path / "base" / "4" / "7").write_bytes(b"its own")
-    (tmp_path / "base" / "5" / "7").unlink()
+    (tmp_path / "base" / "1" / "7").unlink()
     parcel = parcel_of(checked(pack_tree(str(tmp_path))), OWNER)
-    assert parcel.copies == (("base/1", "base/4"),)
+    assert parcel.copies == (("base/5", "base/4"),)
     with tarfile.open(fileobj=io.BytesIO(parcel.rest)) as rest:
         assert rest.getnames() == ["base/4/7"]
     assert len(parcel.first) < 2 * 300 * (6 * 1024 + 1024) + 20_000
+
+
+@pytest.mark.parametrize("youngest", ["5", "16385", "100000"])
+def test_a_server_can_start_on_what_comes_first(tmp_path: Path, youngest: str) -> None:
+    """The run's own database is the one that the others are copied from, not a copy that is still on its way."""
+    for database in {"1", "4", "5", youngest}:
+        (tmp_path / "base" / database).mkdir(parents=True)
+        for number in range(300):
+            (tmp_path / "base" / database / str(number)).write_bytes(b"%06d" % number * 1024)
+    (tmp_path / "global").mkdir()
+    (tmp_path / "global" / "pg_control").write_bytes(b"x")
+    parcel = parcel_of(checked(pack_tree(str(tmp_path))), OWNER)
+    with tarfile.open(fileobj=io.BytesIO(parcel.first)) as first:
+        names = first.getnames()
+    assert {name for name in names if not name.startswith("base")} == {"global", "global/pg_control"}
+    assert {name.split("/")[1] for name in names if name.startswith("base/")} == {youngest}
+    assert {to for _, to in parcel.copies} == {f"base/{name}" for name in {"1", "4", "5"} - {youngest}}
 
 
 def test_the_files_are_the_image_s_own_users(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ EXAMPLES: dict[str, ServerError] = {
     "DockerError.no_engine": DockerError.no_engine("/var/run/docker.sock: No such file or directory"),
     "DockerError.closed": DockerError.closed("/var/run/docker.sock"),
     "DockerError.went_away": DockerError.went_away("postgres:18", "Connection aborted."),
+    "DockerError.silent": DockerError.silent("postgres:18", 60),
+    "DockerError.not_reached": DockerError.not_reached("postgres:18", "127.0.0.1:32768", "Connection refused"),
     "DockerError.bad_name": DockerError.bad_name("Postgres:18", "invalid reference format"),
     "DockerError.no_image": DockerError.no_image("postgres:18", "manifest unknown"),
     "DockerError.refused": DockerError.refused("run the container", "postgres:18", "no space left on device"),

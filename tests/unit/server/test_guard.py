@@ -110,6 +110,26 @@ def test_a_word_that_fails_is_told_and_is_the_last(guard: subprocess.Popen[bytes
     assert not (tmp_path / "next").exists()
 
 
+def test_a_sign_comes_when_all_before_it_is_done(guard: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """While the server starts the copies go on; the sign comes behind the last of them, not behind one that fails."""
+    assert guard.stdin is not None
+    assert guard.stdout is not None
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(bytes(1 << 20))
+    where = bytes(tmp_path)
+    (tmp_path / "bin" / "docker-entrypoint.sh").write_text("#!/bin/sh\nsleep 1\n")
+    for number in range(20):
+        guard.stdin.write(b"copy %s/source %s/%d\n" % (where, where, number))
+    guard.stdin.write(b"serve 1 -\nheard 1 -\n")
+    guard.stdin.flush()
+    assert guard.stdout.readline() == b"parity-runner: heard 1\n"
+    assert (tmp_path / "19" / "f").stat().st_size == 1 << 20
+    out = say(guard, b"copy /nowhere /nowhere/x\nheard 2 -\n")
+    assert b"copy failed" in out
+    assert b"heard 2" not in out
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_it_is_told_to(guard: subprocess.Popen[bytes], signum: int) -> None:
     """As a first process it would be deaf without a trap, and `docker stop` would wait for ten seconds."""

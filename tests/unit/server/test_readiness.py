@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,6 +24,7 @@ from scripts.errors.server import (
 from scripts.errors.unfit import TooNewError, TooOldError
 from scripts.server.embedded.boot import require_major_of_banner
 from scripts.server.readiness import (
+    KNOCK,
     address_of,
     connect,
     error_of,
@@ -31,6 +35,7 @@ from scripts.server.readiness import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Passwords that a message could not hold by chance.
@@ -202,3 +207,46 @@ def test_waiting_has_a_deadline_and_looks_whether_it_makes_sense(tmp_path: Path)
 
     with pytest.raises(StartError):
         wait_until_ready(dsn, timeout_ms=60_000, require_alive=dead)
+
+
+@contextmanager
+def proxy(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A port that takes every connection, says the same each time and closes it; what it was told."""
+    told: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                with near:
+                    told.append(near.recv(64))
+                    near.sendall(answer)
+                    if answer:
+                        told.append(near.recv(64))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        yield server.getsockname()[1], told
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_proxy_before_a_server_that_is_not_there_yet_is_knocked_at() -> None:
+    """It takes every connection: only who gets an answer connects, since a whole connection of the driver's is dear."""
+    with proxy(b"") as (port, told):
+        dsn = f"host=127.0.0.1 port={port} user=u dbname=d"
+        assert wait_until_ready(dsn, timeout_ms=100, require_alive=lambda: None) is None
+    assert len(told) > 3
+    assert set(told) == {KNOCK}
+
+
+def test_who_answers_is_connected_to() -> None:
+    """And what it then says is what counts."""
+    with proxy(b"N") as (port, told):
+        dsn = f"host=127.0.0.1 port={port} user=u dbname=d"
+        assert wait_until_ready(dsn, timeout_ms=100, require_alive=lambda: None) is None
+    # The driver begins with the same question, and goes on.
+    assert told[:2] == [KNOCK, b""]
+    assert told[2] == KNOCK
+    assert b"user\x00u\x00database\x00d\x00" in told[3]
