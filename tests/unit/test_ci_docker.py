@@ -1,0 +1,107 @@
+"""CI's Docker part: where no engine can be had it is red and says why, unless it was told; never green in silence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess  # noqa: TID251 - the script under test
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = "there is no Docker engine, so the Docker origin cannot be tested: "
+LOUD = "ci: !!! THE DOCKER ORIGIN WAS NOT TESTED: "
+# Stand-ins for what the machine has; the scripts' own words for "nobody answers" are the client's.
+DEAD = "#!/bin/sh\necho 'failed to start daemon: you need to be root'\nexit 1\n"
+SILENT = "#!/bin/sh\nexec sleep 60\n"
+NO_PACKAGES = "#!/bin/sh\necho 'E: Unable to fetch some archives' >&2\nexit 100\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A checkout of nothing but the scripts, on a machine of nothing but a shell's programs."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    for script in (tmp_path / ".ci").iterdir():
+        script.write_text(script.read_text(encoding="utf-8").replace("/usr/sbin", str(tmp_path / "sbin")))
+    for folder in ("sbin", "bin", ".venv/bin", "tmp"):
+        (tmp_path / folder).mkdir(parents=True)
+    for program in ("bash", "dirname", "mktemp", "rm", "tail", "sleep", "env"):
+        (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
+    add(tmp_path / "bin" / "apt-get", NO_PACKAGES)
+    add(tmp_path / ".venv" / "bin" / "python", "#!/bin/sh\nexit 1\n")
+    for verb in ("invoke", "nox"):
+        add(tmp_path / ".venv" / "bin" / verb, "#!/bin/sh\necho reached >&2\nexit 1\n")
+    return tmp_path
+
+
+def add(path: Path, text: str) -> None:
+    """A program."""
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def run(place: Path, **environment: str) -> tuple[int, str]:
+    """Its exit status, and what it wrote; nothing of it is left."""
+    done = subprocess.run(
+        [str(shutil.which("bash")), ".ci/docker"],
+        cwd=place,
+        env={"PATH": str(place / "bin"), "TMPDIR": str(place / "tmp"), "CI_ENGINE_START_S": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert os.listdir(place / "tmp") == []  # noqa: PTH208 - names
+    assert "reached" not in done.stdout
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("dockerd", "why", "shown"),
+    [
+        (None, "dockerd is not installed and cannot be", "E: Unable to fetch some archives"),
+        (DEAD, "dockerd ended", "failed to start daemon: you need to be root"),
+        (SILENT, "dockerd does not answer", ""),
+    ],
+)
+def test_without_an_engine_it_is_red_unless_told(place: Path, dockerd: str | None, why: str, shown: str) -> None:
+    """Exit 3 with the cause and the way out; told, exit 0, and the last lines say what was not tested."""
+    if dockerd is not None:
+        add(place / "bin" / "dockerd", dockerd)
+    for given in ({}, {"CI_WITHOUT_DOCKER": "0"}):
+        status, said = run(place, **given)
+        assert status == 3
+        assert f"ci: {WORDS}{why}\n" in said
+        assert shown in said
+        assert said.endswith(
+            "ci: give this machine one (root, or docker.io installed), or say CI_WITHOUT_DOCKER=1 to do without\n"
+        )
+    status, said = run(place, CI_WITHOUT_DOCKER="1")
+    assert status == 0
+    assert said.endswith(f"{LOUD}{why}\nci: !!! passed over, since CI_WITHOUT_DOCKER=1\n")
+    assert shown in said
+
+
+def test_a_word_that_is_no_answer_is_refused(place: Path) -> None:
+    """`yes` might be meant as 1, and would be taken for 0."""
+    assert run(place, CI_WITHOUT_DOCKER="yes") == (2, "ci: CI_WITHOUT_DOCKER is yes; expected 1 or 0\n")
+
+
+def test_an_engine_that_can_be_had_is_used_whatever_was_told(place: Path) -> None:
+    """The word lets nothing pass that could have been tested."""
+    add(place / "bin" / "dockerd", SILENT)
+    add(place / ".venv" / "bin" / "python", "#!/bin/sh\nexit 0\n")
+    for program in ("sshd", "ssh", "ip", "openssl"):
+        add(place / "bin" / program, "#!/bin/sh\n")
+    add(place / ".venv" / "bin" / "invoke", '#!/bin/sh\necho "invoke $*, SERVER=$SERVER, host ${DOCKER_HOST%%/*}"\n')
+    add(place / ".venv" / "bin" / "nox", '#!/bin/sh\necho "nox $*"\nexit 7\n')
+    status, said = run(place, CI_WITHOUT_DOCKER="1")
+    assert status == 7
+    assert said == "ci: the Docker origin\ninvoke image.build --offline, SERVER=, host unix:\nnox -s tests-docker\n"
+
+
+def test_ci_runs_it_last() -> None:
+    """So that what it says stands at the end."""
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\n.ci/docker\n")
