@@ -5,7 +5,7 @@ Owns: the deadlines, and what is pinned against the defaults of a database or a 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ PINNED = (
     "SET LOCAL symphony.outbox_retry_ceiling TO ''; SET LOCAL idle_in_transaction_session_timeout TO 0; "
     "SET LOCAL exit_on_error TO off"
 )
+# What the database or the role sets by default must not change the answers.
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# A function is asked a few times between two changes to what it works on, too seldom for the server to find out by
+# itself that a plan for any values is as good as one for each.
+_PLAN_ONCE = "SET LOCAL plan_cache_mode TO force_generic_plan"
 
 
 @contextmanager
@@ -34,19 +39,39 @@ def bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     from psycopg.pq import TransactionStatus
 
     outermost = conn.info.transaction_status is TransactionStatus.IDLE
-    # What the database or the role sets by default must not change the answers.
-    pinned = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",) if outermost else ()
     limits = {"statement_timeout": STATEMENT_TIMEOUT_MS, "lock_timeout": LOCK_TIMEOUT_MS}
     if outermost:
         # Set inside a savepoint, its clock outlives the savepoint and ends the connection in a later transaction.
         limits["transaction_timeout"] = INVARIANT_TIMEOUT_MS
-    deadlines = (f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items())
+    settings = (*(f"SET LOCAL {name} TO '{value:d}ms'" for name, value in limits.items()), _PLAN_ONCE, PINNED)
     # A statement that the driver prepared by itself is refused once a column has another type; and at a rollback the
     # driver throws away whatever is prepared, the plans of our long questions too.
     threshold, conn.prepare_threshold = conn.prepare_threshold, None
     try:
-        with conn.transaction(force_rollback=True):
-            conn.execute("; ".join((*pinned, PINNED, *deadlines)).encode(), prepare=False)
+        with _opened(conn, settings) if outermost else _nested(conn, settings):
             yield
     finally:
         conn.prepare_threshold = threshold
+
+
+@contextmanager
+def _opened(conn: psycopg.Connection[Any], settings: tuple[str, ...]) -> Iterator[None]:
+    """Begun and set up in one message."""
+    import psycopg
+
+    try:
+        conn.execute("; ".join((_BEGIN, *settings)).encode(), prepare=False)
+        yield
+    except BaseException:
+        # A connection that is lost says so in the error that is under way.
+        with suppress(psycopg.Error):
+            conn.rollback()
+        raise
+    conn.rollback()
+
+
+@contextmanager
+def _nested(conn: psycopg.Connection[Any], settings: tuple[str, ...]) -> Iterator[None]:
+    with conn.transaction(force_rollback=True):
+        conn.execute("; ".join(settings).encode(), prepare=False)
+        yield

@@ -19,7 +19,7 @@ from scripts.result import Planted
 from scripts.verifiers.probes.alike import alike
 from scripts.verifiers.probes.stricter import relaxing
 from scripts.verifiers.probes.surroundings import read_surroundings
-from scripts.verifiers.probes.wire import Wire
+from scripts.verifiers.probes.wire import NotPlanted, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,13 +49,15 @@ class Stage:
     """One connection inside a transaction that will be rolled back.
 
     `home` is the role that acts when no other is named: the schema's owner. `keyed`: payers have keys already, so that
-    a database from before them fails for what it lacks, and not because no payer could be planted.
+    a database from before them fails for what it lacks, and not because no payer could be planted. `bodies`: the
+    definitions of functions of `public` that were read so far, with nothing planted.
     """
 
     conn: psycopg.Connection[Any]
     findings: Findings
     home: str
     keyed: bool
+    bodies: dict[str, str] = field(default_factory=dict)
     wire: Wire = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -66,6 +68,10 @@ class Stage:
     def run(self, sql: Query, params: Params = None) -> None:
         """Do it as the owner."""
         self.wire.ask(sql, params)
+
+    def plant(self, sql: Query, params: Params = None) -> None:
+        """Do it as the owner before whatever is asked next; see `NotPlanted`."""
+        self.wire.plant(sql, params)
 
     def redefine(self, functions: Mapping[str, str]) -> None:
         """Replace functions of `public`: name → definition, as a statement."""
@@ -186,7 +192,7 @@ class Stage:
         try:
             yield
         except BaseException:
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error, NotPlanted):
                 self.wire.settle()
             raise
         self.wire.settle()
@@ -291,8 +297,8 @@ def play_one(stage: Stage, probe: Probe) -> None:
         try:
             with stage.undone():
                 probe.play(stage)
-        except psycopg.Error as exc:
-            stage.findings.check(probe.id, expected="the probe can be set up", observed=told(exc), examined=0)
+        except (psycopg.Error, NotPlanted) as exc:
+            stage.findings.check(probe.id, expected="the probe can be set up", observed=told(_cause(exc)), examined=0)
 
 
 def play_controls(
@@ -327,8 +333,8 @@ def control_one(stage: Stage, probe: Probe, control: Control) -> Planted:
     with stage.undone():
         try:
             control.plant(stage)
-        except psycopg.Error as exc:
-            return Planted(name, control.breaks, trouble=f"could not be planted: {told(exc)}")
+        except (psycopg.Error, NotPlanted) as exc:
+            return Planted(name, control.breaks, trouble=f"could not be planted: {told(_cause(exc))}")
         except UnplantedError as exc:
             return Planted(name, control.breaks, trouble=exc.what)
         try:
@@ -336,9 +342,9 @@ def control_one(stage: Stage, probe: Probe, control: Control) -> Planted:
         except Settled:
             # Everything that had to fail was asked.
             pass
-        except psycopg.Error as exc:
+        except (psycopg.Error, NotPlanted) as exc:
             # What was asked before counts; what was not asked was missed.
-            told(exc)
+            told(_cause(exc))
     failed = set(findings.failed())
     return Planted(name, control.breaks, tuple(one for one in control.breaks if one not in failed))
 
@@ -353,7 +359,7 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
     if not findings.around:
         findings.around.append(read_surroundings(conn))
     (around,) = findings.around
-    stage = Stage(conn, findings, around.home, around.keyed)
+    stage = Stage(conn, findings, around.home, around.keyed, around.bodies)
     with stage.settled(), stage.undone():
         try:
             stage.appear(around.beyond)
@@ -367,6 +373,10 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
         if around.ceiling:
             overlook_ceiling(stage)
         yield stage
+
+
+def _cause(exc: psycopg.Error | NotPlanted) -> psycopg.Error:
+    return exc.cause if isinstance(exc, NotPlanted) else exc
 
 
 def told(exc: psycopg.Error) -> str:

@@ -6,7 +6,7 @@ Never: changes anything (stage.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.roles import ROLES
@@ -51,7 +51,7 @@ class Surroundings:
     `home`: the schema's owner, or the verifying role where it may not act as that. `keyed`: payers have keys already.
     `beyond`: the roles of the schema that the verifying role may not act as.
     `stricter`: columns, as in `stricter.NAMES`, that are NOT NULL and need not be.
-    `ceiling`: a retry ceiling is stored for the database.
+    `ceiling`: a retry ceiling is stored for the database. `bodies`: see `Stage`.
     """
 
     home: str
@@ -59,6 +59,7 @@ class Surroundings:
     beyond: tuple[str, ...]
     stricter: tuple[str, ...] = ()
     ceiling: bool = False
+    bodies: dict[str, str] = field(default_factory=dict)
 
 
 def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:

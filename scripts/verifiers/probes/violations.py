@@ -56,8 +56,7 @@ def rewritten(*changes: Change) -> Plant:
     """
 
     def plant(stage: Stage) -> None:
-        rows = stage.rows(_BODIES, [sorted({function for function, _, _ in changes})])
-        bodies = dict[str, str](rows) if len({row[0] for row in rows}) == len(rows) else {}
+        bodies = _definitions(stage, {function for function, _, _ in changes})
         for function, old, new in changes:
             if old not in bodies.get(function, ""):
                 raise UnplantedError.reads_otherwise(f"public.{function}", expected=" ".join(old.split()))
@@ -65,6 +64,22 @@ def rewritten(*changes: Change) -> Plant:
         stage.redefine(bodies)
 
     return plant
+
+
+def _definitions(stage: Stage, functions: set[str]) -> dict[str, str]:
+    """Function name → its definition as a statement; none where two functions have the name, or none has it.
+
+    Read when nothing is planted yet: a violation changes a function once.
+    """
+    known = stage.bodies
+    missing = sorted(functions - known.keys())
+    if missing:
+        with stage.undone():
+            # So that the server writes every name in full, for whatever is made of it.
+            stage.wire.owe("SET LOCAL search_path TO pg_catalog")
+            rows = stage.rows(_BODIES, [missing])
+        known |= dict[str, str](rows) if len({row[0] for row in rows}) == len(rows) else {}
+    return {function: known[function] for function in functions if function in known}
 
 
 def before(function: str, text: str, statement: str) -> Change:

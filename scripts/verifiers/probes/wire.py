@@ -1,21 +1,23 @@
 """One connection of a stage, and what waits to be sent over it.
 
-Owns: the messages: a statement that answers nothing (a savepoint, its rollback, a role) waits for the next question and
-goes with it, so that most questions cost one message where they would cost three.
+Owns: the messages: a statement whose answer nobody needs (a savepoint, its rollback, a role, a planted row) waits for
+the next question and goes with it, so that most questions cost one message where they would cost several.
 Promises: statements reach the server in the order in which they were handed in; values are put into the text by the
-driver, which quotes them. What is owed when a savepoint is undone that was never sent is forgotten with it.
-Never: decides what is asked, or catches an error.
+driver, which quotes them. What is owed when a savepoint is undone that was never sent is forgotten with it. A planted
+row that was refused is never taken for an answer to the question that it travelled with.
+Never: decides what is asked, or what an error means.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGresult
     from psycopg.sql import SQL, Composed
 
 # SQL text of ours, bytes of it, or text composed from names.
@@ -28,18 +30,41 @@ _UNDO: LiteralString = "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"
 _NEXT = "\n;"
 
 
+class NotPlanted(Exception):  # noqa: N818 - what it means is decided by whoever planted; `cause` is the error
+    """A row that a question needs was refused, or the server gave no answer while it was planted."""
+
+    def __init__(self, cause: psycopg.Error) -> None:
+        super().__init__(type(cause).__name__)
+        self.cause = cause
+
+
+class _Owed(NamedTuple):
+    """What waits; of how many statements, each of which has a result of its own; whether it is a planted row."""
+
+    text: str
+    statements: int = 1
+    planted: bool = False
+
+
+_SAVED = _Owed(_SAVE)
+_UNDONE = _Owed(_UNDO, statements=2)
+
+
 class Wire:
     """A connection inside a transaction that will be rolled back."""
 
     def __init__(self, conn: psycopg.Connection[Any]) -> None:
         from psycopg import ClientCursor
+        from psycopg.adapt import Transformer
         from psycopg.rows import tuple_row
 
+        self.conn = conn
         # One for all: making a cursor takes as long as a statement. The driver's other kind of cursor sends values
         # apart, and then takes one statement a message.
         self.cursor: psycopg.Cursor[tuple[Any, ...]] = ClientCursor(conn, row_factory=tuple_row)
         self._quote = ClientCursor(conn).mogrify
-        self._owed: list[str] = []
+        self._rows = Transformer.from_context(conn)
+        self._owed: list[_Owed] = []
         self._names: Mapping[str, str] = {}
 
     @contextmanager
@@ -52,43 +77,43 @@ class Wire:
             self._names = {}
 
     def owe(self, *statements: str) -> None:
-        """Statements without values whose errors may as well come with the next question."""
-        self._owed += statements
+        """Single statements without values whose errors may as well come with the next question."""
+        self._owed += map(_Owed, statements)
+
+    def plant(self, sql: Query, params: Params = None) -> None:
+        """A single statement that makes what the next question needs: it raises `NotPlanted` where this is refused."""
+        self._owed.append(_Owed(self._text(sql, params), planted=True))
 
     def save(self) -> None:
         """Begin a savepoint."""
-        self._owed.append(_SAVE)
+        self._owed.append(_SAVED)
 
     def undo(self) -> None:
         """Roll the innermost savepoint back and leave it, after an error as well."""
-        if _SAVE in self._owed:
+        if _SAVED in self._owed:
             # Nothing of what came after it was sent either.
-            last = len(self._owed) - 1 - self._owed[::-1].index(_SAVE)
+            last = len(self._owed) - 1 - self._owed[::-1].index(_SAVED)
             del self._owed[last:]
         else:
-            self._owed.append(_UNDO)
+            # What was owed since would be undone with the rest; only the ends of savepoints further in are missed.
+            self._owed = [one for one in self._owed if one is _UNDONE]
+            self._owed.append(_UNDONE)
 
     def ask(self, sql: Query, params: Params = None, *behind: str) -> list[tuple[Any, ...]]:
-        """Every row of the answer to the last statement that has one; `behind` are done after it.
+        """Every row of the answer to the last statement that has one; `behind` are done after it, single statements.
 
         Raises:
+            NotPlanted: a row that was planted before was refused.
             psycopg.Error: one of the statements was refused; those behind it were not done. Where it is no SQL at all,
                 nothing was done, and the way back is the savepoint around the ones that went with it.
         """
-        text = self._quote(sql, params)
-        for name, other in self._names.items():
-            text = text.replace(name, other)
-        before, self._owed = self._owed, []
-        cursor = self.cursor
-        try:
-            cursor.execute(_NEXT.join((*before, text, *behind)).encode(), prepare=False)
-        except Exception as exc:
-            if _was_not_read(exc):
-                self._owed = before
-            raise
-        if before or behind:
-            cursor.set_result(-1 - len(behind))
-        return cursor.fetchall() if cursor.description else []
+        from psycopg.pq import ExecStatus
+
+        answer = self._send(self._text(sql, params), *behind)[-1 - len(behind)]
+        if answer.status != ExecStatus.TUPLES_OK:
+            return []
+        self._rows.set_pgresult(answer)
+        return self._rows.load_rows(0, answer.ntuples, tuple)
 
     def forget(self) -> None:
         """What is owed belonged to a transaction that is over."""
@@ -98,14 +123,53 @@ class Wire:
         """Send what is owed, so that the connection is as if nothing had ever waited.
 
         Raises:
+            NotPlanted: a row that was planted was refused.
             psycopg.Error: one of the statements was refused.
         """
         if self._owed:
-            before, self._owed = self._owed, []
-            self.cursor.execute(_NEXT.join(before).encode(), prepare=False)
+            self._send()
+
+    def _text(self, sql: Query, params: Params) -> str:
+        text = self._quote(sql, params)
+        for name, other in self._names.items():
+            text = text.replace(name, other)
+        return text
+
+    def _send(self, *statements: str) -> list[PGresult]:
+        """The results of what is owed and of these, one for each statement."""
+        from psycopg import errors
+        from psycopg.generators import execute
+        from psycopg.pq import ExecStatus
+
+        before, self._owed = self._owed, []
+        message = _NEXT.join((*(one.text for one in before), *statements)).encode()
+        # Neither kind of cursor keeps the results that came before an error, and they tell which statement it was.
+        with self.conn.lock:
+            self.conn.pgconn.send_query(message)
+            results: list[PGresult] = self.conn.wait(execute(self.conn.pgconn))
+        if results[-1].status != ExecStatus.FATAL_ERROR:
+            return results
+        error = errors.error_from_result(results[-1], self.conn.info.encoding)
+        if _was_not_read(error):
+            self._owed = before
+            raise error
+        refused = _owed_at(before, len(results) - 1)
+        # A savepoint that was not reached is still to be left: as one that was never sent.
+        self._owed = before[refused:] if before[refused:][:1] == [_SAVED] else before[refused + 1 :]
+        if refused < len(before) and before[refused].planted:
+            raise NotPlanted(error) from error
+        raise error
 
 
-def _was_not_read(exc: Exception) -> bool:
+def _owed_at(owed: Sequence[_Owed], at: int) -> int:
+    """Which of these has the statement with that many before it; their number where it is of none."""
+    for number, one in enumerate(owed):
+        if at < one.statements:
+            return number
+        at -= one.statements
+    return len(owed)
+
+
+def _was_not_read(exc: psycopg.Error) -> bool:
     """Whether the message is no SQL: then the server has done none of it, not even what comes before the error."""
-    diag = getattr(exc, "diag", None)
-    return diag is not None and diag.source_function == "scanner_yyerror" and not diag.context
+    return exc.diag.source_function == "scanner_yyerror" and not exc.diag.context

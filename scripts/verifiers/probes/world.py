@@ -24,12 +24,12 @@ COMPLETE: LiteralString = (
     "SELECT c.state::text FROM public.complete_outbox_attempt(%(item)s, %(token)s, %(worker)s, %(state)s) AS c"
 )
 _PAYER: LiteralString = (
-    "INSERT INTO public.billable_clients (legal_name, client_type) VALUES (%(name)s, 'BANK') "
-    "RETURNING billable_client_id"
+    "INSERT INTO public.billable_clients (billable_client_id, legal_name, client_type) "
+    "VALUES (%(id)s, %(name)s, 'BANK')"
 )
 _KEYED_PAYER: LiteralString = (
-    "INSERT INTO public.billable_clients (legal_name, client_type, client_key) VALUES (%(name)s, 'BANK', %(key)s) "
-    "RETURNING billable_client_id"
+    "INSERT INTO public.billable_clients (billable_client_id, legal_name, client_type, client_key) "
+    "VALUES (%(id)s, %(name)s, 'BANK', %(key)s)"
 )
 _FAR = "-infinity"
 # Hours since a worker of ours died: longer than anybody's lease is left (own_queue.py where one was).
@@ -51,6 +51,9 @@ class Hand(Protocol):
     def run(self, sql: LiteralString, params: Params = None) -> None:
         """Do it as the owner."""
 
+    def plant(self, sql: LiteralString, params: Params = None) -> None:
+        """Do it as the owner, at the latest before what is asked next."""
+
     def value(self, sql: LiteralString, params: Params = None, *, role: str = "") -> Any:
         """The first column of the first row, None without one."""
 
@@ -68,50 +71,54 @@ class Item:
 
 def payer(stage: Hand) -> uuid.UUID:
     """An active payer, with a key where payers have one."""
-    row = {"name": name("payer"), "key": name("key")}
-    found: uuid.UUID = stage.value(_KEYED_PAYER if stage.keyed else _PAYER, row)
-    return found
+    made = uuid.uuid4()
+    stage.plant(_KEYED_PAYER if stage.keyed else _PAYER, {"id": made, "name": name("payer"), "key": name("key")})
+    return made
 
 
 def tenant(stage: Hand, *, pays: uuid.UUID | None = None) -> uuid.UUID:
     """A tenant with a payer: the one given, or one of its own."""
-    found: uuid.UUID = stage.value(
-        "INSERT INTO public.tenants (tenant_key, tenant_name, tenant_type, billable_client_id) "
-        "VALUES (%s, 'probe', 'NGO', %s) RETURNING tenant_id",
-        [name("tenant"), pays or payer(stage)],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.tenants (tenant_id, tenant_key, tenant_name, tenant_type, billable_client_id) "
+        "VALUES (%s, %s, 'probe', 'NGO', %s)",
+        [made, name("tenant"), pays or payer(stage)],
     )
-    return found
+    return made
 
 
 def client(stage: Hand, of: uuid.UUID) -> uuid.UUID:
     """An API client of the tenant."""
-    found: uuid.UUID = stage.value(
-        "INSERT INTO public.tenant_clients (tenant_id, client_key, display_name) VALUES (%s, %s, 'probe') "
-        "RETURNING client_id",
-        [of, name("client")],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.tenant_clients (client_id, tenant_id, client_key, display_name) "
+        "VALUES (%s, %s, %s, 'probe')",
+        [made, of, name("client")],
     )
-    return found
+    return made
 
 
 def member(stage: Hand, of: uuid.UUID) -> uuid.UUID:
     """A member of the tenant."""
-    found: uuid.UUID = stage.value(
-        "INSERT INTO public.tenant_members (tenant_id, member_ref) VALUES (%s, %s) RETURNING member_id",
-        [of, name("member")],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.tenant_members (member_id, tenant_id, member_ref) VALUES (%s, %s, %s)",
+        [made, of, name("member")],
     )
-    return found
+    return made
 
 
 def attestation(
     stage: Hand, of: uuid.UUID, *, instruction: str = "", correlation: uuid.UUID | None = None
 ) -> uuid.UUID:
     """An attestation of the tenant."""
-    found: uuid.UUID = stage.value(
-        "INSERT INTO public.ingress_attestations (instruction_id, tenant_id, payload_hash, correlation_id) "
-        "VALUES (%s, %s, %s, %s) RETURNING attestation_id",
-        [instruction or name("instruction"), of, name("hash"), correlation],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.ingress_attestations (attestation_id, instruction_id, tenant_id, payload_hash, "
+        "correlation_id) VALUES (%s, %s, %s, %s, %s)",
+        [made, instruction or name("instruction"), of, name("hash"), correlation],
     )
-    return found
+    return made
 
 
 def request(of: uuid.UUID | None = None, **given: Any) -> dict[str, Any]:
@@ -130,7 +137,7 @@ def queued(stage: Hand, of: uuid.UUID | None = None, **given: Any) -> Item:
     """An item in the queue, due before everybody else's."""
     asked = request(of, **given)
     item = Item(stage.value(ENQUEUE, asked), asked)
-    stage.run(
+    stage.plant(
         "UPDATE public.payment_outbox_pending SET next_attempt_at = %s, created_at = %s WHERE outbox_id = %s",
         [_FAR, _FAR, item.outbox_id],
     )
@@ -140,7 +147,7 @@ def queued(stage: Hand, of: uuid.UUID | None = None, **given: Any) -> Item:
 def leased(stage: Hand, item: Item, *, worker: str = "probe-worker", expired: bool = False) -> uuid.UUID:
     """Give the worker a lease on the item, as a claim would leave it; returns the token."""
     token = uuid.uuid4()
-    stage.run(
+    stage.plant(
         "UPDATE public.payment_outbox_pending SET claimed_by = %s, claimed_at = '2001-02-03 04:05:06+00', "
         "lease_token = %s, lease_expires_at = "
         "pg_catalog.clock_timestamp() + pg_catalog.make_interval(hours => %s) WHERE outbox_id = %s",

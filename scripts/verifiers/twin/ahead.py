@@ -124,7 +124,7 @@ class Ahead:
                 if not self._database.around:
                     self._database.around.append(read_surroundings(self._database.conn))
                 (around,) = self._database.around
-                stage = Stage(self._database.conn, Findings(), around.home, around.keyed)
+                stage = Stage(self._database.conn, Findings(), around.home, around.keyed, around.bodies)
                 for probe in probes:
                     if self._closed.is_set():
                         break

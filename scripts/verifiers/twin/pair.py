@@ -69,6 +69,9 @@ class Session:
         """Do it as the owner."""
         self.rows(sql, params)
 
+    # At once: without a transaction each statement is one of its own, and the other session is to see it.
+    plant = run
+
     def value(self, sql: LiteralString, params: Params = None, *, role: str = "") -> Any:
         """The first column of the first row, None without one."""
         rows = self.rows(sql, params, role=role)

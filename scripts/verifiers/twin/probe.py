@@ -50,9 +50,7 @@ class _Planter:
     """Takes the stage's place while a violation is planted: it is read from the schema, and planted in the twin."""
 
     def __init__(self, stage: Stage, database: Database) -> None:
-        # So that the server writes every name in full; until the rollback that ends the control.
-        stage.wire.owe("SET LOCAL search_path TO pg_catalog")
-        self.rows = stage.rows
+        self.rows, self.bodies, self.undone, self.wire = stage.rows, stage.bodies, stage.undone, stage.wire
         self.redefine = database.twin.redefine
 
 

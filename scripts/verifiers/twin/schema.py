@@ -35,7 +35,7 @@ _CALLERS = ("symphony_ingest", "symphony_executor")
 _SETTINGS: LiteralString = f"""
     SET search_path TO pg_catalog, pg_temp; SET check_function_bodies TO off; SET client_min_messages TO warning;
     SET statement_timeout TO {STATEMENT_TIMEOUT_MS}; SET lock_timeout TO {LOCK_TIMEOUT_MS};
-    SET synchronous_commit TO off; SET jit TO off;
+    SET synchronous_commit TO off; SET jit TO off; SET plan_cache_mode TO force_generic_plan;
     SET default_transaction_isolation TO 'read committed'; SET default_transaction_read_only TO off;
     SET default_transaction_deferrable TO off; SET quote_all_identifiers TO off;
     SET symphony.outbox_retry_ceiling TO ''; SET idle_in_transaction_session_timeout TO 0; SET transaction_timeout TO 0

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.verifiers.probes.wire import Wire
+from scripts.verifiers.probes.wire import NotPlanted, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from db.verifiers.conftest import Bench
 
@@ -133,43 +133,135 @@ def test_an_owed_statement_that_is_refused_is_told_by_the_question(conn: psycopg
     assert wire.ask("SELECT n FROM w") == []
 
 
-STEPS = st.lists(st.sampled_from(["save", "undo", "insert", "refused", "owe", "settle"]), max_size=25)
+def test_a_row_that_is_refused_is_no_answer_to_the_question_it_travels_with(conn: psycopg.Connection) -> None:
+    """Whoever asked would take the SQLSTATE for the question's; what comes behind is asked as usual."""
+    wire = Wire(conn)
+    wire.save()
+    wire.plant("INSERT INTO w VALUES (%s)", [1])
+    wire.save()
+    wire.plant("INSERT INTO w VALUES (11)")
+    with pytest.raises(NotPlanted) as caught:
+        wire.ask("SELECT n FROM w")
+    assert caught.value.cause.sqlstate == "23514"
+    wire.undo()
+    assert wire.ask("SELECT n FROM w") == [(1,)]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        wire.ask("INSERT INTO w VALUES (12)")
+    wire.undo()
+    assert wire.ask("SELECT n FROM w") == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(STEPS)
+def test_a_savepoint_behind_a_row_that_is_refused_was_never_made(conn: psycopg.Connection) -> None:
+    """Its end is not the end of the savepoint around it, which has the same name."""
+    wire = Wire(conn)
+    wire.save()
+    wire.ask("INSERT INTO w VALUES (1)")
+    wire.save()
+    wire.plant("INSERT INTO w VALUES (11)")
+    wire.save()
+    wire.owe("INSERT INTO w VALUES (2)")
+    with pytest.raises(NotPlanted):
+        wire.ask("SELECT n FROM w")
+    wire.undo()
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        wire.ask("SELECT n FROM w")
+    wire.undo()
+    assert wire.ask("SELECT n FROM w") == [(1,)]
+
+
+def test_a_row_that_nobody_asked_about_is_not_planted(conn: psycopg.Connection) -> None:
+    """Its savepoint ends first: then nobody hears that it would have been refused."""
+    wire = Wire(conn)
+    wire.save()
+    wire.ask("INSERT INTO w VALUES (1)")
+    wire.plant("INSERT INTO w VALUES (11)")
+    wire.undo()
+    assert wire.ask("SELECT n FROM w") == []
+
+
+class Model:
+    """The wire on a real server beside a stack of lists, one a savepoint; None stands for a row that is refused.
+
+    Nothing but the moment differs: a row that is refused makes the first thing that is sent behind it raise, and until
+    its savepoint is undone nothing is answered.
+    """
+
+    def __init__(self, conn: psycopg.Connection) -> None:
+        self.conn, self.wire = conn, Wire(conn)
+        self.levels: list[list[int | None]] = [[]]
+        self.broken: int | None = None
+        self.wire.save()
+
+    def save(self) -> None:
+        """One more savepoint."""
+        self.wire.save()
+        self.levels.append([])
+
+    def undo(self) -> None:
+        """The innermost one ends; the outermost stays for the end."""
+        if len(self.levels) > 1:
+            self.wire.undo()
+            self.levels.pop()
+            if self.broken is not None and self.broken >= len(self.levels):
+                self.broken = None
+
+    def plant(self, value: int | None) -> None:
+        """A row for whatever is asked next."""
+        self.wire.plant("INSERT INTO w VALUES (%s)", [99 if value is None else value])
+        self.levels[-1].append(value)
+
+    def ask(self) -> None:
+        """What the table holds, by a question or behind the wire's back, unless nothing is answered."""
+        refused = next((at for at, level in enumerate(self.levels) if None in level), None)
+        if self.broken is not None:
+            with pytest.raises((psycopg.Error, NotPlanted)):
+                self.wire.ask("SELECT n FROM w")
+        elif refused is not None:
+            with pytest.raises(NotPlanted):
+                self.wire.ask("SELECT n FROM w")
+            self.broken = refused
+        else:
+            expected = sorted(row for level in self.levels for row in level if row is not None)
+            assert sorted(row[0] for row in self.wire.ask("SELECT n FROM w")) == expected
+            self.wire.settle()
+            assert kept(self.conn) == expected
+
+    def attack(self, text: LiteralString, state: str) -> None:
+        """What is refused itself, where everything before it is answered."""
+        self.ask()
+        if self.broken is None:
+            with pytest.raises(psycopg.Error) as caught:
+                self.wire.ask(text)
+            assert caught.value.sqlstate == state
+            self.broken = len(self.levels) - 1
+
+    def end(self) -> None:
+        """Every savepoint ends."""
+        for _ in self.levels:
+            self.wire.undo()
+        self.wire.settle()
+        assert kept(self.conn) == []
+
+
+STEPS: dict[str, Callable[[Model], None]] = {
+    "save": Model.save,
+    "undo": Model.undo,
+    "plant": lambda model: model.plant(1),
+    "plant another": lambda model: model.plant(2),
+    "plant in vain": lambda model: model.plant(None),
+    "ask": Model.ask,
+    "refused": lambda model: model.attack("INSERT INTO w VALUES (99)", "23514"),
+    "no sql": lambda model: model.attack("INSERT INTO w VALUS (1)", "42601"),
+}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=30))
 def test_the_table_is_what_it_would_be_if_every_statement_were_sent_at_once(
     conn: psycopg.Connection, steps: list[str]
 ) -> None:
-    """Against a model: a stack of lists, one a savepoint."""
-    wire, model, broken = Wire(conn), [[0]], False
-    wire.save()
-    wire.ask("INSERT INTO w VALUES (0)")
-    for number, step in enumerate(steps):
-        value = number % 9
-        if step == "save" and not broken:
-            wire.save()
-            model.append(list(model[-1]))
-        elif step == "undo" and len(model) > 1:
-            wire.undo()
-            model.pop()
-            broken = False
-        elif step == "insert" and not broken:
-            wire.ask("INSERT INTO w VALUES (%s)", [value])
-            model[-1].append(value)
-        elif step == "refused" and not broken and len(model) > 1:
-            with pytest.raises(psycopg.Error):
-                wire.ask("INSERT INTO w VALUES (%s)", [99])
-            broken = True
-        elif step == "owe" and not broken:
-            wire.owe(f"INSERT INTO w VALUES ({value})")
-            model[-1].append(value)
-        elif step == "settle" and not broken:
-            wire.settle()
-        if not broken and step != "owe":
-            wire.settle()
-            assert sorted(model[-1]) == kept(conn)
-    for _ in model:
-        wire.undo()
-    wire.settle()
-    assert kept(conn) == []
+    """Whatever is done in whatever order."""
+    model = Model(conn)
+    for step in steps:
+        STEPS[step](model)
+    model.end()
