@@ -69,3 +69,14 @@ class ReadingError(ProjectError):
             facts=[("tried", f"{times} times: a file was recorded while the catalog was read")],
             help="run again when that runner has ended",
         )
+
+    @classmethod
+    def refused(cls, address: str, state: str) -> ReadingError:
+        """It answers, and does not do what it is asked; `state` is the SQLSTATE and its name: words may quote a row."""
+        return cls(
+            "the server does not do what it is asked",
+            where=address,
+            facts=[("SQLSTATE", state)],
+            help="42501: connect as the owner of the schema; 57014: a timeout or an administrator ended it; 25006: it "
+            "only reads; of the rest the server's own log says more",
+        )

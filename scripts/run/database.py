@@ -82,28 +82,14 @@ class DatabaseGates:
         """Apply what is pending."""
         from scripts.errors.migration import MigrationFailedError
         from scripts.migrations.apply import migrate
+        from scripts.server.telling import require_room
 
         try:
             return migrate(self._conn, self._files, self._settings, report=self._say)
         except MigrationFailedError as error:
             # A machine without room says nothing of the file.
-            self._require_no_want(error.sqlstate, error.what, error.where)
+            require_room(self._server, error.sqlstate, error.what, error.where)
             raise
-
-    def _require_no_want(self, sqlstate: str, words: str, step: str) -> None:
-        """Tell of a server that has no room or no memory as that, whatever it was asked just then.
-
-        Raises:
-            DiskFullError: so it is.
-        """
-        from scripts.errors.server import DiskFullError
-        from scripts.errors.unfit import wants
-        from scripts.server.readiness import address_of
-
-        if wants(sqlstate, words):
-            own = self._server.origin != "external"
-            place = self._server.facts.get("data_directory", "") if own else ""
-            raise DiskFullError.of_server(step, place or address_of(self._server.dsn), words, own=own) from None
 
     def settle(self, gate: Gate, *, apply: bool) -> Result:
         """Run one gate.
@@ -123,6 +109,7 @@ class DatabaseGates:
         from scripts.errors.migration import ConnectionLostError
         from scripts.errors.verifiers import UnaskedError
         from scripts.server.readiness import address_of
+        from scripts.server.telling import require_room
 
         started_at = utc_now()
         try:
@@ -135,7 +122,8 @@ class DatabaseGates:
             address = address_of(self._server.dsn)
             raise ReadingError.locked(address, waited_ms=self._settings.lock_timeout_ms) from None
         except Error as exc:
-            self._require_no_want(exc.sqlstate or "", exc.diag.message_primary or "", f"the gate {gate.id}")
+            words = exc.diag.message_primary or ""
+            require_room(self._server, exc.sqlstate or "", words, f"the gate {gate.id}")
             if self._conn.closed or self._conn.broken:
                 raise ConnectionLostError.between_files(sqlstate=exc.sqlstate or "") from None
             raise

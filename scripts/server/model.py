@@ -22,6 +22,9 @@ class Holder(Protocol):
     def identity(self) -> Mapping[str, str]:
         """What it is found by later; nothing secret."""
 
+    def out_of_room(self) -> bool:
+        """Whether it has no room for its data any more, as far as can be seen without it."""
+
     def let_stay(self, alive: Path) -> None:
         """Let it outlive the run.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scripts.errors.base import Interrupted
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError, ServerError
+from scripts.server.telling import telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,10 +52,11 @@ def open_server(
     try:
         with _own(settings, report, run_id, keep_as or (keeping.name if keeping else "")) as server:
             holder = server.holder
-            if keeping is None:
-                yield server
-            else:
-                yield from keeping.hand_out(server, report)
+            with telling(server, lock_timeout_ms=settings.lock_timeout_ms):
+                if keeping is None:
+                    yield server
+                else:
+                    yield from keeping.hand_out(server, report)
     except Interrupted as stop:
         stop.kept = holder is not None and holder.stays
         raise
@@ -115,11 +117,11 @@ def _external(settings: Settings, report: Callable[[str], None]) -> Iterator[Ser
         reason = f"{address_of(url)} as it is, since FRESH_DB=0"
     report(f"server   external: {reason}")
     if settings.fresh_db:
-        with open_throwaway(settings, url=url, reason=reason, report=report) as server:
-            yield server
+        opened = open_throwaway(settings, url=url, reason=reason, report=report)
     else:
-        with open_existing(url, reason=reason) as server:
-            yield server
+        opened = open_existing(url, reason=reason)
+    with opened as server, telling(server, lock_timeout_ms=settings.lock_timeout_ms):
+        yield server
 
 
 def _embedded(settings: Settings, report: Callable[[str], None], reason: str) -> Iterator[Server]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from scripts.clock import utc_now
 from scripts.errors.base import ProjectError
 from scripts.errors.settings import UsageError
+from scripts.errors.unfit import wants
 from scripts.errors.verifiers import LockBusyError, UnaskedError
 from scripts.result import Result
 from scripts.verifiers.bounds import bounded
@@ -122,6 +123,8 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
     except Settled:
         asked.cut_short = True
     except psycopg.Error as exc:
+        if wants(exc.sqlstate or "", exc.diag.message_primary or ""):
+            raise  # the machine's, which stops the whole run
         asked.error = _unasked(exc, database).sentence
     except ProjectError as exc:
         asked.error, asked.busy = exc.sentence, isinstance(exc, LockBusyError)

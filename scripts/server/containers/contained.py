@@ -16,6 +16,7 @@ from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError
 from scripts.server.containers.engine import find_engine, one_line
 from scripts.server.containers.guard import KEPT_AS, remove_container
+from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL
 from scripts.server.standing import Standing
 
@@ -54,6 +55,16 @@ class ContainedHolder:
             ADDRESS: _address_of(engine),
             STARTED: _started_at(found),
         }
+
+    def out_of_room(self) -> bool:
+        """By its log, if the engine still has it."""
+        import docker.errors
+        import requests
+
+        try:
+            return any(words in self.guard.log() for words in DISK_FULL)
+        except (docker.errors.DockerException, requests.RequestException):
+            return False
 
     def let_stay(self, alive: Path) -> None:  # noqa: ARG002 - the engine knows whether it lives
         """Tell the guard.

@@ -218,3 +218,33 @@ def test_a_clock_that_jumps_ends_no_start(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(time, "time", lambda: real() + (-1) ** (n := next(jumps)) * n)
     with open_embedded(Settings(), reason="") as server:
         assert server.facts["user_relations_before"] == "0"
+
+
+# Thirty rows of a megabyte that does not compress; the second writes ahead more than its table has.
+FILLING = {
+    "a table": "CREATE TABLE public.t AS SELECT string_agg(gen_random_uuid()::text, '') AS x FROM"
+    " generate_series(1, 120) AS g, generate_series(1, 30000) AS h GROUP BY g;\n",
+    "the log": "CREATE TABLE public.t (x text);\nINSERT INTO public.t SELECT"
+    " string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 120) AS g, generate_series(1, 30000) AS h"
+    " GROUP BY g;\n",
+}
+
+
+@needs_mounts
+@pytest.mark.parametrize("kind", FILLING)
+def test_a_file_system_that_becomes_full_while_files_run(place: Path, kind: str) -> None:
+    """A real one, of eighty megabytes: the server refuses, or ends because it cannot write ahead; both are told."""
+    folder = place / "migrations"
+    folder.mkdir()
+    (folder / "0001_fill.sql").write_text(FILLING[kind])
+    temporary = place / "tmp"
+    mount = "mount -t tmpfs -o mode=1777,size=80m none"
+    before = f"{mount} /dev/shm\n{mount} {temporary}\nexport MIGRATIONS_DIR={folder}"
+    status, text = migrate(place, before, mounted=True)
+    assert "error[disk full]: " in text, text
+    assert "the server has no room left for " in text
+    assert "Traceback" not in text
+    assert text.endswith(
+        "  help: free space or memory there; TMPDIR says where files go while /dev/shm has less than 512 MB free\n"
+    )
+    assert status == 3

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+import psycopg
+import pytest
+
 from scripts.result import Outcome
 from scripts.verifiers import bounds
 from scripts.verifiers.model import Database, Invariant
@@ -16,7 +19,6 @@ from scripts.verifiers.run import select_invariants, verify_invariant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
     from db.verifiers.conftest import Bench
 
     from scripts.verifiers.model import Findings
@@ -81,6 +83,18 @@ def test_a_question_without_an_answer_has_a_deadline(bench: Bench, monkeypatch: 
     assert result.outcome is Outcome.ERROR
     assert result.error.startswith("the database gave no answer (SQLSTATE 57014 QueryCanceled)")
     assert [check.id for check in result.checks] == ["before"]
+
+
+@pytest.mark.parametrize("code", ["53100", "53200"])
+def test_a_machine_without_room_stops_the_run(bench: Bench, code: str) -> None:
+    """It says nothing of the invariant, nor would it of the next; whoever owns the server tells it (telling.py)."""
+
+    def verify(database: Database, findings: Findings) -> None:
+        findings.check("before", expected=True, observed=True)
+        database.conn.execute(f"DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '{code}'; END $$".encode())
+
+    with pytest.raises(psycopg.errors.lookup(code)):
+        verify_invariant(invariant(verify), bench.on(bench.owner))
 
 
 def test_an_invariant_has_a_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
