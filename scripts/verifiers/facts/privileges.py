@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PUBLIC = "PUBLIC"
 NONE = "none"
+ALONE = "their owner's alone"
+_KINDS = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas", "L": "large objects"}
+_BY_ITSELF = frozenset({(PUBLIC, "", "T", "USAGE"), (PUBLIC, "", "f", "EXECUTE")})
 _OUTBOX_READERS = "symphony_auditor: SELECT; symphony_control: SELECT; symphony_readonly: SELECT"
 _REVOCATIONS = (
     "symphony_auditor: SELECT; symphony_control: INSERT, SELECT; symphony_executor: SELECT; symphony_ingest: SELECT; "
@@ -108,7 +111,28 @@ def open_to(defaults: tuple[DefaultGrant, ...], owner: str, kind: str) -> str:
     others = {str(one.grantee) for one in mine if one.grantee is not None} - {owner}
     if kind == "f" and not any(one.schema == "" for one in mine):
         others.add(PUBLIC)
-    return ", ".join(sorted(others)) or "their owner's alone"
+    return ", ".join(sorted(others)) or ALONE
+
+
+def others_to_come(defaults: tuple[DefaultGrant, ...], owners: frozenset[str]) -> str:
+    """Who else gets at what is made later: whatever of the owners' but tables and functions, and whatever of anybody's.
+
+    What another creator gives to a role that is no role of ours is nobody's matter here.
+
+    Args:
+        defaults: the database's default privileges.
+        owners: who makes the schema's objects; `open_to` tells of their tables and functions.
+    """
+    others = {
+        f"{one.owner} gives {one.grantee} {one.privilege} on {_KINDS[one.kind]}"
+        for one in defaults
+        if one.grantee not in (None, one.owner)
+        and (one.owner in owners or one.grantee in (PUBLIC, *ROLES))
+        and not (one.owner in owners and one.kind in "rf")
+        # What PostgreSQL gives by itself is written down as soon as anything else is.
+        and (one.grantee, one.schema, one.kind, one.privilege) not in _BY_ITSELF
+    }
+    return "; ".join(sorted(others)) or ALONE
 
 
 def _word(grant: Grant) -> str:

@@ -16,8 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scripts.verifiers.facts.holdings import Holding, holdings_of
+from scripts.verifiers.facts.logins import Login, logins_of
 from scripts.verifiers.facts.planned import Planned
-from scripts.verifiers.facts.sessions import Power, Setting, powers_of, settings_of
+from scripts.verifiers.facts.sessions import EventTrigger, Power, Setting, powers_of, settings_of
 from scripts.verifiers.facts.shape import (
     Column,
     Constraint,
@@ -135,6 +137,9 @@ class Reading:
     settings: tuple[Setting, ...] = ()
     parameters: tuple[Power, ...] = ()
     schema_makers: tuple[Power, ...] = ()
+    event_triggers: tuple[EventTrigger, ...] = ()
+    logins: tuple[Login, ...] = ()
+    holdings: tuple[Holding, ...] = ()
 
     def routines_named(self, name: str) -> tuple[Routine, ...]:
         """Every overload of the function of that name in `public`."""
@@ -194,6 +199,9 @@ def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], rou
         settings=settings_of(found["settings"]),
         parameters=powers_of(found["parameters"]),
         schema_makers=powers_of(found["schema_makers"]),
+        event_triggers=tuple(EventTrigger(*row) for row in found["event_triggers"] or []),
+        logins=logins_of(found["logins"]),
+        holdings=holdings_of(found["holdings"]),
     )
 
 

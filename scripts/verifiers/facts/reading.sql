@@ -162,6 +162,39 @@ WITH member AS MATERIALIZED (
                            AND (pg_has_role(a.oid, t.oid, 'USAGE') OR pg_has_role(a.oid, t.oid, 'SET')))
             AND NOT EXISTS (SELECT FROM owners AS o
                              WHERE pg_has_role(a.oid, o.oid, 'USAGE') OR pg_has_role(a.oid, o.oid, 'SET')))
+), ours AS (
+    SELECT a.oid, a.rolname FROM pg_catalog.pg_roles AS a WHERE a.rolname = ANY ($1::name[])
+), actors AS (
+    -- Whoever can reach one of the roles through memberships that somebody gave. Who made a role administers it, by the
+    -- server's own doing, and cannot act as it; that one is no worker, and neither is an owner.
+    WITH RECURSIVE given AS (
+        SELECT m.member, m.roleid
+          FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS a ON a.oid = m.member
+         WHERE m.member NOT IN (SELECT oid FROM owners)
+           AND (m.inherit_option OR m.set_option
+                OR NOT (a.rolcreaterole OR a.rolsuper
+                        OR EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datdba = a.oid)))
+    ), upwards (oid) AS (
+        SELECT g.member FROM given AS g WHERE g.roleid IN (SELECT oid FROM ours)
+         UNION SELECT g.member FROM upwards AS u JOIN given AS g ON g.roleid = u.oid
+    )
+    SELECT a.oid, a.rolname FROM upwards AS u JOIN pg_catalog.pg_roles AS a ON a.oid = u.oid
+     WHERE a.rolcanlogin AND a.oid NOT IN (SELECT oid FROM ours)
+), becomes AS (
+    -- What each of those can reach. What is only inherited gives no attribute; what may be handed on may be taken.
+    WITH RECURSIVE downwards (actor, oid, whole, handed) AS (
+        SELECT a.oid, a.oid, true, false FROM actors AS a
+         UNION
+        SELECT d.actor, m.roleid, d.whole AND (m.set_option OR m.admin_option), m.admin_option
+          FROM downwards AS d JOIN pg_catalog.pg_auth_members AS m ON m.member = d.oid
+         -- An owner is told of; what it can reach is its own matter.
+         WHERE d.oid NOT IN (SELECT oid FROM owners)
+    )
+    SELECT d.actor, d.oid, a.rolname, bool_or(d.whole) AS whole, bool_or(d.handed) AS handed,
+           d.oid IN (SELECT oid FROM ours) AS is_ours, d.oid IN (SELECT oid FROM owners) AS is_owner,
+           a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
+      FROM downwards AS d JOIN pg_catalog.pg_roles AS a ON a.oid = d.oid
+     GROUP BY d.actor, d.oid, a.rolname, a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
 )
 SELECT 'relation' AS kind, json_build_object(
                    'name', r.relname,
@@ -222,10 +255,76 @@ SELECT 'rest', json_build_object(
                          FROM pg_catalog.pg_default_acl AS f
                          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = f.defaclnamespace
                          LEFT JOIN LATERAL aclexplode(f.defaclacl) AS x ON true),
-    'settings', (SELECT json_agg(json_build_array(CASE s.setrole WHEN 0 THEN '' ELSE pg_get_userbyid(s.setrole) END, e.entry))
+    'settings', (SELECT json_agg(json_build_array(
+                            CASE s.setrole WHEN 0 THEN '' ELSE pg_get_userbyid(s.setrole) END, e.entry,
+                            (SELECT json_agg(o.rolname) FROM ours AS o
+                              WHERE s.setrole <> 0 AND (pg_has_role(s.setrole, o.oid, 'USAGE')
+                                                        OR pg_has_role(s.setrole, o.oid, 'SET')))))
                    FROM pg_catalog.pg_db_role_setting AS s, unnest(s.setconfig) AS e (entry)
                   WHERE s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()))
-                    AND (s.setrole = 0 OR s.setrole IN (SELECT oid FROM callers))),
+                    AND (s.setrole = 0 OR s.setrole IN (SELECT oid FROM callers UNION SELECT oid FROM actors))),
+    -- One in C that came with an extension, as its trigger did, is as trusted as the extension's library.
+    'event_triggers', (SELECT json_agg(json_build_array(t.evtname, t.evtevent, p.oid::pg_catalog.regprocedure::text))
+                         FROM pg_catalog.pg_event_trigger AS t
+                         JOIN pg_catalog.pg_proc AS p ON p.oid = t.evtfoid
+                         JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+                        WHERE t.evtenabled <> 'D'
+                          AND NOT (l.lanname = 'c' AND EXISTS (
+                              SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_depend AS f USING (refclassid, refobjid)
+                               WHERE d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND d.objid = t.oid
+                                 AND f.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND f.objid = p.oid
+                                 AND (d.deptype, f.deptype) = ('e', 'e')))),
+    'logins', (SELECT json_agg(json_build_object(
+                          'name', a.rolname,
+                          'acts_as', (SELECT json_agg(b.rolname) FROM becomes AS b WHERE b.actor = a.oid AND b.is_ours),
+                          -- Reserved connections let nobody do more.
+                          'beside', (SELECT json_agg(b.rolname) FROM becomes AS b
+                                      WHERE b.actor = a.oid AND NOT b.is_ours
+                                        AND (b.is_owner OR (b.oid < 16384 AND b.rolname <> 'pg_use_reserved_connections'))),
+                          'powers', (SELECT json_agg(DISTINCT v.power) FROM becomes AS b
+                                      CROSS JOIN LATERAL (VALUES ('superuser', b.rolsuper), ('createrole', b.rolcreaterole),
+                                                                 ('createdb', b.rolcreatedb), ('replication', b.rolreplication),
+                                                                 ('bypassrls', b.rolbypassrls)) AS v (power, has)
+                                      WHERE b.actor = a.oid AND b.whole AND v.has AND NOT b.is_ours AND NOT b.is_owner),
+                          'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
+                                        WHERE b.actor = a.oid AND b.is_ours AND b.handed)))
+                 FROM actors AS a),
+    'holdings', (SELECT json_agg(json_build_array(h.who, h.owned, h.catalog, h.what, h.privileges, h.supplied))
+                   FROM (SELECT o.rolname AS who, s.deptype = 'o' AS owned, s.classid::pg_catalog.regclass::text AS catalog,
+                                i.type || ' ' || i.identity AS what,
+                                (SELECT json_agg(x.privilege_type ORDER BY x.privilege_type COLLATE "C")
+                                   FROM pg_catalog.pg_database AS d, aclexplode(d.datacl) AS x
+                                  WHERE s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND d.oid = s.objid
+                                    AND x.grantee = o.oid AND s.deptype = 'a') AS privileges,
+                                s.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+                                AND s.objid < 16384 AS supplied
+                           FROM pg_catalog.pg_shdepend AS s
+                           JOIN ours AS o ON o.oid = s.refobjid
+                          CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, 0) AS i
+                          WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.deptype IN ('o', 'a')
+                            AND s.dbid IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()))
+                            -- Default privileges and parameters are asked for by themselves, and so are tables, functions and
+                            -- schemas of anybody's making, except who owns them.
+                            AND s.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
+                                                  'pg_catalog.pg_parameter_acl'::pg_catalog.regclass)
+                            AND (s.deptype = 'o' OR s.objid < 16384
+                                 OR s.classid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass,
+                                                      'pg_catalog.pg_proc'::pg_catalog.regclass,
+                                                      'pg_catalog.pg_namespace'::pg_catalog.regclass))
+                            AND NOT (s.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+                                     AND s.objid = 'public'::pg_catalog.regnamespace)
+                          UNION ALL
+                         SELECT 'PUBLIC', false, p.catalog, p.what, NULL, false
+                           FROM (SELECT 'pg_foreign_data_wrapper' AS catalog, 'foreign-data wrapper ' || quote_ident(f.fdwname) AS what, f.fdwacl AS acl
+                                   FROM pg_catalog.pg_foreign_data_wrapper AS f
+                                  UNION ALL
+                                 SELECT 'pg_foreign_server', 'server ' || quote_ident(f.srvname), f.srvacl FROM pg_catalog.pg_foreign_server AS f
+                                  UNION ALL
+                                 SELECT 'pg_tablespace', 'tablespace ' || quote_ident(f.spcname), f.spcacl FROM pg_catalog.pg_tablespace AS f
+                                  UNION ALL
+                                 SELECT 'pg_largeobject', 'large object ' || f.oid, f.lomacl FROM pg_catalog.pg_largeobject_metadata AS f
+                                ) AS p
+                          WHERE EXISTS (SELECT FROM aclexplode(p.acl) AS x WHERE x.grantee = 0)) AS h),
     'parameters', (SELECT json_agg(json_build_array(found.who, found.what))
                      FROM (SELECT 'PUBLIC' AS who, x.privilege_type || ' ' || p.parname AS what
                              FROM pg_catalog.pg_parameter_acl AS p, aclexplode(p.paracl) AS x WHERE x.grantee = 0

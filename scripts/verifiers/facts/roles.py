@@ -7,3 +7,5 @@ BOZ_ROLE = "boz_auditor"
 TEST_ROLE = "test_user"
 # In one order everywhere: two sessions that grant themselves roles in different orders would wait for each other.
 ROLES = tuple(sorted((*RUNTIME_ROLES, BOZ_ROLE, TEST_ROLE)))
+# Those that write nothing.
+READERS = frozenset({"symphony_auditor", "symphony_readonly", BOZ_ROLE})

@@ -1,6 +1,6 @@
-"""What a session of a runtime role may start with or bring along: settings stored for it, parameters, schemas.
+"""What a session of a runtime role starts with or may bring along: stored settings, triggers, parameters, schemas.
 
-Owns: the settings that decide whose rules hold, and the words for whoever could change them.
+Owns: the shapes of these, and the words for whoever could change them.
 Promises: what a role has through PUBLIC or through another role counts as its own; a login that may act as a runtime
 role is asked like the role; whoever owns the database or its tables is not.
 Never: reads the catalog (reading.py).
@@ -9,16 +9,13 @@ Never: reads the catalog (reading.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOBODY = "nobody"
 _PUBLIC = "PUBLIC"
-# In a session that starts with any of these, triggers and foreign keys sleep, a name means another table, rows are
-# hidden, or somebody else acts.
-DECISIVE = frozenset({"role", "row_security", "search_path", "session_authorization", "session_replication_role"})
 # Parameters of the schema's own: a worker's session may set them, and the functions ask who it was.
 _OWN = "SET symphony."
 
@@ -33,11 +30,15 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting that sessions start with, for one role or, with an empty `role`, for every role."""
+    """A setting that sessions start with, for one role or, with an empty `role`, for every role.
+
+    `acts_as`: the roles of the schema that the one role is or may act as.
+    """
 
     role: str
     name: str
     value: str
+    acts_as: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -45,10 +46,29 @@ class Setting:
         return f"{self.role or 'every role'}: {self.name}={self.value}"
 
 
-def settings_of(rows: Iterable[tuple[str, str]] | None) -> tuple[Setting, ...]:
-    """Settings from the catalog's pairs of role and `name=value`."""
-    pairs = [(role, *entry.partition("=")[::2]) for role, entry in rows or ()]
-    return tuple(Setting(role, name, value) for role, name, value in pairs)
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """A trigger on an event of the whole database that is not disabled."""
+
+    name: str
+    event: str
+    function: str
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        return f"event trigger {self.name} on {self.event}: {self.function}"
+
+
+def settings_of(rows: Iterable[Any] | None) -> tuple[Setting, ...]:
+    """Settings from the catalog's rows: role, `name=value`, and the roles of the schema that the role may act as."""
+    found = [(role, *entry.partition("=")[::2], acts_as) for role, entry, acts_as in rows or ()]
+    return tuple(Setting(role, name, value, tuple(acts_as or ())) for role, name, value, acts_as in found)
+
+
+def fired(triggers: Iterable[EventTrigger]) -> str:
+    """The event triggers, one line; `none` without any."""
+    return ", ".join(sorted(one.text for one in triggers)) or "none"
 
 
 def powers_of(rows: Iterable[tuple[str, str]] | None) -> tuple[Power, ...]:
@@ -71,8 +91,3 @@ def told(powers: Iterable[Power]) -> str:
 def is_own(power: Power) -> bool:
     """Whether it is SET on a parameter of the schema's own: what another session sets it to binds nobody."""
     return power.what.startswith(_OWN)
-
-
-def decisive(settings: Iterable[Setting]) -> str:
-    """The stored settings that decide whose rules hold, one line; `none` without any."""
-    return ", ".join(sorted(one.text for one in settings if one.name in DECISIVE)) or "none"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS, for_review
-from scripts.verifiers.facts.privileges import EXECUTORS, NONE, grantees, open_to
+from scripts.verifiers.facts.privileges import ALONE, EXECUTORS, NONE, grantees, open_to
 from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
 from scripts.verifiers.probes.edges import GENERATOR_PROBES
 from scripts.verifiers.probes.stage import play
@@ -31,7 +31,7 @@ def verify_privileges(database: Database, findings: Findings) -> None:
     owners = {routine.owner for routine in routines}
     findings.check(
         "functions_to_come",
-        expected="their owner's alone",
+        expected=ALONE,
         observed="; ".join(open_to(database.facts.default_grants, owner, "f") for owner in sorted(owners)),
         where="default privileges of the functions' owner",
     )

@@ -1,13 +1,19 @@
-"""INV-007, INV-111, D-29, D-33: the roles exist, none can rise above its grants; the regulator may only read."""
+"""INV-007, INV-111, D-29, D-33: the roles exist, none can rise above its grants; the regulator may only read.
+
+A login that acts as one of them is no more than that role, and begins its sessions under the rules that were reviewed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.verifiers.facts.holdings import NOTHING, held_by_the_seat, held_by_workers
+from scripts.verifiers.facts.logins import LEGAL, beyond_one_role
 from scripts.verifiers.facts.privileges import BOZ_TABLES, privileges_of
 from scripts.verifiers.facts.reach import read_reach
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
-from scripts.verifiers.facts.sessions import NOBODY, decisive, is_own, told
+from scripts.verifiers.facts.sessions import NOBODY, fired, is_own, told
+from scripts.verifiers.facts.stored import decisive
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import BOZ_PROBES
 from scripts.verifiers.probes.stage import play
@@ -25,11 +31,28 @@ def verify_posture(database: Database, findings: Findings) -> None:
         _posture(database, findings, name)
     facts = database.facts
     findings.check(
+        "logins_act_as_one_role",
+        expected=LEGAL,
+        observed=beyond_one_role(facts.logins),
+        where="logins that can reach a role of the schema",
+        help="REVOKE what is named from the login, or from the role between: a worker has a login of its own",
+        examined=1 + len(facts.logins),
+    )
+    findings.check(
+        "roles_hold_nothing_else",
+        expected=NOTHING,
+        observed=held_by_workers(facts.holdings),
+        where="what the roles own or were given beside tables and functions",
+        help="REVOKE it, or REASSIGN OWNED to the schema's owner",
+    )
+    # What a session begins with, and what runs in it unasked.
+    begins = [one for one in (decisive(facts.settings), fired(facts.event_triggers)) if one != "none"]
+    findings.check(
         "sessions_start_with",
         expected="none",
-        observed=decisive(facts.settings),
-        where="settings stored for a role or for the database",
-        help="ALTER ROLE … RESET, or ALTER DATABASE … RESET",
+        observed=", ".join(begins) or "none",
+        where="settings stored for a role or for the database, and event triggers",
+        help="ALTER ROLE … RESET, ALTER DATABASE … RESET, ALTER EVENT TRIGGER … DISABLE",
     )
     findings.check(
         "parameters_to_set",
@@ -78,6 +101,20 @@ def verify_boz(database: Database, findings: Findings) -> None:
         where=BOZ_ROLE,
         help="REVOKE it from boz_auditor, or from PUBLIC",
         examined=len(reach),
+    )
+    findings.check(
+        "boz_holds_nothing_else",
+        expected=NOTHING,
+        observed=held_by_the_seat(facts.holdings),
+        where=f"what {BOZ_ROLE} owns or was given beside tables and functions",
+        help="REVOKE it from boz_auditor, or from PUBLIC; REASSIGN OWNED to the schema's owner",
+    )
+    findings.check(
+        "boz_logins",
+        expected=LEGAL,
+        observed=beyond_one_role(facts.logins, BOZ_ROLE),
+        where=f"logins that can reach {BOZ_ROLE}",
+        help="REVOKE what is named from the login: the regulator's has no other role",
     )
     play(database.conn, findings, BOZ_PROBES)
     failures: list[Json] = [*findings.failed()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.verifiers.facts.privileges import SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to
+from scripts.verifiers.facts.privileges import ALONE, SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to, others_to_come
 from scripts.verifiers.facts.sessions import NOBODY, told
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import TABLE_PROBES
@@ -32,9 +32,16 @@ def verify(database: Database, findings: Findings) -> None:
     )
     findings.check(
         "tables_to_come",
-        expected="their owner's alone",
+        expected=ALONE,
         observed="; ".join(open_to(facts.default_grants, owner, "r") for owner in sorted(owners)),
         where="default privileges of the tables' owner",
+    )
+    findings.check(
+        "others_to_come",
+        expected=ALONE,
+        observed=others_to_come(facts.default_grants, frozenset(owners)),
+        where="default privileges of the tables' owner for other kinds, and of everybody else",
+        help="ALTER DEFAULT PRIVILEGES FOR ROLE … REVOKE",
     )
     # Whoever owns the schema may create in it; pg_database_owner stands for the owner of the tables.
     insiders = owners | {facts.schema_owner, facts.database_owner}

@@ -111,6 +111,7 @@ def _open_doors(roles: list[str]) -> Iterator[str]:
     yield f"GRANT CREATE ON SCHEMA public TO {everybody}"
     yield f"ALTER DEFAULT PRIVILEGES GRANT INSERT, MAINTAIN ON TABLES TO {everybody}"
     yield "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC"
+    yield f"ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {everybody}"
 
 
 def _twin(expected: Table, found: Table) -> Iterator[str]:
@@ -167,11 +168,18 @@ def _rows(tables: set[str]) -> Iterator[str]:
 
 
 def _newcomer(name: str, roles: list[str], reading: Reading) -> Iterator[str]:
-    """A role that every role is a member of, and that owns a table and a function among ours."""
+    """A role that every role is, and a login that is every role; the one owns things of ours, each role a type."""
     yield f"CREATE ROLE {name}"
     yield f"GRANT {name} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"
     if roles:
         yield f"GRANT {name} TO {', '.join(map(quoted, roles))}"
+        # Another: memberships may not go in a ring.
+        yield f"CREATE ROLE {name}_login LOGIN"
+        yield f"GRANT {', '.join(map(quoted, roles))} TO {name}_login"
+    for role in roles:
+        yield f"CREATE TYPE public.{_KEY}_{role} AS ()"
+        yield f"GRANT {quoted(role)} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"
+        yield f"ALTER TYPE public.{_KEY}_{role} OWNER TO {quoted(role)}"
     yield f"ALTER FUNCTION {_NOTHING}() OWNER TO {name}"
     if _STRANGE in reading.tables:
         yield f"ALTER TABLE public.{_STRANGE} OWNER TO {name}"

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 _PUBLIC = "PUBLIC"
 _OF_TABLES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
 _OF_COLUMNS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+# What is made later, and what of it is handed on.
+_TO_COME = {
+    "TABLES": ("SELECT", "INSERT", "MAINTAIN"),
+    "FUNCTIONS": ("EXECUTE",),
+    "SEQUENCES": ("USAGE", "UPDATE"),
+    "TYPES": ("USAGE",),
+    "SCHEMAS": ("USAGE", "CREATE"),
+    "LARGE OBJECTS": ("SELECT",),
+}
 _STRANGER = ("CREATE ROLE mutant_stranger",)
 
 
@@ -99,17 +108,27 @@ def _owner_of_schema(role: str) -> str:
 
 
 def _defaults(subject: Subject, grantee: str) -> Iterator[Mutant]:
-    alter = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(subject.owner)}"
-    title = f"default privileges of {subject.owner}"
-    for within, words in (("", ""), (" in schema public", " IN SCHEMA public")):
-        for kind, privileges, owner in (
-            ("TABLES", ("SELECT", "INSERT", "MAINTAIN"), TABLE_RIGHTS),
-            ("FUNCTIONS", ("EXECUTE",), FUNCTION_RIGHTS),
-        ):
-            for privilege in privileges:
-                give = f"{alter}{words} GRANT {privilege} ON {kind} TO {_name(grantee)}"
-                change = f"{privilege} on {kind.lower()}{within} to {grantee}"
-                yield Mutant(title, change, (owner,), (give,), admin=True)
+    owner, stranger = quoted(subject.owner), quoted(subject.roles[0])
+    for creator, title in ((owner, subject.owner), (stranger, subject.roles[0])):
+        for within, words in (("", ""), (" in schema public", " IN SCHEMA public")):
+            for kind, privileges in _TO_COME.items():
+                # The server knows no default of one schema for what lies in none, and gives these by itself.
+                if words and kind in ("SCHEMAS", "LARGE OBJECTS"):
+                    continue
+                if not words and grantee == _PUBLIC and (kind == "TYPES" or (kind == "FUNCTIONS" and creator != owner)):
+                    continue
+                if grantee == title:
+                    continue
+                for privilege in privileges:
+                    alter = f"ALTER DEFAULT PRIVILEGES FOR ROLE {creator}{words}"
+                    rights = FUNCTION_RIGHTS if kind == "FUNCTIONS" and creator == owner else TABLE_RIGHTS
+                    yield Mutant(
+                        f"default privileges of {title}",
+                        f"{privilege} on {kind.lower()}{within} to {grantee}",
+                        (rights,),
+                        (f"{alter} GRANT {privilege} ON {kind} TO {_name(grantee)}",),
+                        admin=True,
+                    )
 
 
 def _grant(privilege: str, where: str, grantee: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from db.verifiers import hand_outbox
+from db.verifiers import hand_outbox, hand_sessions
 from db.verifiers.hand_outbox import hollowed, rewritten, sql
 from db.verifiers.mutants import Mutant
 
@@ -41,6 +41,7 @@ def by_hand(reading: Reading, files: Sequence[MigrationFile]) -> Iterator[Mutant
     yield from _history(files)
     yield from _roles()
     yield from _sessions()
+    yield from hand_sessions.sessions()
     yield from _privileges()
     yield from _functions(reading)
     yield from _ledgers()

@@ -199,6 +199,39 @@ BY_OWNER = {
         "ALTER TABLE public.tenants ADD CONSTRAINT again_{n} CHECK (status IN ('ACTIVE', 'SUSPENDED', 'CLOSED'))"
     ),
 }
+# Settings that a worker may be given, whoever is responsible for it: deadlines that it keeps, the server's own values,
+# how much memory it takes, what is written to the log, how values are shown.
+SANE = (
+    *(
+        (f"{what}_timeout", value)
+        for what in ("statement", "lock", "transaction", "idle_in_transaction_session", "idle_session")
+        for value in ("0", "'100ms'", "'1min'", "'2h'", "250")
+    ),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "'read committed'"),
+    ("default_transaction_deferrable", "on"),
+    ("search_path", "public"),
+    ("search_path", '"$user", public'),
+    ("search_path", "pg_catalog, public, pg_temp"),
+    ("session_replication_role", "origin"),
+    ("row_security", "on"),
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("synchronous_commit", "remote_write"),
+    ("session_preload_libraries", "'auto_explain, pg_stat_statements'"),
+    ("dynamic_library_path", "'$libdir'"),
+    ("work_mem", "'64MB'"),
+    ("log_min_duration_statement", "100"),
+    ("check_function_bodies", "off"),
+    ("plpgsql.variable_conflict", "use_column"),
+    ("plpgsql.extra_errors", "'all'"),
+    ("DateStyle", "'German, DMY'"),
+    ("TimeZone", "'Asia/Kathmandu'"),
+    ("extra_float_digits", "0"),
+    ("bytea_output", "escape"),
+    ("enable_seqscan", "off"),
+    ("symphony.outbox_retry_ceiling", "5"),
+)
 # By a superuser: roles and what belongs to the server.
 BY_ADMIN = {
     "a new role": "CREATE ROLE newcomer_{n} NOLOGIN",
@@ -210,6 +243,53 @@ BY_ADMIN = {
         "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; GRANT ALL ON SCHEMA unrelated_{n} TO newcomer_{n}"
     ),
     "a login that may act as a worker": "CREATE ROLE worker_{n} LOGIN; GRANT symphony_executor TO worker_{n}",
+    "a login of a team that is a worker": (
+        "CREATE ROLE team_{n}; GRANT symphony_ingest TO team_{n}; CREATE ROLE worker_{n} LOGIN; "
+        "GRANT team_{n} TO worker_{n}"
+    ),
+    "a login that becomes a worker by SET ROLE alone": (
+        "CREATE ROLE worker_{n} LOGIN; GRANT symphony_control TO worker_{n} WITH INHERIT FALSE, SET TRUE"
+    ),
+    "a login of the regulator's that can only read": (
+        "CREATE ROLE seat_{n} LOGIN; GRANT boz_auditor TO seat_{n}; "
+        "ALTER ROLE seat_{n} SET default_transaction_read_only = on; "
+        "ALTER ROLE seat_{n} SET default_transaction_isolation = 'repeatable read'"
+    ),
+    "a connection kept free for a worker": (
+        "CREATE ROLE worker_{n} LOGIN; GRANT symphony_executor, pg_use_reserved_connections TO worker_{n}"
+    ),
+    "a login of no role of ours that has many powers": (
+        "CREATE ROLE dba_{n} LOGIN CREATEROLE CREATEDB BYPASSRLS; GRANT pg_write_all_data, pg_monitor TO dba_{n}"
+    ),
+    "another who made roles and administers ours": (
+        "CREATE ROLE maker_{n} LOGIN CREATEROLE; GRANT symphony_ingest, boz_auditor TO maker_{n} "
+        "WITH INHERIT FALSE, SET FALSE, ADMIN TRUE"
+    ),
+    "the right to connect, and to make temporary tables": (
+        "DO $$ BEGIN EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); "
+        "EXECUTE format('GRANT CONNECT ON DATABASE %I TO boz_auditor, symphony_control', current_database()); "
+        "EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO symphony_control', current_database()); END $$"
+    ),
+    "an event trigger that is disabled": (
+        "CREATE FUNCTION pg_temp.event_{n}() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; "
+        "CREATE EVENT TRIGGER event_{n} ON ddl_command_end EXECUTE FUNCTION pg_temp.event_{n}(); "
+        "ALTER EVENT TRIGGER event_{n} DISABLE"
+    ),
+    "default privileges of another's for another": (
+        "CREATE ROLE maker_{n}; CREATE ROLE reader_{n}; "
+        "ALTER DEFAULT PRIVILEGES FOR ROLE maker_{n} GRANT SELECT ON TABLES TO reader_{n}; "
+        "ALTER DEFAULT PRIVILEGES FOR ROLE maker_{n} REVOKE USAGE ON TYPES FROM PUBLIC; "
+        "ALTER DEFAULT PRIVILEGES FOR ROLE maker_{n} GRANT USAGE ON TYPES TO reader_{n}, PUBLIC"
+    ),
+    "a wrapper and a server of nobody's": (
+        "CREATE FOREIGN DATA WRAPPER wrapper_{n}; CREATE SERVER server_{n} FOREIGN DATA WRAPPER wrapper_{n}; "
+        "CREATE ROLE user_{n}; GRANT USAGE ON FOREIGN SERVER server_{n} TO user_{n}"
+    ),
+    "settings that change nothing": "; ".join(
+        f"CREATE ROLE worker_{at}_{{n}} LOGIN; GRANT symphony_ingest TO worker_{at}_{{n}}; "
+        f"ALTER ROLE worker_{at}_{{n}} SET {name} = {value}"
+        for at, (name, value) in enumerate(SANE)
+    ),
     "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
     "a comment on a role": "COMMENT ON ROLE symphony_ingest IS 'another'",
     "an extension whose functions everybody may run": "CREATE EXTENSION citext SCHEMA public",

@@ -136,15 +136,18 @@ def test_a_gutted_database_with_every_name_in_place_is_red(bench: Bench) -> None
 
 
 def test_what_the_owner_may_do_is_no_way_around(bench: Bench) -> None:
-    """D-08: the ceiling of a database, the right to set it, and an owner who may act as a worker raise no alarm."""
+    """D-08: the ceiling of a database, the right to set it, and an owner who may act as a worker raise no alarm.
+
+    Nor does whoever may act as the owner, as long as nobody made a worker of that login.
+    """
     with bench.admin.transaction(force_rollback=True):
         bench.admin.execute("CREATE ROLE dba LOGIN")
         for statement in (
             "ALTER DATABASE {database} SET symphony.outbox_retry_ceiling = 7",
             "GRANT SET ON PARAMETER symphony.outbox_retry_ceiling TO {owner}, symphony_control",
             "GRANT symphony_ingest TO {owner} WITH INHERIT TRUE, SET TRUE",
-            "GRANT {owner}, symphony_ingest TO dba",
-            "ALTER ROLE dba SET search_path = public",
+            "GRANT {owner} TO dba",
+            "ALTER ROLE dba SET session_replication_role = replica",
         ):
             names = {"database": bench.database.name, "owner": bench.owner.info.user}
             bench.admin.execute(sql.SQL(statement).format(**{k: sql.Identifier(v) for k, v in names.items()}))

@@ -13,9 +13,10 @@ from scripts.migrations.files import MigrationFile
 from scripts.verifiers.facts.compare import ABSENT, Facts, same_expression
 from scripts.verifiers.facts.privileges import grantees, matrix_of, open_to, privileges_of
 from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held, Reading, Routine
-from scripts.verifiers.facts.sessions import Power, decisive, is_own, powers_of, settings_of, told
+from scripts.verifiers.facts.sessions import Power, is_own, powers_of, settings_of, told
 from scripts.verifiers.facts.shape import Column, Constraint, Function, Index, Table, Trigger, asleep, trigger_timing
 from scripts.verifiers.facts.sources import function_sources
+from scripts.verifiers.facts.stored import decisive
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.model import Findings
 
@@ -250,8 +251,8 @@ def test_what_everybody_has_is_told_once() -> None:
 )
 def test_a_stored_setting_counts_when_it_decides_whose_rules_hold(entry: str, said: str) -> None:
     """The value of a setting may hold anything, also what looks like another setting."""
-    assert decisive(settings_of([("", entry)])) == said
-    assert decisive(settings_of([("a", entry)])) == said.replace("every role", "a")
+    assert decisive(settings_of([("", entry, None)])) == said
+    assert decisive(settings_of([("a", entry, ["b"])])) == said.replace("every role", "a")
 
 
 def test_only_set_on_the_schemas_own_parameters_is_its_own() -> None:

@@ -1,0 +1,131 @@
+"""Settings stored for roles and databases: which of them stop a worker, or change what it is promised.
+
+Owns: the names that count, and for each the values under which everything is as promised.
+Promises: what is not in the list was measured to change nothing (docs/adr/0058, and the test that plants every
+parameter there is); a value of a name in the list that cannot be read counts.
+Never: reads the catalog (reading.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from scripts.verifiers.facts.roles import READERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from scripts.verifiers.facts.sessions import Setting
+
+# A deadline below this cuts off what a worker does: it is twice what a claim of 1,000 items takes on two busy cores,
+# and what one of two requests under the same key waits for the other.
+SANE_MS = 100
+_MS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?)\s*(us|ms|s|min|h|d)?\s*")
+# Libraries that watch and change nothing.
+_WATCHING = frozenset({"auto_explain", "pg_stat_statements", "$libdir/auto_explain", "$libdir/pg_stat_statements"})
+# A path of these finds our tables first: "$user" is no schema of anybody's.
+_PLACES = frozenset({"public", "pg_catalog", "$user"})
+
+
+def _off(value: str) -> bool:
+    word = value.lower()
+    return word in ("0", "of", "off") or (word != "" and ("false".startswith(word) or "no".startswith(word)))
+
+
+def _on(value: str) -> bool:
+    word = value.lower()
+    return word in ("1", "on") or (word != "" and ("true".startswith(word) or "yes".startswith(word)))
+
+
+def _one_of(*values: str) -> Callable[[str], bool]:
+    return lambda value: value.lower() in values
+
+
+def _long_enough(value: str) -> bool:
+    """No deadline, or one that a worker does not meet."""
+    read = _DURATION.fullmatch(value)
+    if read is None:
+        return False
+    limit_ms = float(read[1]) * _MS[read[2] or "ms"]
+    return limit_ms == 0 or limit_ms >= SANE_MS
+
+
+def _listed(value: str) -> list[str]:
+    return [item for part in value.split(",") if (item := part.strip().strip('"'))]
+
+
+def _watching(value: str) -> bool:
+    return all(library in _WATCHING for library in _listed(value))
+
+
+def _ours_first(value: str) -> bool:
+    places = _listed(value)
+    if places[-1:] == ["pg_temp"]:
+        places.pop()
+    return "public" in places and all(place in _PLACES for place in places)
+
+
+def _with_the_servers_own(value: str) -> bool:
+    return value == "$libdir" or value.startswith("$libdir:")
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+# Name, as the server writes it, in small letters → whether nothing changes under the value. What a worker gets under
+# any other, each seen: docs/adr/0058.
+HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
+    # Somebody else acts, a name means another table, rows are hidden, triggers and foreign keys sleep.
+    "role": _one_of("none"),
+    "session_authorization": _never,
+    "search_path": _ours_first,
+    "row_security": _on,
+    "session_replication_role": _one_of("origin", "local"),
+    # Every request is refused, or refused where two meet.
+    "default_transaction_read_only": _off,
+    "default_transaction_isolation": _one_of("read committed", "read uncommitted"),
+    # A refusal ends the session, also one that a function would have caught.
+    "exit_on_error": _off,
+    # The same statement asks for something else: another key is another payment.
+    "standard_conforming_strings": _on,
+    "backslash_quote": _one_of("safe_encoding"),
+    # What was accepted is gone after a crash; what is damaged reads as empty.
+    "synchronous_commit": lambda value: not _off(value),
+    "zero_damaged_pages": _off,
+    "ignore_checksum_failure": _off,
+    # Everybody's large objects are open to the regulator.
+    "lo_compat_privileges": _off,
+    # Somebody else's code runs, or no session begins, or no function.
+    "session_preload_libraries": _watching,
+    "local_preload_libraries": _watching,
+    "dynamic_library_path": _with_the_servers_own,
+    **dict.fromkeys(
+        (
+            "statement_timeout",
+            "transaction_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+            "idle_session_timeout",
+        ),
+        _long_enough,
+    ),
+}
+# Whoever only reads may be kept from writing, and may want to read one moment.
+_OF_WRITERS = frozenset({"default_transaction_read_only", "default_transaction_isolation", "synchronous_commit"})
+
+
+def decisive(settings: Iterable[Setting]) -> str:
+    """The stored settings that stop a worker or change what it is promised, one line; `none` without any."""
+    return ", ".join(sorted(one.text for one in settings if _decides(one))) or "none"
+
+
+def _decides(setting: Setting) -> bool:
+    name = setting.name.lower()
+    harmless = HARMLESS_IF.get(name)
+    if harmless is None or harmless(setting.value):
+        return False
+    only_reads = bool(setting.acts_as) and set(setting.acts_as) <= READERS
+    return not (only_reads and name in _OF_WRITERS)

@@ -1,0 +1,144 @@
+"""What is told of stored settings, logins, event triggers, holdings and default privileges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts.verifiers.facts.holdings import NOTHING, held_by_the_seat, held_by_workers, holdings_of
+from scripts.verifiers.facts.logins import LEGAL, beyond_one_role, logins_of
+from scripts.verifiers.facts.privileges import ALONE, others_to_come
+from scripts.verifiers.facts.reading import DefaultGrant
+from scripts.verifiers.facts.sessions import EventTrigger, fired, settings_of
+from scripts.verifiers.facts.stored import decisive
+
+
+@pytest.mark.parametrize(
+    ("entry", "counts"),
+    [
+        ("statement_timeout=99", True),
+        ("statement_timeout=100", False),
+        ("statement_timeout=0", False),
+        ("statement_timeout=0.1s", False),
+        ("statement_timeout=99999us", True),
+        ("lock_timeout=1min", False),
+        ("lock_timeout=1 d", False),
+        ("lock_timeout=soon", True),
+        ("idle_session_timeout=", True),
+        ("default_transaction_read_only=ON", True),
+        ("default_transaction_read_only=fal", False),
+        ("default_transaction_read_only=of", False),
+        ("default_transaction_isolation=Read Committed", False),
+        ("default_transaction_isolation=serializable", True),
+        ("row_security=yes", False),
+        ("row_security=", True),
+        ("role=none", False),
+        ("session_authorization=none", True),
+        ('search_path="$user", public', False),
+        ("search_path=public, pg_temp", False),
+        ("search_path=pg_temp, public", True),
+        ("search_path=pg_catalog", True),
+        ('search_path=""', True),
+        ("synchronous_commit=local", False),
+        ("synchronous_commit=FALSE", True),
+        ("session_preload_libraries=", False),
+        ("session_preload_libraries=auto_explain", False),
+        ('session_preload_libraries="auto_explain", "other"', True),
+        ("dynamic_library_path=$libdir:/more", False),
+        ("dynamic_library_path=$libdirs", True),
+        ("SESSION_REPLICATION_ROLE=local", False),
+        ("work_mem=64kB", False),
+    ],
+)
+def test_a_stored_setting_counts_by_its_value(entry: str, counts: bool) -> None:  # noqa: FBT001 - a parameter
+    """However the value is written; one that cannot be read counts."""
+    assert (decisive(settings_of([("", entry, None)])) != "none") is counts
+
+
+def test_a_login_that_only_reads_may_be_kept_from_writing() -> None:
+    """Only that, and only while it can become no role that writes."""
+    entry = "default_transaction_read_only=on"
+    assert decisive(settings_of([("seat", entry, ["boz_auditor"])])) == "none"
+    assert decisive(settings_of([("seat", entry, ["boz_auditor", "symphony_ingest"])])) == f"seat: {entry}"
+    assert decisive(settings_of([("seat", entry, None)])) == f"seat: {entry}"
+    asleep = "session_replication_role=replica"
+    assert decisive(settings_of([("seat", asleep, ["boz_auditor"])])) == f"seat: {asleep}"
+
+
+def test_a_login_is_told_with_all_that_it_is_beyond_one_role() -> None:
+    """One role is legal; what is more is named, and whose login it is."""
+    rows: list[dict[str, Any]] = [
+        {"name": "w", "acts_as": ["symphony_ingest"], "beside": None, "powers": None, "hands_on": None},
+        {
+            "name": "b",
+            "acts_as": ["test_user", "boz_auditor"],
+            "beside": ["pg_read_all_data"],
+            "powers": ["createrole", "bypassrls"],
+            "hands_on": ["test_user"],
+        },
+        {"name": "a", "acts_as": ["symphony_ingest"], "beside": ["owner"], "powers": None, "hands_on": None},
+    ]
+    both = "a: owner; b: boz_auditor, test_user, pg_read_all_data, BYPASSRLS, CREATEROLE, hands test_user on"
+
+    assert beyond_one_role(logins_of(rows)) == both
+    assert beyond_one_role(logins_of(rows), "boz_auditor") == both.partition("; ")[2]
+    assert beyond_one_role(logins_of(rows[:1])) == beyond_one_role(logins_of(None)) == LEGAL
+
+
+def test_event_triggers_are_told_with_event_and_function() -> None:
+    """In order of their names."""
+    triggers = [EventTrigger("b", "sql_drop", "s.f()"), EventTrigger("a", "login", "s.g()")]
+
+    assert fired(triggers) == "event trigger a on login: s.g(), event trigger b on sql_drop: s.f()"
+    assert fired([]) == "none"
+
+
+def test_holdings_are_told_of_whom_they_count_for() -> None:
+    """The regulator may hold less than a worker, and what everybody has counts as its own."""
+    rows = [
+        ("boz_auditor", False, "pg_type", "type public.t", None, False),
+        ("boz_auditor", False, "pg_database", "database d", ["CONNECT"], False),
+        ("boz_auditor", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False),
+        ("PUBLIC", False, "pg_foreign_server", "server s", None, False),
+        ("test_user", False, "pg_type", "type public.t", None, False),
+        ("test_user", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False),
+        ("test_user", False, "pg_database", "database f", ["CREATE"], False),
+        ("test_user", True, "pg_type", "type public.u", None, False),
+        ("test_user", False, "pg_proc", "function pg_catalog.lo_import(text)", None, True),
+        ("test_user", False, "pg_proc", "function other.f()", None, False),
+    ]
+    holdings = holdings_of(rows)
+
+    assert held_by_the_seat(holdings) == (
+        "PUBLIC was given server s; boz_auditor was given database e (CONNECT, TEMPORARY); "
+        "boz_auditor was given type public.t"
+    )
+    assert held_by_workers(holdings) == (
+        "test_user owns type public.u; test_user was given database f (CREATE); "
+        "test_user was given function pg_catalog.lo_import(text)"
+    )
+    assert held_by_workers(holdings_of(None)) == held_by_the_seat(()) == NOTHING
+
+
+def test_default_privileges_are_told_with_who_gives_what_to_whom() -> None:
+    """The owner's tables and functions have checks of their own; what PostgreSQL gives by itself is no news."""
+    owners = frozenset({"owner"})
+    given = (
+        DefaultGrant("owner", "", "r", "stranger", "SELECT"),
+        DefaultGrant("owner", "", "f", "PUBLIC", "EXECUTE"),
+        DefaultGrant("owner", "", "S", "stranger", "USAGE"),
+        DefaultGrant("owner", "", "T", "PUBLIC", "USAGE"),
+        DefaultGrant("owner", "public", "T", "PUBLIC", "USAGE"),
+        DefaultGrant("owner", "", "n", "owner", "USAGE"),
+        DefaultGrant("owner", "", "L", None, None),
+        DefaultGrant("other", "", "r", "test_user", "SELECT"),
+        DefaultGrant("other", "", "r", "stranger", "SELECT"),
+        DefaultGrant("other", "", "f", "PUBLIC", "EXECUTE"),
+    )
+
+    assert others_to_come(given, owners) == (
+        "other gives test_user SELECT on tables; owner gives PUBLIC USAGE on types; "
+        "owner gives stranger USAGE on sequences"
+    )
+    assert others_to_come((), owners) == ALONE
