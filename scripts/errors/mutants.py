@@ -154,7 +154,7 @@ class WaiverError(ProjectError):
 
 
 class BlockError(ProjectError):
-    """A file of mutants that cannot be used; nothing of it was run."""
+    """A file of mutants that cannot be used, or a block of one; nothing of it was run."""
 
     kind = "mutants"
     exit_code = ExitCode.USAGE
@@ -188,26 +188,6 @@ class BlockError(ProjectError):
             where=where,
             facts=[("expected", "comments alone before the first `-- mutant: NAME`"), ("found", "a statement")],
             help="give it a name, or move it into the mutant that needs it",
-        )
-
-    @classmethod
-    def nameless(cls, where: str) -> BlockError:
-        """A header without a name."""
-        return cls(
-            "a mutant without a name",
-            where=where,
-            facts=[("expected", "-- mutant: NAME"), ("found", "-- mutant:")],
-            help="name what it changes; survivors are listed by name",
-        )
-
-    @classmethod
-    def twice(cls, name: str, where: str, first: str) -> BlockError:
-        """Two mutants of one name."""
-        return cls(
-            "a name that another mutant has",
-            where=where,
-            facts=[("found", name), ("first at", first)],
-            help="give each its own name; survivors are listed by name",
         )
 
     @classmethod

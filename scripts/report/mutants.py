@@ -41,13 +41,19 @@ def score_json(score: Score, *, evidence: str) -> str:
         "per_second_and_process": round(score.per_second, 1),
         "evidence": evidence,
     }
+    if any(one.mutant.given for one in score.verdicts):
+        # Of ours the names of all would fill pages; whoever wrote these wants to know of each what became of it.
+        value["mutants"] = [
+            {"name": one.mutant.name, "fate": one.fate.value, "by": one.by, "reason": one.reason}
+            for one in score.verdicts
+        ]
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _survivor(mutant: Mutant) -> dict[str, Any]:
     return {
         "name": mutant.name,
-        "object": mutant.places[0] if mutant.given else mutant.object,
+        "object": mutant.places[0] if mutant.given and mutant.places else mutant.object,
         "change": mutant.change or mutant.object,
         "owner": _owner(mutant),
         "sql": ";\n".join(mutant.sql),

@@ -162,11 +162,17 @@ class Database:
     def facts(self) -> Reading:
         """The catalog as it was at the first question."""
         if self._facts is None:
-            from scripts.verifiers.facts.reading import read_facts
+            from psycopg import errors
+
+            from scripts.verifiers.facts.reading import Reading, read_facts
             from scripts.verifiers.facts.roles import ROLES
             from scripts.verifiers.facts.tables import TABLES
 
-            self._facts = read_facts(self.conn, ROLES, TABLES)
+            try:
+                self._facts = read_facts(self.conn, ROLES, TABLES)
+            except errors.InvalidSchemaName:
+                # Without schema public there is nothing of ours, and each fact says so.
+                self._facts = Reading()
         return self._facts
 
     @property

@@ -63,6 +63,28 @@ def test_a_value_is_a_value(database: ScratchDatabase) -> None:
     assert rows(database) == [(evil.version, "ACTIVE", evil.checksum)]
 
 
+@pytest.mark.parametrize("written", ["{}", "SHA256:{}", "sha256:{}"])
+def test_a_checksum_is_one_in_capitals_too(database: ScratchDatabase, written: str) -> None:
+    """A sha256 that was recorded or handed over in another spelling is the same; a changed digit is not."""
+    digest = sha256_hex(b"policy")
+    put(database, "2026.1", "ACTIVE", written.format(digest.upper()))
+    before = rows(database)
+
+    assert seed_policy(database.connect(), Policy("2026.1", digest, "a test")) == "unchanged"
+    assert rows(database) == before
+    with pytest.raises(PolicyError, match="Policy checksum mismatch"):
+        seed_policy(database.connect(), Policy("2026.1", sha256_hex(b"other"), "a test"))
+    with pytest.raises(PolicyError, match="Policy checksum mismatch"):
+        seed_policy(database.connect(), Policy("2026.1", digest[:-1], "a test"))
+
+
+def test_a_checksum_that_is_no_digest_is_its_letters(database: ScratchDatabase) -> None:
+    """What is not known to be hex is compared as it stands."""
+    put(database, "2026.1", "ACTIVE", "Sum-1")
+    with pytest.raises(PolicyError, match="Policy checksum mismatch"):
+        seed_policy(database.connect(), ONE)
+
+
 @pytest.mark.parametrize(
     ("there", "text"),
     [
@@ -346,7 +368,7 @@ def test_the_verb(database: ScratchDatabase, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [
-        ({}, 0, "no policy is named, so none was seeded"),
+        ({}, 0, "so none was seeded: SEED_POLICY_FILE names one, REQUIRE_POLICY_SEED=1 makes this an error"),
         ({"SKIP_POLICY_SEED": "1", "SEED_POLICY_FILE": "/no/such"}, 0, "SKIP_POLICY_SEED=1: no policy was seeded"),
         ({"REQUIRE_POLICY_SEED": "1"}, 1, "error[policy source]: a policy has to be seeded, and none is named"),
         ({"SEED_POLICY_FILE": "/no/such"}, 2, "error[policy source]: SEED_POLICY_FILE: the policy file is missing"),

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psycopg.rows import tuple_row
+
 from scripts.errors.base import ProjectError
 from scripts.verifiers.model import Database, Findings, Settled
 from scripts.verifiers.mutants.model import Fate, Mutant, Verdict
@@ -33,6 +35,10 @@ _PINNED = (
     b"RESET ROLE; SET LOCAL session_replication_role TO origin; SET LOCAL row_security TO on; "
     b"SET LOCAL search_path TO pg_catalog, pg_temp"
 )
+_NUMBER = b"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
+# What most changes are seen by, from the one reading alone; then everything else in its order.
+_WIDE = ("table-definitions", "table-privileges", "definer-search-path", "function-privileges", "role-login-posture")
+_WIDEST_FIRST = sorted(INVARIANTS, key=lambda one: _WIDE.index(one.id) if one.id in _WIDE else len(_WIDE))
 _BY_ID = {invariant.id: invariant for invariant in INVARIANTS}
 
 
@@ -58,6 +64,10 @@ class Bench:
         with owner() as conn:
             self._role: str = conn.info.user
         self._twin: Twin = Twin(owner)
+        # set_config() changes the session from within any statement; what is judged is the schema.
+        self._settle = b"; ".join((b"SET CONSTRAINTS ALL IMMEDIATE", _PINNED, self._settings(), _NUMBER))
+        # Whether the mutant at hand wrote anything. A transaction that did not has no number, and nobody can see it.
+        self._written = True
         before = Database(self._conn, owner, self._files)
         with self._conn.transaction(force_rollback=True):
             self._set()
@@ -78,6 +88,8 @@ class Bench:
         """Apply one mutant, ask its owners in turn until one is red, and undo it."""
         import psycopg
 
+        if mutant.refused:
+            return Verdict(mutant, Fate.FAILED, reason=mutant.refused)
         if self._conn.closed:
             self._conn = self._opened()
         try:
@@ -86,7 +98,9 @@ class Bench:
                 trouble = self._apply_given(mutant) if mutant.given else self._apply(mutant, admin=mutant.admin)
                 if trouble:
                     return Verdict(mutant, Fate.FAILED, reason=trouble)
-                return self._asked_all(mutant) if mutant.given else self._asked(mutant)
+                if mutant.given:
+                    return self._asked_all(mutant) if self._written else Verdict(mutant, Fate.SURVIVED)
+                return self._asked(mutant)
         except psycopg.Error as exc:
             return Verdict(mutant, Fate.FAILED, reason=f"the connection was lost: SQLSTATE {exc.sqlstate or 'none'}")
 
@@ -98,14 +112,18 @@ class Bench:
 
     def _set(self) -> None:
         """Act as the owner, with deadlines, until the rollback."""
+        self._conn.execute(self._settings(), prepare=False)
+
+    def _settings(self) -> bytes:
         from psycopg import sql
 
-        self._conn.execute(
+        return (
             sql.SQL(
                 "SET LOCAL statement_timeout TO {}; SET LOCAL lock_timeout TO {}; SET LOCAL jit TO off; "
                 "SET LOCAL ROLE {}"
-            ).format(f"{STATEMENT_TIMEOUT_MS}ms", f"{LOCK_TIMEOUT_MS}ms", sql.Identifier(self._role)),
-            prepare=False,
+            )
+            .format(f"{STATEMENT_TIMEOUT_MS}ms", f"{LOCK_TIMEOUT_MS}ms", sql.Identifier(self._role))
+            .as_bytes()
         )
 
     def _apply(self, mutant: Mutant, *, admin: bool) -> str:
@@ -135,11 +153,22 @@ class Bench:
                 raise Rollback(savepoint)
         if trouble.endswith(_NOT_ALLOWED):
             trouble = self._apply(mutant, admin=True)
-        if not trouble:
-            # set_config() changes the session from within any statement; what is judged is the schema.
-            self._conn.execute(_PINNED, prepare=False)
-            self._set()
-        return trouble
+        return trouble or self._settled(mutant)
+
+    def _settled(self, mutant: Mutant) -> str:
+        """Let every rule that waits for the commit be asked now, and let who asks be who asked before."""
+        import psycopg
+
+        try:
+            with self._conn.cursor(row_factory=tuple_row) as cursor:
+                cursor.execute(self._settle, prepare=False)
+                cursor.set_result(-1)
+                row = cursor.fetchone()
+        except psycopg.Error as exc:
+            where = mutant.places[-1] if mutant.places else "the last statement"
+            return f"{where} could not be committed: SQLSTATE {exc.sqlstate or 'none'}"
+        self._written = row is not None and row[0] is not None
+        return ""
 
     def _asked(self, mutant: Mutant) -> Verdict:
         database = self._database(self._facts if mutant.behaviour else None)
@@ -161,7 +190,7 @@ class Bench:
         stages: tuple[Asks, ...] = ("facts", "all")
         for asks in stages:
             reasons = []
-            for invariant in INVARIANTS:
+            for invariant in _WIDEST_FIRST if asks == "facts" else INVARIANTS:
                 fate, told = self._ask(invariant, database, asks=asks)
                 if fate in (Fate.KILLED, Fate.STALLED):
                     return Verdict(mutant, fate, by=f"{invariant.id}/{told}")

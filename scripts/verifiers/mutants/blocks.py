@@ -1,9 +1,9 @@
 """Mutants that somebody else wrote: blocks of SQL, each behind a line `-- mutant: NAME`.
 
 Owns: how such a file is cut, and which statements it may not hold.
-Promises: a header is a comment at the beginning of a line, as PostgreSQL's scanner sees it, never a line of a string or
-of a body; what could not be undone by a rollback, or would change who asks instead of what is asked, is refused with
-its line before anything runs.
+Promises: a header is a comment that has its line for itself, as PostgreSQL's scanner sees it, never a line of a string
+or of a body; a block that could not be undone by a rollback, or would change who asks instead of what is asked, is not
+run and says why, with its line; the others are.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from scripts.errors.mutants import BlockError
 from scripts.parser.classify import copies_client_stream, is_transaction_control, needs_no_transaction, transaction_word
 from scripts.parser.native import ParseError, scan_tokens
 from scripts.parser.parse import parse_statements
-from scripts.parser.positions import Positions
 from scripts.verifiers.mutants.model import Mutant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from scripts.parser.parse import Statement
 
-_HEADER = "-- mutant:"
+_HEADER = "mutant:"
 # Statements that change the session, not the schema.
 _OF_THE_SESSION = {
     "VariableSetStmt": "SET",
@@ -50,81 +50,107 @@ _CLUSTER = frozenset(
         "DoStmt",
         "CallStmt",
         "SelectStmt",
-        "UpdateStmt",
-        "InsertStmt",
-        "DeleteStmt",
     }
 )
+# Statements that change rows: a table of the server's own may be what all databases share.
+_OF_ROWS = frozenset({"UpdateStmt", "InsertStmt", "DeleteStmt"})
 
 
 def read_blocks(path: Path) -> tuple[Mutant, ...]:
-    """The mutants of a file.
+    """The mutants of a file; CRLF and a byte order mark are read as what they are.
 
     Raises:
-        BlockError: it cannot be read, cut or used; with file:line.
+        BlockError: it cannot be read, or holds no mutant.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise BlockError.unreadable(str(path), type(exc).__name__) from exc
     return parse_blocks(text, where=path.name)
 
 
 def parse_blocks(text: str, *, where: str) -> tuple[Mutant, ...]:
-    """The mutants of a text, in its order.
+    """The mutants of a text, in its order; what cannot be run of them says why in `refused`, and hides no other.
+
+    A mutant without a name, or with one that another has, is told apart by its line.
 
     Args:
         text: the whole file.
-        where: how errors name it.
+        where: how places name it.
 
     Raises:
-        BlockError: see read_blocks.
+        BlockError: there is no mutant in it.
     """
-    headers = _headers(text, where)
+    headers = _headers(text)
     if not headers:
         raise BlockError.no_mutant(where)
-    before = text[: headers[0][0]]
-    if any(not token.is_comment for token in scan_tokens(before)):
-        raise BlockError.before_first(f"{where}:{_line(text, len(before) - len(before.lstrip()))}")
-    lines: dict[str, int] = {}
-    mutants = []
-    for at, (start, end, name) in enumerate(headers):
+    mutants = list(_before(text[: headers[0][0]], where))
+    names: set[str] = set()
+    for at, (start, end, said) in enumerate(headers):
         line = _line(text, start)
-        if not name:
-            raise BlockError.nameless(f"{where}:{line}")
-        if name in lines:
-            raise BlockError.twice(name, f"{where}:{line}", f"{where}:{lines[name]}")
-        lines[name] = line
+        name = said if said and said not in names else f"{said or 'without a name'} (line {line})"
+        names.add(name)
         stop = headers[at + 1][0] if at + 1 < len(headers) else len(text)
         mutants.append(_block(name, "\n" * text.count("\n", 0, end) + text[end:stop], where, line))
     return tuple(mutants)
 
 
-def _headers(text: str, where: str) -> list[tuple[int, int, str]]:
+def _headers(text: str) -> list[tuple[int, int, str]]:
     """First and last character offset and the name of each header."""
     try:
         tokens = scan_tokens(text)
-    except ParseError as exc:
-        at = len(text) if exc.offset is None else exc.offset
-        raise BlockError.refused(exc.message, where=Positions(text).label(where, at)) from exc
+    except ParseError:
+        # Somewhere a string, comment or body has no end: then only its lines can tell one block from the next.
+        return [*_header_lines(text)]
     return [
-        (token.start, token.end, token.text[len(_HEADER) :].strip())
+        (token.start, token.end, name)
         for token in tokens
         if token.kind == "SQL_COMMENT"
-        and token.text.startswith(_HEADER)
-        and (token.start == 0 or text[token.start - 1] == "\n")
+        and (name := _named(token.text)) is not None
+        and not text[text.rfind("\n", 0, token.start) + 1 : token.start].strip()
     ]
+
+
+def _header_lines(text: str) -> Iterator[tuple[int, int, str]]:
+    at = 0
+    for line in text.splitlines(keepends=True):
+        name = _named(line.strip())
+        if name is not None:
+            yield at, at + len(line.rstrip("\r\n")), name
+        at += len(line)
+
+
+def _named(comment: str) -> str | None:
+    """The name that the comment gives a mutant, None where it is no header."""
+    words = comment.removeprefix("--").lstrip()
+    if not comment.startswith("--") or not words.lower().startswith(_HEADER):
+        return None
+    return words[len(_HEADER) :].strip()
+
+
+def _before(text: str, where: str) -> Iterator[Mutant]:
+    """What stands before the first header, unless it is nothing but comments."""
+    try:
+        if all(token.is_comment for token in scan_tokens(text)):
+            return
+    except ParseError:
+        pass
+    line = _line(text, len(text) - len(text.lstrip()))
+    yield _refused("before the first mutant", BlockError.before_first(f"{where}:{line}"))
 
 
 def _block(name: str, text: str, where: str, line: int) -> Mutant:
     try:
-        statements = parse_statements(text, where=where)
-    except HistoryError as exc:
-        raise BlockError.refused(exc.what, where=exc.where) from exc
-    if not statements:
-        raise BlockError.empty(name, f"{where}:{line}")
-    for statement in statements:
-        _require_undone(statement, where)
+        try:
+            statements = parse_statements(text, where=where)
+        except HistoryError as exc:
+            raise BlockError.refused(exc.what, where=exc.where) from exc
+        if not statements:
+            raise BlockError.empty(name, f"{where}:{line}")
+        for statement in statements:
+            _require_undone(statement, where)
+    except BlockError as error:
+        return _refused(name, error)
     return Mutant(
         object=name,
         change="",
@@ -134,6 +160,12 @@ def _block(name: str, text: str, where: str, line: int) -> Mutant:
         given=True,
         places=tuple(f"{where}:{statement.line}" for statement in statements),
     )
+
+
+def _refused(name: str, error: BlockError) -> Mutant:
+    """Nothing of it runs."""
+    reason = f"{error.where}: {error.what}: {error.help}"
+    return Mutant(name, "", (), (), given=True, places=(error.where,), refused=reason)
 
 
 def _require_undone(statement: Statement, where: str) -> None:
@@ -156,6 +188,8 @@ def _shared(kind: str, node: Any) -> bool:
     if kind == "GrantStmt":
         name = node.DESCRIPTOR.fields_by_name["objtype"].enum_type.values_by_number[node.objtype].name
         return str(name) in ("OBJECT_PARAMETER_ACL", "OBJECT_DATABASE", "OBJECT_TABLESPACE")
+    if kind in _OF_ROWS:
+        return node.relation.schemaname == "pg_catalog" or str(node.relation.relname).startswith("pg_")
     return kind in _CLUSTER
 
 

@@ -46,7 +46,11 @@ class Lane:
 
 
 def judge_mutants(
-    mutants: Sequence[Mutant], lanes: Sequence[Lane], *, progress: Callable[[int], None] = lambda _: None
+    mutants: Sequence[Mutant],
+    lanes: Sequence[Lane],
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    began: Callable[[], None] = lambda: None,
 ) -> tuple[Verdict, ...]:
     """Judge every mutant, in as many processes as there are lanes.
 
@@ -54,6 +58,7 @@ def judge_mutants(
         mutants: in the order in which their verdicts are wanted.
         lanes: one database each, none of which anybody else uses.
         progress: told how many are judged, now and then.
+        began: called once everything is seen to be green, before the first is judged.
 
     Raises:
         NotGreenError: an owner is red, or gives no answer, while nothing is changed.
@@ -68,6 +73,7 @@ def judge_mutants(
         red = _received(pipes[0])
         if red:
             raise NotGreenError.of(red)
+        began()
         for told in _dealt(mutants, pipes):
             for index, fate, by, reason in told:
                 found[index] = Verdict(mutants[index], Fate(fate), by, reason)

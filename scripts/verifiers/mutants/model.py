@@ -37,6 +37,7 @@ class Mutant:
     cluster: it touches what all databases of the server share, so two of its kind never run at once.
     behaviour: only what the database does may give it away: the facts are those from before the change.
     given: somebody else wrote it (blocks.py): every invariant is asked, and `places` says where each statement stands.
+    refused: why nothing of it is run; then it has no statement.
     """
 
     object: str
@@ -48,6 +49,7 @@ class Mutant:
     behaviour: bool = False
     given: bool = False
     places: tuple[str, ...] = ()
+    refused: str = ""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ class Verdict:
 class Score:
     """The verdicts of one run, in the order of the mutants.
 
-    waived: survivors that a waiver names. seconds: of mutating, servers and clones not counted. workers: processes.
+    waived: survivors that a waiver names. workers: processes.
+    seconds: of mutating; servers, clones and the look whether all is green are not counted.
     """
 
     verdicts: tuple[Verdict, ...]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, LiteralString
 
 from scripts.errors.policy import NoPolicyTableError, PolicyError
+from scripts.verifiers.policy.source import same_checksum
 
 if TYPE_CHECKING:
     import psycopg
@@ -85,7 +86,7 @@ def _require_this(rows: list[tuple[Any, ...]], policy: Policy) -> None:
     """Of the row of this version and of every active one: this version is there, as it is to be, and active."""
     mine = next((row for row in rows if row[0] == policy.version), None)
     others = [str(row[0]) for row in rows if row[1] == "ACTIVE" and row[0] != policy.version]
-    if mine is not None and mine[2] != policy.checksum:
+    if mine is not None and not same_checksum(str(mine[2]), policy.checksum):
         raise PolicyError.checksum(policy.version, str(mine[1]), expected=policy.checksum, found=str(mine[2]))
     if others:
         raise PolicyError.another_active(policy.version, ", ".join(others))

@@ -8,6 +8,7 @@ Never: asks a database.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from scripts.settings import Settings
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # In a file the version has one of these names, the first of them that is there.
 _VERSION_KEYS = ("policy_version", "version")
 
@@ -50,13 +52,24 @@ def read_policy(settings: Settings) -> Policy | None:
     return Policy(version, checksum, "the environment")
 
 
+def same_checksum(one: str, other: str) -> bool:
+    """Whether both are one checksum: a sha256 in hex is the same in capitals and with its name in front."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(checksum: str) -> str:
+    folded = checksum.lower().removeprefix("sha256:")
+    # Any other text is what it is, letter by letter.
+    return folded if _SHA256.fullmatch(folded) else checksum
+
+
 def _of_file(path: Path, version: str | None, checksum: str | None) -> Policy:
     try:
         data = path.read_bytes()
     except OSError as exc:
         raise PolicySourceError.missing(str(path)) from exc
     found = sha256_hex(data)
-    if checksum is not None and checksum.lower() != found:
+    if checksum is not None and not same_checksum(checksum, found):
         raise PolicySourceError.other_checksum(path.name, expected=checksum, found=found)
     written, why = _version_in(data)
     if version is not None and written is not None and version != written:

@@ -32,7 +32,7 @@ _SURROUNDINGS: LiteralString = """
                   ORDER BY r.rolname),
            ARRAY(SELECT c.relname || '.' || a.attname FROM pg_catalog.pg_attribute AS a
                    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-                  WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind = 'r' AND a.attnotnull
+                  WHERE c.relnamespace = pg_catalog.to_regnamespace('public') AND c.relkind = 'r' AND a.attnotnull
                     AND c.relname || '.' || a.attname = ANY (%s) ORDER BY 1),
            pg_catalog.to_regprocedure('public.outbox_retry_ceiling()') IS NOT NULL
            AND EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
