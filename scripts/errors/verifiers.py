@@ -63,7 +63,7 @@ class UnaskedError(ProjectError):
         return cls(
             "two sessions that wait for each other were not asked: the server would look for them too late",
             facts=[("deadlock_timeout", f"{timeout_ms} ms"), ("longest wait of a question", f"{longest_ms} ms")],
-            help="verify with deadlock_timeout at its default of 1s, or less",
+            help="verify with deadlock_timeout at 1s or less, or GRANT SET ON PARAMETER deadlock_timeout to the login",
         )
 
     @classmethod

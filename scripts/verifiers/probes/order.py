@@ -40,7 +40,7 @@ _HELD: LiteralString = (
 
 def _circle(stage: Stage, pair: Pair) -> None:
     """Two number the same participants in opposite order: one gets 40P01, its repetition works, no number is lost."""
-    patience = stage.value(_PATIENCE_MS)
+    patience = max(pair.first.value(_PATIENCE_MS), pair.second.value(_PATIENCE_MS))
     if patience >= LOCK_TIMEOUT_MS:
         raise UnaskedError.deadlocks_unseen(patience, longest_ms=LOCK_TIMEOUT_MS)
     one, other = (world.name("participant") for _ in range(2))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg import sql
 
 from scripts.errors.verifiers import UnaskedError
-from scripts.verifiers.model import Findings
+from scripts.verifiers.model import Database, Findings
 from scripts.verifiers.probes import (
     at_once,
     at_once_leases,
@@ -25,13 +27,13 @@ from scripts.verifiers.probes import (
     packs,
 )
 from scripts.verifiers.probes.stage import play, play_controls
+from scripts.verifiers.twin.schema import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from db.verifiers.conftest import Bench
 
-    from scripts.verifiers.model import Database
     from scripts.verifiers.probes.stage import Probe
 
 MODULES = (
@@ -90,18 +92,41 @@ def test_each_check_is_kept_and_can_be_broken(bench: Bench, name: str) -> None:
 
 def test_a_server_that_looks_for_a_deadlock_too_late_is_an_error(bench: Bench) -> None:
     """D-45: where the question's own deadline would end the wait first, nothing was asked, and that is told."""
-    database, findings = bench.on(bench.admin), Findings()
-    with bench.admin.transaction(force_rollback=True):
-        bench.admin.execute("SET LOCAL deadlock_timeout TO '3s'")
-        with pytest.raises(UnaskedError) as caught:
-            play(bench.admin, findings, order.enqueue_order_probes(database))
+    _look_late(bench, "3s")
+    database, findings = bench.on(bench.owner), Findings()
+    with bench.owner.transaction(force_rollback=True), pytest.raises(UnaskedError) as caught:
+        play(bench.owner, findings, order.enqueue_order_probes(database))
 
     assert str(caught.value).splitlines() == [
         "error[unasked]: two sessions that wait for each other were not asked: the server would look for them too late",
         "  deadlock_timeout            3000 ms",
         "  longest wait of a question  2000 ms",
-        "  help: verify with deadlock_timeout at its default of 1s, or less",
+        "  help: verify with deadlock_timeout at 1s or less, or GRANT SET ON PARAMETER deadlock_timeout to the login",
     ]
+
+
+def test_where_the_login_may_say_so_a_deadlock_is_looked_for_at_once(bench: Bench) -> None:
+    """A superuser, or whoever was granted SET on the parameter, waits for no second, whatever the server says."""
+    _look_late(bench, "3s")
+    owner = sql.Identifier(bench.owner.info.user)
+    try:
+        for connect in (bench.database.connect_admin, bench.database.connect):
+            twin, conn, findings = Twin(connect), connect(), Findings()
+            database = Database(conn, connect, bench.files, twin=twin)
+            with closing(twin), conn.transaction(force_rollback=True):
+                play(conn, findings, order.enqueue_order_probes(database))
+            assert findings.failed() == ()
+            assert "of_two_in_opposite_order_one_repeats" in {check.id for check in findings.checks}
+            # For the second turn: the owner, who is no superuser.
+            bench.admin.execute(sql.SQL("GRANT SET ON PARAMETER deadlock_timeout TO {}").format(owner))
+    finally:
+        bench.admin.execute(sql.SQL("REVOKE SET ON PARAMETER deadlock_timeout FROM {}").format(owner))
+
+
+def _look_late(bench: Bench, timeout: str) -> None:
+    """Have every session that opens this database from now on begin with such a deadlock_timeout."""
+    change = sql.SQL("ALTER DATABASE {} SET deadlock_timeout TO {}")
+    bench.admin.execute(change.format(sql.Identifier(bench.database.name), sql.Literal(timeout)))
 
 
 def test_every_code_of_a_function_is_met_by_a_probe(bench: Bench) -> None:
