@@ -87,9 +87,15 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """A hundred runs of each origin, killed at random moments, and what they left counted (needs a Docker engine)."""
+    """A hundred runs with a server of their own, killed at random moments, and what they left counted."""
     _install(session, DEV)
     _run(session, "pytest", "tests/db/server/test_kills.py", "--kills", "20", *session.posargs)
+
+
+@nox.session(name="kills-docker", default=False)
+def kills_docker(session: nox.Session) -> None:
+    """The same in containers; fails where there is no Docker engine."""
+    _install(session, DEV)
     _run(session, "pytest", "-m", "docker", "tests/db/server/test_container_end.py", "--kills", "25", *session.posargs)
 
 

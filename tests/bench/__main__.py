@@ -1,6 +1,7 @@
 """`nox -s bench`: measure the engine, the verifiers and the starts of servers, and print the tables.
 
-A target that is not met is told, and is no failure: a busy machine must not turn a red line into a broken build.
+A target that is not met is told, and is no failure: a busy machine must not turn a red line into a broken build. With
+`--gate` a ratio far beyond its target is one, exit 1, and so is what could not be measured.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bench.measure import Line, render_table
+from bench.measure import Line, beyond, render_table
 from bench.servers import measure_servers
 from bench.table import Size, measure
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=Size().many, help="files of the larger one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured value there too")
     parser.add_argument("--only", choices=TABLES, help="one table of the two")
+    parser.add_argument("--gate", type=float, metavar="TIMES", help="fail where a ratio with a target is beyond that")
     chosen = parser.parse_args()
     size = Size(chosen.rounds, chosen.few, chosen.many)
     settings = Settings(server="embedded", pg_image=read_settings().pg_image)
@@ -44,6 +46,11 @@ def main() -> None:
     if chosen.json is not None:
         text = json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False)
         chosen.json.write_text(text + "\n", encoding="utf-8")
+    wrong = [] if chosen.gate is None else beyond(lines, chosen.gate)
+    for sentence in wrong:
+        _say(sys.stderr, f"bench: {sentence}")
+    if wrong:
+        sys.exit(1)
 
 
 def _measured(name: str, settings: Settings, size: Size) -> Iterator[Line]:

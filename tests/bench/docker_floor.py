@@ -57,7 +57,7 @@ def open_docker_floor(kept: Path, image: str, engine_ms: list[float]) -> Iterato
     with find_engine() as engine:
         api = engine.client.api
         name = f"parity-bench-{secrets.token_hex(4)}"
-        maker = api.create_container(image, entrypoint=["sh", "-c", f"mkdir -m 700 {BAKED} && sleep 60"])["Id"]
+        maker = api.create_container(image, entrypoint=["sleep", "60"])["Id"]
         try:
             api.start(maker)
             _bake(engine, maker, parcel)
@@ -72,12 +72,17 @@ def open_docker_floor(kept: Path, image: str, engine_ms: list[float]) -> Iterato
 
 def _bake(engine: Engine, maker: str, parcel: Parcel) -> None:
     api = engine.client.api
-    api.put_archive(maker, BAKED, parcel.first)
-    for source, to in parcel.copies:
-        command = api.exec_create(maker, ["cp", "-R", "-p", f"{BAKED}/{source}", f"{BAKED}/{to}"])
+
+    def run(*words: str) -> None:
+        command = api.exec_create(maker, list(words))
         api.exec_start(command)
         if api.exec_inspect(command)["ExitCode"] != 0:
             raise RuntimeError("the cluster cannot be baked")
+
+    run("mkdir", "-m", "700", BAKED)
+    api.put_archive(maker, BAKED, parcel.first)
+    for source, to in parcel.copies:
+        run("cp", "-R", "-p", f"{BAKED}/{source}", f"{BAKED}/{to}")
     api.put_archive(maker, BAKED, parcel.rest)
     api.put_archive(maker, "/", _one_file(CONFIG_FILE, CONFIG.read_bytes()))
 

@@ -58,6 +58,17 @@ class Line:
         }
 
 
+def beyond(lines: Sequence[Line], times: float) -> list[str]:
+    """What is wrong with the ratios, a sentence each: more than so many times, or not measured at all.
+
+    Times of a busy machine say little, ratios within one run hold; but at their very target noise would decide.
+    """
+    told = [f"{line.what}: {line.verdict}" for line in lines if line.unmeasured]
+    judged = [line for line in lines if line.values and line.unit == "times" and line.most is not None]
+    told += [f"{line.what}: {line.median:.2f} times, at most {times:g}" for line in judged if line.median > times]
+    return told
+
+
 def in_turn(rounds: int, candidates: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Every candidate once a round, each round beginning with another one; what each gave, round by round.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from bench.measure import Line, in_turn, ratios, render_table
+from bench import __main__ as bench
+from bench.measure import Line, beyond, in_turn, ratios, render_table
 from bench.servers import measure_servers
 from bench.table import Size, measure
 
@@ -69,6 +70,31 @@ def test_what_was_not_measured_does_not_read_as_met() -> None:
         "what": "docker", "unit": "ms", "median": None, "values": [], "target": "400.000",
         "verdict": "not measured: no engine answers",
     }  # fmt: skip
+
+
+def test_a_gate_fails_far_beyond_a_target_and_for_what_was_not_measured() -> None:
+    """Ratios with a target only: times are the machine's."""
+    lines = [
+        Line("near", (1.9, 1.8), "times", 1.5),
+        Line("far", (2.2, 1.9, 2.1), "times", 1.5),
+        Line("free", (9.0,), "times"),
+        Line("slow", (999.0,), "ms", 1),
+        Line("docker", (), "ms", 400, unmeasured="no engine answers"),
+    ]
+    assert beyond(lines, 2) == ["docker: not measured: no engine answers", "far: 2.10 times, at most 2"]
+    assert beyond(lines[:1], 2) == []
+
+
+def test_the_gate_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """1, and the sentences; without it a target that is not met is told only."""
+    monkeypatch.setattr(bench, "_measured", lambda *_: iter([Line("far", (2.2,), "times", 1.5)]))
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "servers"])
+    bench.main()
+    assert "NOT met" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "servers", "--gate", "2"])
+    with pytest.raises(SystemExit, match="1"):
+        bench.main()
+    assert capsys.readouterr().err == "bench: far: 2.20 times, at most 2\n"
 
 
 def test_every_start_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
