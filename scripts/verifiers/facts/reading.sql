@@ -152,6 +152,11 @@ WITH member AS MATERIALIZED (
 ), owners AS (
     SELECT d.datdba AS oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
      UNION SELECT r.relowner FROM relation AS r WHERE r.relname = ANY ($2::name[])
+), keepers AS (
+    -- Whoever owns the tables needs no way around; whoever owns the database alone is told where it is a worker as well.
+    SELECT r.relowner AS oid FROM relation AS r WHERE r.relname = ANY ($2::name[])
+     UNION SELECT d.datdba FROM pg_catalog.pg_database AS d
+            WHERE d.datname = current_database() AND NOT EXISTS (SELECT FROM relation AS r WHERE r.relname = ANY ($2::name[]))
 ), callers AS (
     -- The roles asked for, and every login that may act as one; a superuser or an owner needs no way around.
     SELECT a.oid, a.rolname
@@ -170,7 +175,7 @@ WITH member AS MATERIALIZED (
     WITH RECURSIVE given AS (
         SELECT m.member, m.roleid
           FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS a ON a.oid = m.member
-         WHERE m.member NOT IN (SELECT oid FROM owners)
+         WHERE m.member NOT IN (SELECT oid FROM keepers)
            AND (m.inherit_option OR m.set_option
                 OR NOT (a.rolcreaterole OR a.rolsuper
                         OR EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datdba = a.oid)))
@@ -188,7 +193,7 @@ WITH member AS MATERIALIZED (
         SELECT d.actor, m.roleid, d.whole AND (m.set_option OR m.admin_option), m.admin_option
           FROM downwards AS d JOIN pg_catalog.pg_auth_members AS m ON m.member = d.oid
          -- An owner is told of; what it can reach is its own matter.
-         WHERE d.oid NOT IN (SELECT oid FROM owners)
+         WHERE d.oid = d.actor OR d.oid NOT IN (SELECT oid FROM owners)
     )
     SELECT d.actor, d.oid, a.rolname, bool_or(d.whole) AS whole, bool_or(d.handed) AS handed,
            d.oid IN (SELECT oid FROM ours) AS is_ours, d.oid IN (SELECT oid FROM owners) AS is_owner,
@@ -278,14 +283,14 @@ SELECT 'rest', json_build_object(
                           'name', a.rolname,
                           'acts_as', (SELECT json_agg(b.rolname) FROM becomes AS b WHERE b.actor = a.oid AND b.is_ours),
                           -- Reserved connections let nobody do more.
-                          'beside', (SELECT json_agg(b.rolname) FROM becomes AS b
+                          'beside', (SELECT json_agg(CASE b.oid WHEN a.oid THEN 'owner of the database' ELSE b.rolname END) FROM becomes AS b
                                       WHERE b.actor = a.oid AND NOT b.is_ours
                                         AND (b.is_owner OR (b.oid < 16384 AND b.rolname <> 'pg_use_reserved_connections'))),
                           'powers', (SELECT json_agg(DISTINCT v.power) FROM becomes AS b
                                       CROSS JOIN LATERAL (VALUES ('superuser', b.rolsuper), ('createrole', b.rolcreaterole),
                                                                  ('createdb', b.rolcreatedb), ('replication', b.rolreplication),
                                                                  ('bypassrls', b.rolbypassrls)) AS v (power, has)
-                                      WHERE b.actor = a.oid AND b.whole AND v.has AND NOT b.is_ours AND NOT b.is_owner),
+                                      WHERE b.actor = a.oid AND b.whole AND v.has AND NOT b.is_ours AND (b.oid = a.oid OR NOT b.is_owner)),
                           'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
                                         WHERE b.actor = a.oid AND b.is_ours AND b.handed)))
                  FROM actors AS a),

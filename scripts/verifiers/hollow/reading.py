@@ -15,6 +15,8 @@ from weakref import WeakKeyDictionary
 
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
+from scripts.verifiers.facts.logins import Login
+from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.sessions import Power
 from scripts.verifiers.hollow.script import PARAMETER, hollowing_script
 from scripts.verifiers.model import Database, Findings
@@ -30,9 +32,16 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Invariant
 
 NAME = "every fact made false"
-# What only a superuser can plant is put into the answer of the catalog instead, and told where it is.
-FORGED = {"parameters_to_set": "; the privilege on a parameter only as if it had been read"}
+# What only a superuser, or who administers every role, can plant is put into the answer of the catalog instead, and
+# told where it is.
+_LOGINS = "; the login only as if it had been read"
+FORGED = {
+    "parameters_to_set": "; the privilege on a parameter only as if it had been read",
+    "logins_act_as_one_role": _LOGINS,
+    "boz_logins": _LOGINS,
+}
 _POWER = Power("PUBLIC", "SET session_replication_role")
+_LOGIN = Login("hollow", ROLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +54,14 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class _Hollow:
-    """What was noticed, by the invariant's question; which sections could not be planted; whether one was forged.
+    """What was noticed, by the invariant's question; which sections could not be planted.
 
-    `trouble` instead of all that when nothing could be planted.
+    `forged`: the checks for which the answer was made up. `trouble` instead of all that when nothing could be planted.
     """
 
     noticed: Mapping[Callable[[Database, Findings], None], Noticed] = field(default_factory=dict)
     unplanted: tuple[str, ...] = ()
-    forged: bool = False
+    forged: frozenset[str] = frozenset()
     trouble: UnaskedError | None = None
 
 
@@ -97,7 +106,7 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
     if found.trouble is not None:
         raise found.trouble
     missed = tuple(name for name in facts if name not in found.failed)
-    name = NAME + "".join(words for check, words in FORGED.items() if hollow.forged and check in facts)
+    name = NAME + "".join(words for check, words in FORGED.items() if check in hollow.forged and check in facts)
     if not missed or not hollow.unplanted:
         return (Planted(name, tuple(facts), missed),)
     seen = Planted(name, tuple(one for one in facts if one in found.failed))
@@ -107,7 +116,6 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
 def _hollow(invariant: Invariant, database: Database) -> _Hollow:
     """Plant everything, read once, ask everybody."""
     from scripts.verifiers.facts.reading import read_facts
-    from scripts.verifiers.facts.roles import ROLES
     from scripts.verifiers.facts.tables import TABLES
     from scripts.verifiers.registry import INVARIANTS
 
@@ -123,14 +131,17 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
         for stranger in script.strangers:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
-        forged = bool(_planted(conn, PARAMETER))
+        forged: set[str] = {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
+        forged |= {"logins_act_as_one_role", "boz_logins"} if _planted(conn, script.login) else set()
         facts = read_facts(conn, ROLES, TABLES)
-        if forged:
+        if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
+        if "boz_logins" in forged:
+            facts = replace(facts, logins=(*facts.logins, _LOGIN))
         view = _Hollowed(database, facts)
         questions = dict.fromkeys((*(one.verify for one in INVARIANTS), invariant.verify))
         noticed = {verify: _asked(verify, view, conn) for verify in questions}
-    return _Hollow(noticed, unplanted, forged)
+    return _Hollow(noticed, unplanted, frozenset(forged))
 
 
 def _planted(conn: psycopg.Connection[Any], section: Section) -> str:

@@ -44,11 +44,14 @@ class Script:
     """What is planted, in order; without `base` nothing else can be.
 
     `strangers`: functions that are not the schema's own, each for itself: what they take may not be there any more.
+    `login`: one that may act as every role; only who administers them all can make it, and where nobody can, it is put
+    into the reading (reading.py).
     """
 
     base: Section
     others: tuple[Section, ...]
     strangers: tuple[Section, ...]
+    login: Section
 
 
 def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
@@ -84,7 +87,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
             _joined(
                 (
                     f"ALTER DATABASE {quoted(database)} SET search_path TO {aside}",
-                    f"GRANT CREATE ON DATABASE {quoted(database)} TO PUBLIC",
+                    f"GRANT CREATE ON DATABASE {quoted(database)} TO {', '.join(['PUBLIC', *map(quoted, roles)])}",
                 )
             ),
         ),
@@ -93,7 +96,12 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
         Section("the schema", _joined(base)),
         tuple(sections),
         tuple(Section(one.signature, _opened(one, aside)) for one in others),
+        Section("a login", _joined((f"CREATE ROLE {newcomer}_login LOGIN", *_every_role(newcomer, roles)))),
     )
+
+
+def _every_role(newcomer: str, roles: list[str]) -> tuple[str, ...]:
+    return (f"GRANT {', '.join(map(quoted, roles))} TO {newcomer}_login",) if roles else ()
 
 
 # Only a superuser may give this away; where nobody can, the power is put into the reading (reading.py).
@@ -168,18 +176,11 @@ def _rows(tables: set[str]) -> Iterator[str]:
 
 
 def _newcomer(name: str, roles: list[str], reading: Reading) -> Iterator[str]:
-    """A role that every role is, and a login that is every role; the one owns things of ours, each role a type."""
+    """A role that every role is a member of, and that owns a table and a function among ours."""
     yield f"CREATE ROLE {name}"
     yield f"GRANT {name} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"
     if roles:
         yield f"GRANT {name} TO {', '.join(map(quoted, roles))}"
-        # Another: memberships may not go in a ring.
-        yield f"CREATE ROLE {name}_login LOGIN"
-        yield f"GRANT {', '.join(map(quoted, roles))} TO {name}_login"
-    for role in roles:
-        yield f"CREATE TYPE public.{_KEY}_{role} AS ()"
-        yield f"GRANT {quoted(role)} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"
-        yield f"ALTER TYPE public.{_KEY}_{role} OWNER TO {quoted(role)}"
     yield f"ALTER FUNCTION {_NOTHING}() OWNER TO {name}"
     if _STRANGE in reading.tables:
         yield f"ALTER TABLE public.{_STRANGE} OWNER TO {name}"

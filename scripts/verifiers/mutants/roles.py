@@ -137,6 +137,8 @@ def _logins(subject: Subject, role: str) -> Iterator[Mutant]:
     owner = quoted(subject.owner)
     yield mutant("the owner too", joined, f"GRANT {owner} TO mutant_worker")
     yield mutant("the owner by SET alone", joined, f"GRANT {owner} TO mutant_worker WITH INHERIT FALSE, SET TRUE")
+    whose = in_this_database("ALTER DATABASE %I OWNER TO mutant_worker")
+    yield mutant("owner of the database", joined, whose)
     yield mutant("hands it on", f"{joined} WITH ADMIN TRUE")
     yield mutant("administers it alone", f"{joined} WITH INHERIT FALSE, SET FALSE, ADMIN TRUE")
     team = ("CREATE ROLE mutant_team BYPASSRLS", f"GRANT {quoted(role)} TO mutant_team")

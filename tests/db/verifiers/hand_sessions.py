@@ -55,6 +55,7 @@ LOGINS = {
     "the owner by ADMIN alone": (
         f"{WORKER}; GRANT {{owner}} TO mutant_worker WITH INHERIT FALSE, SET FALSE, ADMIN TRUE"
     ),
+    "the owner of the database": f"{WORKER}; ALTER DATABASE {{db}} OWNER TO mutant_worker",
     "two roles through a team": f"{TEAM}GRANT symphony_control TO mutant_team; GRANT mutant_team TO mutant_worker",
     "one itself and one through a team": f"{TEAM}GRANT mutant_team, test_user TO mutant_worker",
     "a team that reads all": f"{TEAM}GRANT pg_read_all_data TO mutant_team; GRANT mutant_team TO mutant_worker",

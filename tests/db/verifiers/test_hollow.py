@@ -20,6 +20,7 @@ from scripts.catalog.read import read_catalog
 from scripts.result import Outcome, Result
 from scripts.verifiers import bounds, run
 from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.hollow import reading, script
 from scripts.verifiers.model import Database, Findings, Invariant
@@ -95,6 +96,25 @@ def test_what_only_a_superuser_can_plant_is_told_apart(bench: Bench, who: str) -
     forged = "every fact made false; the privilege on a parameter only as if it had been read"
     assert posture.controls[0].name == (forged if who == "owner" else reading.NAME)
     assert definitions.controls[0].name == reading.NAME
+
+
+def test_who_does_not_administer_the_roles_can_still_see_their_facts_fail(bench: Bench) -> None:
+    """Whoever may act as the roles and not hand them on can make no login of theirs: that is told, and all is seen."""
+    owner = sql.Identifier(bench.owner.info.user)
+    names = sql.SQL(", ").join(map(sql.Identifier, ROLES))
+    with bench.admin.transaction(force_rollback=True):
+        for change in ("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE", "REVOKE ADMIN OPTION FOR {} FROM {}"):
+            bench.admin.execute(sql.SQL(change).format(names, owner))
+        bench.admin.execute(sql.SQL("SET LOCAL SESSION AUTHORIZATION {}").format(owner))
+        results = controlled(bench, "role-login-posture", "boz-observability-role", conn=bench.admin)
+
+    assert {name: (r.error, r.failures, r.unproven) for name, r in results.items() if not r.passed} == {}
+    posture, seat = (result.controls for result in results.values())
+    assert posture is not None
+    assert seat is not None
+    login = "; the login only as if it had been read"
+    assert posture[0].name == f"{reading.NAME}; the privilege on a parameter only as if it had been read{login}"
+    assert seat[0].name == reading.NAME + login
 
 
 def test_invariants_of_facts_alone_pass_with_controls(bench: Bench) -> None:
