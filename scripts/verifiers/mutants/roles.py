@@ -97,8 +97,8 @@ def role_mutants(subject: Subject) -> Iterator[Mutant]:
 def _role(subject: Subject, role: str) -> Iterator[Mutant]:
     title, name, owner = f"role {role}", quoted(role), (posture_owner(role),)
 
-    def mutant(change: str, *sql: str, owner: tuple[str, ...] = owner) -> Mutant:
-        return Mutant(title, change, owner, sql, admin=True, cluster=True)
+    def mutant(change: str, *sql: str, owner: tuple[str, ...] = owner, cluster: bool = True) -> Mutant:
+        return Mutant(title, change, owner, sql, admin=True, cluster=cluster)
 
     for attribute in _ATTRIBUTES:
         yield mutant(attribute, f"ALTER ROLE {name} {attribute}")
@@ -113,12 +113,12 @@ def _role(subject: Subject, role: str) -> Iterator[Mutant]:
         change = f"SET {setting} = {literal(value)}"
         yield mutant(f"{setting} set", f"ALTER ROLE {name} {change}", owner=(POSTURE,))
         here = in_this_database(f"ALTER ROLE {name} IN DATABASE %I {change}")
-        yield mutant(f"{setting} set in the database", here, owner=(POSTURE,))
+        yield mutant(f"{setting} set in the database", here, owner=(POSTURE,), cluster=False)
     for privilege in ("SET", "ALTER SYSTEM"):
         change = f"GRANT {privilege} ON PARAMETER session_replication_role TO {name}"
         yield mutant(f"{privilege} on session_replication_role", change, owner=(POSTURE,))
     for held, sql in _HOLDINGS.items():
-        yield mutant(held, *(one.format(name) for one in sql))
+        yield mutant(held, *(one.format(name) for one in sql), cluster="TABLESPACE" in sql[-1])
 
 
 def _logins(subject: Subject, role: str) -> Iterator[Mutant]:
@@ -148,7 +148,7 @@ def _logins(subject: Subject, role: str) -> Iterator[Mutant]:
 def _everybody() -> Iterator[Mutant]:
     for setting, value in _SETTINGS.items():
         change = in_this_database(f"ALTER DATABASE %I SET {setting} = {literal(value)}")
-        yield Mutant("the database", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)
+        yield Mutant("the database", f"{setting} set", (POSTURE,), (change,), admin=True)
         change = f"ALTER ROLE ALL SET {setting} = {literal(value)}"
         yield Mutant("every role", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)
     change = "GRANT SET ON PARAMETER session_replication_role TO PUBLIC"
@@ -158,7 +158,7 @@ def _everybody() -> Iterator[Mutant]:
         yield Mutant("the database", f"an event trigger on {event}", (POSTURE,), (_FIRED, fire), admin=True)
     for held in ("was given a large object", "was given a foreign-data wrapper", "was given a server"):
         sql = tuple(one.format("PUBLIC") for one in _HOLDINGS[held])
-        yield Mutant("PUBLIC", held, (REGULATOR,), sql, admin=True, cluster=True)
+        yield Mutant("PUBLIC", held, (REGULATOR,), sql, admin=True)
 
 
 def ledger_mutants(subject: Subject) -> Iterator[Mutant]:
