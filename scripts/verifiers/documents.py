@@ -30,9 +30,11 @@ _HEAD = """\
 Made from the registry (`scripts/verifiers/registry/`) by `pytest tests/unit/verifiers --update-golden`; a test holds it
 to be current.
 
-`invoke verify` asks a database for every promise below; `--only NAME` for some of them, `--severity P0` or `P1` for the
-grave or the lesser ones, both together for what is in either's reach. Each has a transaction and deadlines of its own
-and leaves nothing. One that fails hides no other.
+`invoke verify` asks a database for every promise below; `--only NAME,…` for some of them, by the invariant's name, its
+check (`DB-…`), its evidence file, or a number or alias of the table at the end (`INV-091` or `I-PROOF-HOOK-01`: every
+gate that holds it); `--severity P0` or `P1` for the grave or the lesser ones, both together for what is in both. Each
+has a transaction and deadlines of its own and leaves nothing. One that fails hides no other: where a table is missing,
+or the ledger, or a right, the gates that need it say so, and all others are asked (exit 1).
 
 - **Facts** compare the whole definition of each object that holds a promise, as the catalog has it, with what was
   reviewed.

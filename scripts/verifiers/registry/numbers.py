@@ -119,8 +119,8 @@ NUMBERS = (
         "I-BASELINE-GOV-01",
         "P1",
         "the reviewed catalog changes only together with a migration and a decision",
-        not_built="the catalog is compared with the migrations (baseline-drift); that a decision stands beside each "
-        "change is for its reviewer",
+        not_built="its first half is INV-004: baseline-drift is red for a catalog that changed without a migration; "
+        "that a decision stands beside each change is for its reviewer (docs/adr/0059)",
     ),
     Number(
         "INV-068", "I-DDL-ALLOWLIST-01", "P1", "an exemption is reasoned and reviewed", ("ddl-allowlist-governance",)
@@ -130,7 +130,8 @@ NUMBERS = (
         "I-BASELINE-REB-01",
         "P1",
         "a new baseline follows a written strategy",
-        not_built="there is one history from 0001 on and no baseline to begin from",
+        not_built="there is one history from 0001 on and no baseline to begin from, so no strategy to follow "
+        "(docs/adr/0059)",
     ),
     Number(
         "INV-077",
