@@ -132,7 +132,7 @@ class DiskFullError(ServerError):
             f"a file may not become as large as {step} needs",
             where=folder,
             facts=[("expected", "no limit on the size of a file, or one above 16 MB"), ("found", "File too large")],
-            help="ulimit -f unlimited, or another file system by TMPDIR",
+            help="ulimit -f unlimited; if it is the file system's, TMPDIR names another while /dev/shm is full",
         )
 
     @classmethod

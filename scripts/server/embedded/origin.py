@@ -18,7 +18,7 @@ from scripts.errors.server import StartError, WrongPasswordError
 from scripts.server.cluster.cache import key_of, pack_cluster
 from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.embedded.account import find_account
-from scripts.server.embedded.binaries import digest_of_binary, find_binaries
+from scripts.server.embedded.binaries import digest_of_binary, digest_of_sources, find_binaries
 from scripts.server.embedded.boot import Boot, make_cluster, require_major_of, start_server
 from scripts.server.embedded.layout import error_of_files, make_layout, needs_copy, runnable
 from scripts.server.embedded.leash import Leash, RefusedError
@@ -63,7 +63,9 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
         # While the watcher starts.
         ready = _programs(found, leash, account, settings, say)
         digest = digest_of_binary(ready.binaries)
-        key = key_of(digest, settings.postgres_db, other_user=account is not None)
+        key = key_of(
+            f"{digest} {digest_of_sources(ready.binaries)}", settings.postgres_db, other_user=account is not None
+        )
         kept = Kept.of(settings.cluster_cache, key, say)
         kept.find()
         layout = make_layout(leash, account)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from scripts.server.states import Resident
 
 FOLDERS = "folders"
+# No path of a server holds one (folders.py); a colon it may hold.
+_BETWEEN = "\n"
 KILLED_TIMEOUT_S = 3.0
 _POLL_S = 0.002
 # Bytes. It writes ahead in files of a megabyte, and ends where it cannot.
@@ -46,7 +48,7 @@ class WatchedHolder:
 
     def identity(self) -> Mapping[str, str]:
         """The watcher as its owner's labels, and the folders that it removes."""
-        return owner_labels(self.leash.pid) | {FOLDERS: os.pathsep.join(self.leash.folders)}
+        return owner_labels(self.leash.pid) | {FOLDERS: _BETWEEN.join(self.leash.folders)}
 
     def out_of_room(self) -> bool:
         """By its log, and by the file system: on a full one its last words may be lost."""
@@ -104,7 +106,7 @@ def end_watched(resident: Resident, state: Path, report: Callable[[str], None]) 
                 break
         else:
             raise ResidentError.not_ended(resident.name, f"process {resident.holder[PID]} stays", END_TIMEOUT_S)
-    folders = [Path(folder) for folder in resident.holder.get(FOLDERS, "").split(os.pathsep) if folder]
+    folders = [Path(folder) for folder in resident.holder.get(FOLDERS, "").split(_BETWEEN) if folder]
     deadline = time.monotonic() + KILLED_TIMEOUT_S
     while left := [str(folder) for folder in folders if folder.is_dir()]:
         sweep(report)  # the watcher was killed; its server, which the system ends, may need a moment

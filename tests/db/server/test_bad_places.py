@@ -114,7 +114,7 @@ def test_a_limit_on_the_size_of_files_is_told_as_one(place: Path, step: str, *, 
         f"error[disk full]: {home}: a file may not become as large as {step} needs\n"
         "  expected  no limit on the size of a file, or one above 16 MB\n"
         "  found     File too large\n"
-        "  help: ulimit -f unlimited, or another file system by TMPDIR\n"
+        "  help: ulimit -f unlimited; if it is the file system's, TMPDIR names another while /dev/shm is full\n"
     )
     assert status == 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import shutil
 import signal
 import subprocess  # noqa: TID251 - runs that start at once, or are killed
 import sys
@@ -23,6 +24,7 @@ from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
 from scripts.server.embedded import origin
+from scripts.server.embedded.binaries import copy_binaries, find_binaries
 from scripts.server.embedded.origin import open_embedded
 from scripts.server.facts import read_facts
 from scripts.server.provision import provision
@@ -30,7 +32,7 @@ from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ONE_RUN = """
 import sys
@@ -123,6 +125,36 @@ def test_a_copy_has_the_catalog_of_a_new_cluster(kept: Path) -> None:
             settings = {name: value for name, value in server.facts.items() if name.startswith("setting.")}
             readings.append((read_catalog(conn), settings, server.facts["collate"], server.facts["locale"]))
     assert readings[0] == readings[1]
+
+
+@pytest.fixture
+def programs() -> Iterator[Path]:
+    """A folder anybody may run programs from."""
+    base = Path(tempfile.mkdtemp(prefix="b-", dir=folders.program_home()))
+    base.chmod(0o755)
+    yield base
+    shutil.rmtree(base)
+
+
+@pytest.mark.parametrize("name", ["share/system_views.sql", "share/postgres.bki", "share/extension/plpgsql--1.0.sql"])
+def test_what_initdb_reads_belongs_to_the_key(kept: Path, programs: Path, name: str) -> None:
+    """A patched script makes another cluster, though the server's program is the same; put back, the first one's is."""
+    copy = copy_binaries(find_binaries(None), programs)
+    settings = Settings(cluster_cache=kept, pg_bindir=copy.bindir)
+
+    def facts() -> tuple[str, str]:
+        with open_embedded(settings, reason="") as server:
+            return server.facts["cluster"], server.facts["cluster_key"]
+
+    start(kept)  # with the wheel's own: the same content at another place
+    (made, key), script = facts(), copy.bindir.parent / name
+    before = script.read_bytes()
+    script.write_bytes(before + b"\n")
+    changed = facts()
+    script.write_bytes(before)
+    assert (made, changed[0]) == ("kept", "made for this run")
+    assert changed[1] != key
+    assert facts() == ("kept", key)
 
 
 def flip(position: Callable[[bytes], int]) -> Callable[[Path], None]:

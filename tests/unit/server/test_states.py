@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ from scripts.run import stay
 from scripts.server import owner
 from scripts.server.embedded import watched
 from scripts.server.embedded.binaries import find_psql
-from scripts.server.embedded.watched import FOLDERS, judge_watched
+from scripts.server.embedded.watched import FOLDERS, WatchedHolder, judge_watched
 from scripts.server.owner import HOST, PID, PLACE, owner_labels
 from scripts.server.states import (
     NAME,
@@ -549,3 +550,17 @@ def test_a_server_that_cannot_be_told_to_outlive_crashes_is_handed_over_and_that
     assert said == [
         "server   it will end, with its data, when one of its processes crashes: the server cannot be reached"
     ]
+
+
+def test_a_colon_in_a_folder_splits_nothing(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TMPDIR may hold one; what is left of such a folder is waited for by its whole name."""
+    folders = (tmp_path / "a:b", tmp_path / "c")
+    leash = SimpleNamespace(pid=os.getpid(), folders=tuple(str(folder) for folder in folders))
+    known = WatchedHolder(leash).identity()  # type: ignore[arg-type]
+    assert known[FOLDERS] == f"{folders[0]}\n{folders[1]}"
+    folders[0].mkdir()
+    monkeypatch.setattr(watched, "KILLED_TIMEOUT_S", 0.01)
+    state = written(place, replace(DEV, holder=dict(known) | {PLACE: "another/boot"}))
+    with pytest.raises(ResidentError) as caught:
+        watched.end_watched(replace(DEV, holder=dict(known) | {PLACE: "another/boot"}), state, lambda _: None)
+    assert f"{folders[0]} stays" in str(caught.value)
