@@ -55,6 +55,20 @@ class Facts:
             observed = ", ".join(odd) or _ORDINARY
         self._keep(id or f"{table.name}_table", _ORDINARY, observed, f"public.{table.name}")
 
+    def whole(self, table: Table) -> None:
+        """The table, everything that it must have, and nothing beside it that could undo or refuse."""
+        self.table(table)
+        for column in table.columns:
+            self.column(table, column.name)
+        for constraint in table.constraints:
+            self.constraint(table, constraint)
+        for index in table.indexes:
+            self.index(table, index.name)
+        for trigger in table.triggers:
+            self.trigger(table, trigger.name)
+        self.only_triggers(table)
+        self.only_constraints(table)
+
     def column(self, table: Table, name: str, *, id: str = "") -> None:  # noqa: A002
         """The column has its type, default and nullability."""
         expected = table.column(name)

@@ -18,17 +18,7 @@ def verify(database: Database, findings: Findings) -> None:
     """Compare every object of every table."""
     facts = Facts(database.facts, database.sources, findings)
     for table in TABLES.values():
-        facts.table(table)
-        for column in table.columns:
-            facts.column(table, column.name)
-        for constraint in table.constraints:
-            facts.constraint(table, constraint)
-        for index in table.indexes:
-            facts.index(table, index.name)
-        for trigger in table.triggers:
-            facts.trigger(table, trigger.name)
-        facts.only_triggers(table)
-        facts.only_constraints(table)
+        facts.whole(table)
     # Whoever owns a type can rename its labels under everybody's feet.
     owners = {held.owner for name, held in database.facts.held.items() if name in TABLES}
     for name, labels in ENUMS.items():

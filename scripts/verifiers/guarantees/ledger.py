@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts.verifiers.facts.compare import ABSENT, Facts
+from scripts.verifiers.facts.ledger import RUNNER_TABLES
+from scripts.verifiers.facts.privileges import NONE, matrix_of
 from scripts.verifiers.facts.tables import TABLES
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _INVALID = """
 
 
 def verify_history(database: Database, findings: Findings) -> None:
-    """One row a file with the file's checksum, no row without its file, one chain; no invalid index anywhere."""
+    """One row a file with the file's checksum, no row without its file, one chain, whole; no invalid index anywhere."""
     recorded = _recorded(database)
     for file in database.files:
         checksum = recorded.get(file.name)
@@ -44,8 +46,30 @@ def verify_history(database: Database, findings: Findings) -> None:
         where="public.schema_migrations_history",
         help="`invoke ledger.verify` says more; a ledger without history gets one from the next `invoke migrate`",
     )
+    _verify_runners(database, findings)
     invalid: list[Json] = [row[0] for row in database.conn.execute(_INVALID)]
     findings.check("invalid_indexes", expected=[], observed=invalid, where="every schema")
+
+
+def _verify_runners(database: Database, findings: Findings) -> None:
+    """What the runner writes its history into is what it made, and nobody but the ledger's owner gets at it."""
+    facts = Facts(database.facts, database.sources, findings)
+    ledger = database.facts.held.get("schema_migrations")
+    for table in RUNNER_TABLES.values():
+        facts.whole(table)
+        held = database.facts.held.get(table.name)
+        observed = ABSENT
+        if held is not None:
+            observed = matrix_of(held)
+            # Whoever owns it can write a history of his own.
+            observed += f" OWNED BY {held.owner}" if ledger is None or held.owner != ledger.owner else ""
+        findings.check(
+            f"{table.name}_privileges",
+            expected=NONE,
+            observed=observed,
+            where=f"public.{table.name}",
+            examined=int(held is not None),
+        )
 
 
 def verify_no_tx(database: Database, findings: Findings) -> None:

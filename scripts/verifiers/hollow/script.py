@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.functions import FUNCTIONS, for_review
+from scripts.verifiers.facts.ledger import RUNNER_TABLES
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 
@@ -63,7 +64,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
         mark: a suffix that makes names of this run's own in the whole cluster, of letters and digits.
     """
     aside, newcomer = f"hollow_aside_{mark}", f"hollow_newcomer_{mark}"
-    tables = [table for name, table in TABLES.items() if name in reading.tables]
+    tables = [table for name, table in (TABLES | RUNNER_TABLES).items() if name in reading.tables]
     roles = [name for name in ROLES if name in reading.roles]
     ours = [routine for routine in reading.routines if routine.function.name in FUNCTIONS]
     others = [routine for routine in for_review(reading.routines) if routine.function.name not in FUNCTIONS]

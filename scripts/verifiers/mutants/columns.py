@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.model import Mutant
-from scripts.verifiers.mutants.owners import COLUMN_OWNERS, DEFINITIONS, STORAGE, TABLE_OWNERS, TABLE_RIGHTS
+from scripts.verifiers.mutants.owners import COLUMN_OWNERS, DEFINITIONS, STORAGE, TABLE_OWNERS, table_rights_owner
 from scripts.verifiers.mutants.words import HIDDEN, TWIN, hide, in_public, literal
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         yield Mutant(title, change, owner, sql)
     yield Mutant(title, HIDDEN, owner, (hide(f"TABLE {where}"),), admin=True)
     for role in (subject.roles[0], subject.roles[-1]):
-        change = f"{alter} OWNER TO {quoted(role)}"
-        yield Mutant(title, f"owned by {role}", (TABLE_RIGHTS,), (change,), admin=True)
+        change, rights = f"{alter} OWNER TO {quoted(role)}", (table_rights_owner("", table.name),)
+        yield Mutant(title, f"owned by {role}", rights, (change,), admin=True)
     yield from _storage(table)
     for column in table.columns:
         yield from _column(subject, table, column)

@@ -7,6 +7,7 @@ Never: derives a mutant.
 
 from __future__ import annotations
 
+from scripts.verifiers.facts.ledger import RUNNER_TABLES
 from scripts.verifiers.facts.tables import TABLES
 
 DEFINITIONS, HOOKS, GATE = "table-definitions", "business-foundation-hooks", "ci-invariant-gate"
@@ -19,12 +20,9 @@ _REPLAY, _CLAIMS, _FENCING = "idempotency-zombie", "outbox-claim-semantics", "ou
 _CEILING, _NOTIFY, _TERMINAL = "outbox-retry-ceiling", "outbox-notify", "outbox-terminal-uniqueness"
 _HOT, _INGRESS, _REVOKED = "ingress-hotpath-indexes", "ingress-attestation", "revocation-tables"
 
-# Tables that no migration makes: the runner keeps its own history in them (schema/ledger.sql), and its chain of hashes
-# shows what was done to their rows. No invariant of the schema speaks of their definition.
-RUNNERS = frozenset({"schema_migrations_history", "schema_migrations_journal"})
-
-# Table → who owns what no closer line below names.
-TABLE_OWNERS = dict.fromkeys(TABLES, DEFINITIONS)
+# Table → who owns what no closer line below names. The tables that no migration makes, for the runner keeps its own
+# history in them, belong with their rows, their definition and their grants to whoever compares that history.
+TABLE_OWNERS = dict.fromkeys(TABLES, DEFINITIONS) | dict.fromkeys(RUNNER_TABLES, HISTORY)
 
 # (table, column) → owner; TABLE_OWNERS else.
 COLUMN_OWNERS = {
@@ -200,8 +198,10 @@ def constraint_owner(table: str, kind: str, name: str) -> str:
     return CONSTRAINT_OWNERS.get(name) or CONSTRAINT_KIND_OWNERS.get((table, kind)) or TABLE_OWNERS[table]
 
 
-def table_rights_owner(grantee: str) -> str:
-    """Who owns what a role may do with tables: the regulator's seat has an invariant of its own."""
+def table_rights_owner(grantee: str, table: str = "") -> str:
+    """Who owns what a role may do with a table, or with all: the regulator's seat has an invariant of its own."""
+    if table in RUNNER_TABLES:
+        return TABLE_OWNERS[table]
     return REGULATOR if grantee == "boz_auditor" else TABLE_RIGHTS
 
 

@@ -38,7 +38,7 @@ def table_right_mutants(subject: Subject, table: str) -> Iterator[Mutant]:
     held = subject.reading.held[table]
     title, where = f"privileges on public.{table}", in_public(table)
     for grantee in (_PUBLIC, *subject.roles):
-        owner = (table_rights_owner(grantee),)
+        owner = (table_rights_owner(grantee, table),)
         has = {grant.privilege: grant.grantable for grant in held.grants if grant.grantee == grantee}
         for privilege in _OF_TABLES:
             if privilege not in has:
@@ -51,11 +51,12 @@ def table_right_mutants(subject: Subject, table: str) -> Iterator[Mutant]:
             yield Mutant(title, f"{privilege} from {grantee}", owner, (take,))
         yield from _columns(subject, table, held, grantee)
     grant = _grant("SELECT", where, "mutant_stranger")
-    yield Mutant(title, "SELECT to a role nobody knows", (TABLE_RIGHTS,), (*_STRANGER, grant), admin=True, cluster=True)
+    owner = (table_rights_owner("mutant_stranger", table),)
+    yield Mutant(title, "SELECT to a role nobody knows", owner, (*_STRANGER, grant), admin=True, cluster=True)
 
 
 def _columns(subject: Subject, table: str, held: Held, grantee: str) -> Iterator[Mutant]:
-    where, owner = in_public(table), (table_rights_owner(grantee),)
+    where, owner = in_public(table), (table_rights_owner(grantee, table),)
     for column in subject.reading.tables[table].columns:
         title = f"privileges on public.{table}.{column.name}"
         has = {one.privilege for one in held.column_grants.get(column.name, ()) if one.grantee == grantee}

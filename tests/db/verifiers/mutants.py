@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from scripts.verifiers.facts.reading import Reading
-    from scripts.verifiers.facts.shape import Constraint
+    from scripts.verifiers.facts.shape import Constraint, Table
     from scripts.verifiers.mutants.model import Mutant as Derived
 
 DEFINITIONS = "table-definitions"
@@ -70,30 +70,34 @@ class Mutant:
     reds: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
 
-def of_definitions(derived: Iterable[Derived], reading: Reading) -> Iterator[Mutant]:
-    """The suite's changes of what table-definitions compares, each with the check that must see it.
+def of_definitions(
+    derived: Iterable[Derived], reading: Reading, tables: Mapping[str, Table] = TABLES, gate: str = DEFINITIONS
+) -> Iterator[Mutant]:
+    """The suite's changes of what a gate compares, each with the check that must see it.
 
     Args:
         derived: all of the suite's mutants.
         reading: of the database that they were derived from.
+        tables: those that the gate compares.
+        gate: which; table-definitions when left out.
     """
-    checks = _checks(reading)
-    keys = {c.name for table in TABLES for c in reading.tables[table].constraints if c.kind in "pu"}
+    checks = _checks(reading, tables)
+    keys = {c.name for table in tables for c in reading.tables[table].constraints if c.kind in "pu"}
     for mutant in derived:
         kind, _, what = mutant.object.partition(" ")
         check = checks.get(mutant.object, "")
-        if kind == "table":
+        if kind == "table" and what.removeprefix("public.") in tables:
             check = f"{what.removeprefix('public.')}_{STRAYS.get(mutant.change, 'table')}"
         if check and mutant.change.startswith(CHANGES[kind]):
             # What refers to a key goes with it, and turns red, too.
             only = kind != "constraint" or what.partition(" ")[0] not in keys
-            yield Mutant(mutant.name, {DEFINITIONS: frozenset({check})}, mutant.sql, admin=mutant.admin, only=only)
+            yield Mutant(mutant.name, {gate: frozenset({check})}, mutant.sql, admin=mutant.admin, only=only)
 
 
-def _checks(reading: Reading) -> dict[str, str]:
+def _checks(reading: Reading, tables: Mapping[str, Table]) -> dict[str, str]:
     """Object, as the suite names it → the id of its check."""
     found: dict[str, str] = {}
-    for table in TABLES.values():
+    for table in tables.values():
         where = f"public.{table.name}"
         found.update({f"column {where}.{column.name}": f"{table.name}.{column.name}" for column in table.columns})
         found.update({f"index public.{index.name}": index.name for index in table.indexes})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from db.verifiers.hand_mutants import by_hand
 from db.verifiers.hooks import BUSINESS_HOOKS, TENANT_HOOKS
 from db.verifiers.mutants import DEFINITIONS, Mutant, of_definitions
 
+from scripts.verifiers.facts.ledger import RUNNER_TABLES
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 from scripts.verifiers.hollow.reading import NAME as HOLLOW_NAME
@@ -17,6 +19,7 @@ from scripts.verifiers.mutants.subject import read_subject
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
 
+HISTORY = "migration-history"
 # Settled by statements of their own, and broken by tests of their own.
 ELSEWHERE = {"n-minus-one"}
 
@@ -43,6 +46,62 @@ def test_each_definition_is_held_by_exactly_one_check(bench: Bench) -> None:
     assert not wrong
     assert asked - seen == {f"{name}_type" for name in ENUMS}
     assert len(mutants) > 800
+
+
+def test_the_tables_of_the_runner_are_held_by_who_compares_the_history(bench: Bench) -> None:
+    """They are of no migration: what they are, and who gets at them, is migration-history's, each by its own check."""
+    subject = read_subject(bench.owner, ROLES, list(TABLES))
+    wrong = []
+    mutants = [*of_definitions(derive_mutants(subject), subject.reading, RUNNER_TABLES, HISTORY)]
+    for mutant in mutants:
+        red = bench.reds(mutant)[HISTORY] - {"ledger_chain"}
+        if red != mutant.must[HISTORY]:
+            wrong.append(f"{mutant.name}: {sorted(red)}, not {sorted(mutant.must[HISTORY])}")
+
+    assert not wrong
+    assert len(mutants) > 40
+
+
+@pytest.mark.parametrize(
+    ("change", "table", "observed"),
+    [
+        ("GRANT SELECT ON public.schema_migrations_history TO PUBLIC", "history", "PUBLIC: SELECT"),
+        (
+            "GRANT UPDATE (state) ON public.schema_migrations_journal TO boz_auditor",
+            "journal",
+            "boz_auditor: UPDATE (state)",
+        ),
+        (
+            "ALTER TABLE public.schema_migrations_history OWNER TO symphony_control",
+            "history",
+            "none OWNED BY symphony_control",
+        ),
+    ],
+)
+def test_nobody_else_gets_at_the_tables_of_the_runner(bench: Bench, change: str, table: str, observed: str) -> None:
+    """Whoever could write there could write a history of his own."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute(change.encode())
+        result = bench.settle(HISTORY, conn=bench.admin)[HISTORY]
+
+    assert not result.error
+    assert {check.id: check.observed for check in result.failures} == {
+        f"schema_migrations_{table}_privileges": observed
+    }
+
+
+def test_a_history_that_cannot_be_read_is_no_fault_of_the_reader(bench: Bench) -> None:
+    """A column that holds nothing where it never does is told as that."""
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute("ALTER TABLE public.schema_migrations_history ALTER COLUMN reason DROP NOT NULL")
+        bench.owner.execute("UPDATE public.schema_migrations_history SET reason = NULL")
+        result = bench.settle(HISTORY)[HISTORY]
+
+    assert not result.error
+    assert {check.id: check.observed for check in result.failures} == {
+        "schema_migrations_history.reason": "text DEFAULT ''::text",
+        "ledger_chain": "public.schema_migrations_history: not of the ledger's shape",
+    }
 
 
 def test_all_triggers_off_and_only_the_named_ones_on_again_is_red(bench: Bench) -> None:
@@ -98,6 +157,8 @@ def test_each_behaviour_is_seen_to_break(bench: Bench) -> None:
                 wrong.append(f"{name}, {mutant.name}: {sorted(missed)} stayed green")
     seen["business-foundation-hooks"] |= BUSINESS_HOOKS.keys()
     seen["tenant-member-hooks"] |= TENANT_HOOKS.keys()
+    # Of these, each has a mutant of its own above.
+    seen[HISTORY] |= {id_ for id_ in green[HISTORY] if id_.startswith(tuple(RUNNER_TABLES))}
     # What depends on the files alone is broken in test_files.py.
     seen["table-conventions"] |= {"conventions_version"}
     seen["no-tx-migrations"] |= {"marked_files", "indexes_declared"}
