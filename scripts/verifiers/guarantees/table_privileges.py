@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.verifiers.facts.openings import read_openings
 from scripts.verifiers.facts.privileges import ALONE, SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to, others_to_come
 from scripts.verifiers.facts.sessions import NOBODY, told
 from scripts.verifiers.facts.tables import TABLES
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
 
 
+_SHUT = {
+    "views": "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner",
+    "functions": "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what",
+}
+
+
 def verify(database: Database, findings: Findings) -> None:
-    """The matrix down to columns and MAINTAIN, the owners, the schema; then roles trying what they may not."""
+    """The matrix down to columns and MAINTAIN, owners, the schema, ways around; then roles trying what they may not."""
     facts = database.facts
     owners = {held.owner for name, held in facts.held.items() if name in TABLES}
     for name in TABLES:
@@ -57,4 +64,13 @@ def verify(database: Database, findings: Findings) -> None:
         where="the database",
         help="REVOKE CREATE ON DATABASE",
     )
+    openings = read_openings(database.conn)
+    for way, found in (("views", openings.views), ("functions", openings.functions)):
+        findings.check(
+            f"opened_by_{way}",
+            expected=NOBODY,
+            observed=told(found),
+            where="every schema",
+            help=_SHUT[way],
+        )
     play(database.conn, findings, TABLE_PROBES)

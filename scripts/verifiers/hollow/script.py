@@ -80,6 +80,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
         *(statement for table in tables for statement in _twin(table, reading.tables[table.name])),
         *(_empty(routine) for routine in ours if routine.kind == "f"),
         *_rows({table.name for table in tables}),
+        *_ways_around(f"hollow_way_{mark}", tables),
     ]
     sections = [
         Section("the roles", _joined(_newcomer(newcomer, roles, reading))),
@@ -174,6 +175,17 @@ def _rows(tables: set[str]) -> Iterator[str]:
         yield "INSERT INTO public.schema_migrations (version) VALUES ('0000_hollow.sql')"
     if _POLICY in tables:
         yield "INSERT INTO public.policy_versions (hollow) VALUES (1)"
+
+
+def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
+    """In a schema that everybody may use, a view of one of the tables, and a function with the rights of its owner."""
+    yield f"CREATE SCHEMA {place}"
+    yield f"GRANT USAGE ON SCHEMA {place} TO PUBLIC"
+    yield f"CREATE FUNCTION {place}.opens() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
+    yield f"GRANT EXECUTE ON FUNCTION {place}.opens() TO PUBLIC"
+    for table in tables[:1]:
+        yield f"CREATE VIEW {place}.opens AS TABLE public.{quoted(table.name)}"
+        yield f"GRANT SELECT ON {place}.opens TO PUBLIC"
 
 
 def _newcomer(name: str, roles: list[str], reading: Reading) -> Iterator[str]:

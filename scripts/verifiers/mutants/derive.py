@@ -17,6 +17,7 @@ from scripts.verifiers.mutants.columns import enum_mutants, table_mutants
 from scripts.verifiers.mutants.constraints import constraint_mutants
 from scripts.verifiers.mutants.functions import body_mutants, definition_mutants, stranger_mutants
 from scripts.verifiers.mutants.indexes import index_mutants
+from scripts.verifiers.mutants.openings import lending_mutants, opening_mutants
 from scripts.verifiers.mutants.privileges import function_right_mutants, schema_right_mutants, table_right_mutants
 from scripts.verifiers.mutants.roles import ledger_mutants, role_mutants
 from scripts.verifiers.mutants.triggers import trigger_mutants
@@ -54,11 +55,13 @@ def _every(subject: Subject) -> Iterator[Mutant]:
         yield from index_mutants(table)
         yield from trigger_mutants(table)
         yield from table_right_mutants(subject, name)
+        yield from opening_mutants(subject, name)
     yield from enum_mutants(subject)
     for routine in reading.routines:
         yield from definition_mutants(routine)
         yield from function_right_mutants(subject, routine)
     yield from stranger_mutants()
+    yield from lending_mutants(subject)
     for source in subject.sources:
         yield from body_mutants(source)
     yield from schema_right_mutants(subject)

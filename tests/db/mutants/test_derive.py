@@ -57,6 +57,12 @@ OPERATORS = {
         "a member of an extension",
     },
     "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension"},
+    "around": {
+        "a view for PUBLIC", "a view for boz_auditor", "a view of a view", "a materialised view",
+        "a view that is written through", "a rule on another table", "a view, a member of an extension",
+        "a SECURITY DEFINER function elsewhere for symphony_ingest", "a SECURITY DEFINER trigger on another table",
+        "a SECURITY DEFINER cast of another type",
+    },
     "body": {"does nothing"},
     "role": {
         "LOGIN", "SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "renamed",

@@ -1,0 +1,60 @@
+"""Ways around the grants of our tables, in any schema: views, rules, and what runs with the rights of somebody else.
+
+Owns: the question for them, in `openings.sql`, about all roles at once.
+Promises: a view counts for whoever may look at it and could not see the same without it, also a role that nobody
+knows; a function that runs with its owner's rights, or a trigger that does, counts for the schema's roles and for every
+login that may act as one. What opens nothing does not count: a view of other tables, one that asks as its reader, one
+whose owner may read nothing of ours, a schema that cannot be used.
+Never: judges anything; follows what was copied out of a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.verifiers.facts.functions import FUNCTIONS
+from scripts.verifiers.facts.ledger import RUNNER_TABLES
+from scripts.verifiers.facts.planned import Planned
+from scripts.verifiers.facts.roles import ROLES
+from scripts.verifiers.facts.sessions import Power, powers_of
+from scripts.verifiers.facts.tables import TABLES
+
+if TYPE_CHECKING:
+    import psycopg
+
+_QUERY = Path(__file__).with_name("openings.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """Who gets at our tables by what: `views` and rules, or `functions` and the triggers that run them.
+
+    What everybody has is told of PUBLIC alone.
+    """
+
+    views: tuple[Power, ...] = ()
+    functions: tuple[Power, ...] = ()
+
+
+def read_openings(conn: psycopg.Connection[Any]) -> Openings:
+    """Every way around, of every role.
+
+    Args:
+        conn: any role that may read the catalogs, in a transaction.
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+        rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS)
+    found: dict[str, list[tuple[str, str]]] = {"view": [], "function": []}
+    for way, who, privilege, what in rows:
+        found[way].append(("PUBLIC" if who == "public" else who, f"{privilege} on {what}"))
+    return Openings(powers_of(found["view"]), powers_of(found["function"]))
+
+
+@cache
+def _query() -> Planned:
+    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=3)
