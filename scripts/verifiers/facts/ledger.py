@@ -29,10 +29,7 @@ HISTORY = Table(
     ),
     constraints=(
         primary("seq"),
-        one_of(
-            *("kind", "applied", "adopted", "accepted", "abandoned"),
-            name="schema_migrations_history_kind_check",
-        ),
+        one_of("kind", "applied", "adopted", "accepted", "abandoned"),
     ),
 )
 JOURNAL = Table(
@@ -46,7 +43,7 @@ JOURNAL = Table(
     ),
     constraints=(
         primary("version", "statement"),
-        one_of("state", "started", "done", name="schema_migrations_journal_state_check"),
+        one_of("state", "started", "done"),
     ),
 )
 RUNNER_TABLES = {table.name: table for table in (HISTORY, JOURNAL)}

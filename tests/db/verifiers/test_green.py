@@ -125,14 +125,14 @@ GUTTED = (
 
 
 def test_a_gutted_database_with_every_name_in_place_is_red(bench: Bench) -> None:
-    """D-08: what passed every verifier of the predecessor fails all of these but those about roles and history."""
+    """D-08: what passed every verifier of the predecessor fails all of these but those about roles and storage."""
     with bench.owner.transaction(force_rollback=True):
         for statement in GUTTED:
             bench.owner.execute(statement.encode())
         results = bench.settle()
     passed = {name for name, result in results.items() if result.passed}
 
-    assert passed == {"migration-history", "role-login-posture", "outbox-mvcc-posture"}
+    assert passed == {"role-login-posture", "outbox-mvcc-posture"}
 
 
 def test_what_the_owner_may_do_is_no_way_around(bench: Bench) -> None:
