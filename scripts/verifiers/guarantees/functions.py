@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS, for_review
 from scripts.verifiers.facts.privileges import ALONE, EXECUTORS, NONE, grantees, open_to
+from scripts.verifiers.facts.standins import read_stand_ins
 from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
 from scripts.verifiers.probes.edges import GENERATOR_PROBES
 from scripts.verifiers.probes.stage import play
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.verifiers.model import Database, Findings
 
+_MEANT = {
+    "operators": "drop it: it decides what a comparison in our functions and checks means",
+    "casts": "drop it: it decides what a value of ours is where another type is wanted",
+    "names": "drop it, or move it to another schema: it is found before ours",
+}
 PINNED = "search_path=pg_catalog, public, pg_temp"
 
 
@@ -40,17 +46,26 @@ def verify_privileges(database: Database, findings: Findings) -> None:
 
 
 def verify_search_path(database: Database, findings: Findings) -> None:
-    """Each function by definition and body; each SECURITY DEFINER, known or not, on the pinned path; then a shadow."""
+    """Each function by definition and body; each SECURITY DEFINER on the pinned path; what could be meant; a shadow."""
     facts = Facts(database.facts, database.sources, findings)
     for function in FUNCTIONS.values():
         facts.function(function)
     strangers: list[Json] = [
         routine.signature for routine in for_review(database.facts.routines) if routine.function.name not in FUNCTIONS
     ]
+    others = read_stand_ins(database.conn)
     # Whatever is called by an unqualified name may be answered by a function nobody has reviewed.
+    strangers.extend(others.functions)
     findings.check("functions_not_reviewed", expected=[], observed=strangers, where="schema public")
+    for kind, where, what in (
+        ("operators", "pg_catalog, public, and schemas named after a role", others.operators),
+        ("casts", "the database", others.casts),
+        ("names", "pg_catalog, and schemas named after a role", others.names),
+    ):
+        findings.check(f"{kind}_not_reviewed", expected=[], observed=[*what], where=where, help=_MEANT[kind])
     for routine in database.facts.routines:
-        if routine.function.definer:
+        # The library of an extension that was installed here looks nothing up by the path.
+        if routine.function.definer and not (routine.installed and routine.function.language in {"c", "internal"}):
             path = [setting for setting in routine.function.settings if setting.startswith("search_path=")]
             findings.check(
                 f"{routine.signature} path",

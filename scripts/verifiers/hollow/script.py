@@ -81,6 +81,7 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
         *(_empty(routine) for routine in ours if routine.kind == "f"),
         *_rows({table.name for table in tables}),
         *_ways_around(f"hollow_way_{mark}", tables),
+        *_stand_ins(),
     ]
     sections = [
         Section("the roles", _joined(_newcomer(newcomer, roles, reading))),
@@ -90,6 +91,15 @@ def hollowing_script(reading: Reading, *, database: str, mark: str) -> Script:
                 (
                     f"ALTER DATABASE {quoted(database)} SET search_path TO {aside}",
                     f"GRANT CREATE ON DATABASE {quoted(database)} TO {', '.join(['PUBLIC', *map(quoted, roles)])}",
+                )
+            ),
+        ),
+        Section(
+            "a schema named after a role",
+            _joined(
+                (
+                    f"CREATE SCHEMA IF NOT EXISTS {quoted(ROLES[0])}",
+                    f"CREATE TABLE {quoted(ROLES[0])}.{quoted(_STRANGE)} ()",
                 )
             ),
         ),
@@ -186,6 +196,14 @@ def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
     for table in tables[:1]:
         yield f"CREATE VIEW {place}.opens AS TABLE public.{quoted(table.name)}"
         yield f"GRANT SELECT ON {place}.opens TO PUBLIC"
+
+
+def _stand_ins() -> Iterator[str]:
+    """A comparison of types that our expressions have, and a cast of one of them."""
+    yield "CREATE FUNCTION public.hollow_equal(point, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    yield "CREATE OPERATOR public.= (FUNCTION = public.hollow_equal, LEFTARG = point, RIGHTARG = text)"
+    yield "CREATE TYPE public.hollow_text AS ENUM ('HOLLOW')"
+    yield "CREATE CAST (text AS public.hollow_text) WITH INOUT AS IMPLICIT"
 
 
 def _newcomer(name: str, roles: list[str], reading: Reading) -> Iterator[str]:

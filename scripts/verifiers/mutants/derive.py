@@ -20,6 +20,7 @@ from scripts.verifiers.mutants.indexes import index_mutants
 from scripts.verifiers.mutants.openings import lending_mutants, opening_mutants
 from scripts.verifiers.mutants.privileges import function_right_mutants, schema_right_mutants, table_right_mutants
 from scripts.verifiers.mutants.roles import ledger_mutants, role_mutants
+from scripts.verifiers.mutants.standins import stand_in_mutants
 from scripts.verifiers.mutants.triggers import trigger_mutants
 from scripts.verifiers.mutants.words import in_public
 
@@ -62,6 +63,7 @@ def _every(subject: Subject) -> Iterator[Mutant]:
         yield from function_right_mutants(subject, routine)
     yield from stranger_mutants()
     yield from lending_mutants(subject)
+    yield from stand_in_mutants(subject)
     for source in subject.sources:
         yield from body_mutants(source)
     yield from schema_right_mutants(subject)

@@ -56,13 +56,15 @@ OPERATORS = {
         "row_security off", "asleep triggers", "another default", "renamed", "in another schema", "overloaded",
         "a member of an extension",
     },
-    "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension"},
+    "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension", "a function"},
     "around": {
         "a view for PUBLIC", "a view for boz_auditor", "a view of a view", "a materialised view",
         "a view that is written through", "a rule on another table", "a view, a member of an extension",
         "a SECURITY DEFINER function elsewhere for symphony_ingest", "a SECURITY DEFINER trigger on another table",
         "a SECURITY DEFINER cast of another type",
     },
+    "comparisons": {"an equality with bigint"},
+    "instead": {"a table in schema boz_auditor", "a function in schema boz_auditor", "a view in schema test_user"},
     "body": {"does nothing"},
     "role": {
         "LOGIN", "SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "renamed",
@@ -75,7 +77,11 @@ OPERATORS = {
         "USAGE from symphony_ingest", "SELECT to a role nobody knows", "owned by boz_auditor",
     },
     "default": {"EXECUTE on functions to PUBLIC", "SELECT on tables in schema public to symphony_control"},
-    "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC", "a member of an extension"},
+    "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC", "a member of an extension",
+        "an equality of its own", "an equality of its own in pg_catalog", "an order of its own",
+        "an order of its own in the server's family", "a cast to text AS IMPLICIT", "a cast from text AS ASSIGNMENT",
+        "another of its name in pg_catalog",
+    },
     "ledger": {"another checksum", "gone", "another reason", "its history dropped"},
 }  # fmt: skip
 
