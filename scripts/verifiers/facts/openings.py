@@ -30,13 +30,14 @@ _QUERY = Path(__file__).with_name("openings.sql")
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """Who gets at our tables by what: `views` and rules, or `functions` and the triggers that run them.
+    """Who gets at our tables, and by what. What everybody has is told of PUBLIC alone.
 
-    What everybody has is told of PUBLIC alone.
+    views: and rules. functions: and the triggers that run them. schemas: other than public, to make things in.
     """
 
     views: tuple[Power, ...] = ()
     functions: tuple[Power, ...] = ()
+    schemas: tuple[Power, ...] = ()
 
 
 def read_openings(conn: psycopg.Connection[Any]) -> Openings:
@@ -49,10 +50,10 @@ def read_openings(conn: psycopg.Connection[Any]) -> Openings:
 
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
         rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS)
-    found: dict[str, list[tuple[str, str]]] = {"view": [], "function": []}
+    found: dict[str, list[tuple[str, str]]] = {"view": [], "function": [], "schema": []}
     for way, who, privilege, what in rows:
         found[way].append(("PUBLIC" if who == "public" else who, f"{privilege} on {what}"))
-    return Openings(powers_of(found["view"]), powers_of(found["function"]))
+    return Openings(*map(powers_of, found.values()))
 
 
 @cache

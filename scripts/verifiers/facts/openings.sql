@@ -1,5 +1,5 @@
 -- What opens our tables to somebody whom their grants keep out, in any schema, whoever is said to have brought it:
--- views and rules that read or write them, and what runs with the rights of somebody who may.
+-- views and rules that read or write them, what runs with the rights of somebody who may, and schemas to make things in.
 -- $1: the roles asked for. $2: our tables. $3: our functions. A row: way, who ('public': everybody), privilege, object.
 WITH RECURSIVE core AS MATERIALIZED (
     SELECT c.oid, c.relowner AS owner
@@ -61,8 +61,9 @@ WITH RECURSIVE core AS MATERIALIZED (
                OR EXISTS (SELECT FROM pg_roles AS t WHERE t.rolname = ANY ($1::name[])
                              AND (pg_has_role(r.oid, t.oid, 'USAGE') OR pg_has_role(r.oid, t.oid, 'SET'))) AS caller
       FROM pg_roles AS r
-     WHERE NOT r.rolsuper AND EXISTS (SELECT FROM able)
-       AND NOT EXISTS (SELECT FROM core AS c WHERE pg_has_role(r.oid, c.owner, 'USAGE') OR pg_has_role(r.oid, c.owner, 'SET'))
+     WHERE NOT r.rolsuper
+       AND NOT EXISTS (SELECT FROM (SELECT DISTINCT owner FROM core) AS c
+                        WHERE pg_has_role(r.oid, c.owner, 'USAGE') OR pg_has_role(r.oid, c.owner, 'SET'))
 ), audience AS MATERIALIZED (
     SELECT 0::oid AS oid, 'public'::name AS name, true AS caller
      UNION ALL
@@ -102,3 +103,7 @@ SELECT 'function', a.name, 'EXECUTE', format('%I.%I(%s)', n.nspname, s.proname, 
    AND (has_schema_privilege(a.name, n.oid, 'USAGE')
         -- An operator, a cast or a default calls it without anybody naming its schema.
         OR EXISTS (SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = s.oid))
+ UNION
+SELECT 'schema', a.name, 'CREATE', format('schema %I', n.nspname)
+  FROM places AS n JOIN audience AS a ON a.caller
+ WHERE n.nspname <> 'public' AND has_schema_privilege(a.name, n.oid, 'CREATE')

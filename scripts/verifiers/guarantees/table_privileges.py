@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 
 _SHUT = {
-    "views": "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner",
-    "functions": "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what",
+    "opened_by_views": (
+        "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner"
+    ),
+    "opened_by_functions": (
+        "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what"
+    ),
+    "schemas_create": "REVOKE it: nothing is made at run time, and what is made there may be found before ours",
 }
 
 
@@ -65,12 +70,10 @@ def verify(database: Database, findings: Findings) -> None:
         help="REVOKE CREATE ON DATABASE",
     )
     openings = read_openings(database.conn)
-    for way, found in (("views", openings.views), ("functions", openings.functions)):
-        findings.check(
-            f"opened_by_{way}",
-            expected=NOBODY,
-            observed=told(found),
-            where="every schema",
-            help=_SHUT[way],
-        )
+    for way, found in (
+        ("opened_by_views", openings.views),
+        ("opened_by_functions", openings.functions),
+        ("schemas_create", openings.schemas),
+    ):
+        findings.check(way, expected=NOBODY, observed=told(found), where="every schema", help=_SHUT[way])
     play(database.conn, findings, TABLE_PROBES)

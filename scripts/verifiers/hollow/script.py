@@ -188,9 +188,9 @@ def _rows(tables: set[str]) -> Iterator[str]:
 
 
 def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
-    """In a schema that everybody may use, a view of one of the tables, and a function with the rights of its owner."""
+    """A schema where everybody may make things, in it a view of one of the tables and a function with its owner's rights."""
     yield f"CREATE SCHEMA {place}"
-    yield f"GRANT USAGE ON SCHEMA {place} TO PUBLIC"
+    yield f"GRANT USAGE, CREATE ON SCHEMA {place} TO PUBLIC"
     yield f"CREATE FUNCTION {place}.opens() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
     yield f"GRANT EXECUTE ON FUNCTION {place}.opens() TO PUBLIC"
     for table in tables[:1]:

@@ -100,6 +100,12 @@ def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
         give = in_this_database(_grant("CREATE", "DATABASE %I", grantee))
         yield Mutant("privileges on the database", f"CREATE to {grantee}", (TABLE_RIGHTS,), (give,), admin=True)
         yield from _defaults(subject, grantee)
+    for grantee in (_PUBLIC, *subject.roles):
+        owner = (table_rights_owner(grantee),)
+        made = ("CREATE SCHEMA mutant_place", _grant("CREATE", "SCHEMA mutant_place", grantee))
+        yield Mutant("privileges on other schemas", f"CREATE to {grantee}", owner, made)
+        give = _grant("CREATE", "SCHEMA pg_catalog", grantee)
+        yield Mutant("privileges on schema pg_catalog", f"CREATE to {grantee}", owner, (give,), admin=True)
     change = f"ALTER SCHEMA public OWNER TO {quoted(subject.roles[0])}"
     yield Mutant(title, f"owned by {subject.roles[0]}", (_owner_of_schema(subject.roles[0]),), (change,), admin=True)
 

@@ -220,6 +220,15 @@ def _privileges() -> Iterator[Mutant]:  # noqa: C901 - a list, one loop a kind o
     for schema in ("", "IN SCHEMA public "):
         later = f"ALTER DEFAULT PRIVILEGES {schema}GRANT SELECT ON TABLES TO PUBLIC"
         yield sql(tables, f"later tables are open {schema}", ["tables_to_come"], later)
+    place = "CREATE SCHEMA beside; GRANT USAGE ON SCHEMA beside TO PUBLIC"
+    view = "CREATE VIEW beside.queue AS TABLE public.payment_outbox_pending"
+    yield sql(tables, "a view of the queue", ["opened_by_views"], place, view, "GRANT SELECT ON beside.queue TO PUBLIC")
+    lends = "CREATE FUNCTION beside.f() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
+    let = "GRANT EXECUTE ON FUNCTION beside.f() TO symphony_ingest"
+    yield sql(tables, "a function lends rights", ["opened_by_functions"], place, lends, let)
+    yield sql(
+        tables, "ingest makes tables", ["schemas_create"], place, "GRANT CREATE ON SCHEMA beside TO symphony_ingest"
+    )
     for name in ("schema_migrations", *_HOT, "policy_versions"):
         grant = f"GRANT SELECT ON public.{name} TO PUBLIC"
         yield sql("ci-invariant-gate", f"everybody reads {name}", [f"public_no_privs_{name}"], grant)
@@ -267,6 +276,13 @@ def _functions(reading: Reading) -> Iterator[Mutant]:
     yield sql(path, "a second ceiling", ["outbox_retry_ceiling_function"], overload)
     stranger = "CREATE FUNCTION public.coalesce_of(text) RETURNS text LANGUAGE sql AS 'SELECT $1'"
     yield sql(path, "a function nobody has reviewed", ["functions_not_reviewed"], stranger)
+    beside = ("CREATE SCHEMA symphony_ingest", "CREATE TABLE symphony_ingest.tenants (tenant_id integer)")
+    yield sql(path, "ingest finds other tenants", ["names_not_reviewed"], *beside)
+    cast = "CREATE CAST (public.outbox_attempt_state AS text) WITH INOUT AS IMPLICIT"
+    yield sql(path, "a state is a text", ["casts_not_reviewed"], cast)
+    same = "CREATE FUNCTION symphony_ingest.same(uuid, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    equal = "CREATE OPERATOR public.= (FUNCTION = symphony_ingest.same, LEFTARG = uuid, RIGHTARG = text)"
+    yield sql(path, "a key is any text", ["operators_not_reviewed"], beside[0], same, equal)
     random = (
         "CREATE OR REPLACE FUNCTION public.uuid_v7_or_random() RETURNS uuid LANGUAGE sql PARALLEL SAFE "
         "RETURN gen_random_uuid()"

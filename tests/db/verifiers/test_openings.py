@@ -171,6 +171,10 @@ HARMLESS = {
         PLACE + "CREATE TABLE report.t (tenant_id uuid, subject_member_id uuid); GRANT INSERT ON report.t TO PUBLIC; "
         "CREATE TRIGGER t BEFORE INSERT ON report.t FOR EACH ROW EXECUTE FUNCTION public.enforce_usage_event_parties()"
     ),
+    "a schema in which another role may make things": (
+        "CREATE ROLE newcomer_{n} LOGIN; CREATE SCHEMA report; GRANT ALL ON SCHEMA report TO newcomer_{n}; "
+        "CREATE SCHEMA AUTHORIZATION newcomer_{n}"
+    ),
     "a rule between other tables": (
         PLACE + "CREATE TABLE report.t (x int); CREATE RULE r AS ON INSERT TO report.t DO INSTEAD NOTHING; "
         "GRANT INSERT ON report.t TO PUBLIC"
@@ -205,6 +209,28 @@ def test_a_function_that_lends_its_owners_rights_is_red(bench: Bench, name: str)
     assert failed(bench, change, n) == {"opened_by_functions": observed.replace("{n}", n)}
 
 
+@pytest.mark.parametrize(
+    ("change", "observed"),
+    [
+        ("GRANT CREATE ON SCHEMA pg_catalog TO symphony_ingest", "symphony_ingest: CREATE on schema pg_catalog"),
+        ("CREATE SCHEMA report; GRANT CREATE ON SCHEMA report TO PUBLIC", "PUBLIC: CREATE on schema report"),
+        ("CREATE SCHEMA report AUTHORIZATION symphony_control", "symphony_control: CREATE on schema report"),
+        (
+            (
+                "CREATE ROLE worker_{n} LOGIN; GRANT symphony_executor TO worker_{n}; "
+                "CREATE SCHEMA AUTHORIZATION worker_{n}"
+            ),
+            "worker_{n}: CREATE on schema worker_{n}",
+        ),
+    ],
+)
+def test_a_schema_to_make_things_in_is_red(bench: Bench, change: str, observed: str) -> None:
+    """Nothing is made at run time; in pg_catalog, or in a schema of its own name, it would be found before ours."""
+    n = bench.database.name
+
+    assert failed(bench, change, n) == {"schemas_create": observed.replace("{n}", n)}
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_opens_nothing_is_green(bench: Bench, name: str) -> None:
     """It shows nobody what he could not see without it, lends no right on our tables, or cannot be reached."""
@@ -215,6 +241,7 @@ def test_the_help_says_how_to_shut_it(bench: Bench) -> None:
     """Who was let in, by what, and what to do."""
     with bench.admin.transaction(force_rollback=True):
         bench.admin.execute((VIEWS["a view"][0] + "; " + DEFINER.format("integer")).encode())
+        bench.admin.execute("GRANT CREATE ON SCHEMA report TO symphony_control")
         failures = {check.id: check for check in bench.settle(GATE, conn=bench.admin)[GATE].failures}
 
     assert failures["opened_by_views"].help == (
@@ -222,6 +249,9 @@ def test_the_help_says_how_to_shut_it(bench: Bench) -> None:
     )
     assert failures["opened_by_functions"].help == (
         "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what"
+    )
+    assert failures["schemas_create"].help == (
+        "REVOKE it: nothing is made at run time, and what is made there may be found before ours"
     )
     assert {check.expected for check in failures.values()} == {"nobody"}
     assert {check.where for check in failures.values()} == {"every schema"}
