@@ -188,7 +188,7 @@ def _rows(tables: set[str]) -> Iterator[str]:
 
 
 def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
-    """A schema where everybody may make things, in it a view of one of the tables and a function with its owner's rights."""
+    """A schema to make things in, with a view of one of the tables and a function with its owner's rights, for all."""
     yield f"CREATE SCHEMA {place}"
     yield f"GRANT USAGE, CREATE ON SCHEMA {place} TO PUBLIC"
     yield f"CREATE FUNCTION {place}.opens() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"

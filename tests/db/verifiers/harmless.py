@@ -4,6 +4,10 @@ Owns: the list. `{n}` stands for a number of the change's own, so that several c
 
 What is not in it, and why:
 - A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
+- What could be meant where ours is: an operator, a cast, a name that is found earlier (test_stand_ins.py, with those that
+  could not).
+- A view of our tables for somebody who could not read them, and a function that lends its owner's rights to a role of
+  the schema (test_openings.py, with those that open nothing).
 - A trigger on one of our tables that no migration made: it could undo what the others do.
 - A check, reference, exclusion or unique index that says what no reviewed one says: it could refuse a promised row.
 - NOT NULL on a column that a caller of the queue may leave out, that the queue's functions empty, or without which a
