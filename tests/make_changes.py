@@ -8,6 +8,7 @@ from __future__ import annotations
 # What changes it, and the object (kind and name) that the comparison must name.
 CHANGES = {
     "ALTER EXTENSION plpgsql ADD TABLE public.a": "extension plpgsql",
+    "ALTER EXTENSION plpgsql ADD SCHEMA public": "extension plpgsql",
     "CREATE VIEW public.v_hidden AS SELECT 1 AS x; ALTER EXTENSION plpgsql ADD VIEW public.v_hidden": (
         "view public.v_hidden"
     ),

@@ -35,7 +35,8 @@ members AS (  -- of extensions; and what the server makes for something else, su
 extended AS (  -- what extensions have: of those that came with the server, what was added since
     SELECT d.refobjid AS oid, i.type || ' ' || i.identity AS member
       FROM pg_depend d, pg_identify_object(d.classid, d.objid, 0) AS i
-     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND (d.refobjid >= 16384 OR d.objid >= 16384)
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+       AND (d.refobjid >= 16384 OR d.objid >= 16384 OR d.classid = 'pg_namespace'::regclass)  -- public is initdb's
 ),
 relations AS (
     SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name

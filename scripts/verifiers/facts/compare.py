@@ -28,7 +28,7 @@ ABSENT = "absent"
 _ADDED = "only a migration may add one: it can refuse rows that the schema promises to take"
 _ORDINARY = "an ordinary table: stored, no rules, no row security, no inheritance"
 # What is said to be an extension's goes with it, and is in no dump.
-_MEMBER = "MEMBER OF EXTENSION"
+MEMBER = "MEMBER OF EXTENSION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Facts:
                 *(["row security"] if held.row_security else []),
                 *(f"rule {name}" for name in held.rules),
                 *(f"inherits {name}" for name in (*held.parents, *held.children)),
-                *([f"{_MEMBER} {held.extension}"] if held.extension else []),
+                *([f"{MEMBER} {held.extension}"] if held.extension else []),
             ]
             observed = ", ".join(odd) or _ORDINARY
         self._keep(id or f"{table.name}_table", _ORDINARY, observed, f"public.{table.name}")
@@ -145,7 +145,7 @@ class Facts:
         source = self.sources.get(expected.name) if expected.tree is None else expected.tree
         body = "BODY NOT IN ANY MIGRATION" if source is None else f"BODY {_short(source)}"
         texts = [
-            f"{r.function.text} BODY {_short(r.source)}" + (f" {_MEMBER} {r.extension}" if r.extension else "")
+            f"{r.function.text} BODY {_short(r.source)}" + (f" {MEMBER} {r.extension}" if r.extension else "")
             for r in self.reading.routines_named(expected.name)
         ]
         self._keep(
@@ -164,7 +164,7 @@ class Facts:
             who = grantees(rights.grants, rights.owner)
             observed += f" OWNED BY {rights.owner}" if rights.owner not in owners else ""
             observed += f" USED BY {who}" if who != PUBLIC else ""
-            observed += f" {_MEMBER} {rights.extension}" if rights.extension else ""
+            observed += f" {MEMBER} {rights.extension}" if rights.extension else ""
         self._keep(f"{name}_type", ", ".join(labels), observed, f"public.{name}")
 
     def _table(self, table: Table) -> Table | None:

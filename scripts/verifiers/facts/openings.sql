@@ -28,14 +28,24 @@ WITH RECURSIVE core AS MATERIALIZED (
     SELECT t.relation, t.event, e.at, e.col FROM through AS t JOIN edges AS e ON e.relation = t.at
 ), strangers AS MATERIALIZED (
     -- Functions that run with their owner's rights and are not ours.
-    SELECT p.oid, p.proname, p.pronamespace AS schema, p.proowner AS owner
+    SELECT p.oid, p.proowner AS owner
       FROM pg_proc AS p
      WHERE p.oid >= 16384 AND p.prosecdef
+       AND p.prorettype <> 'event_trigger'::regtype  -- nobody but a superuser can have it called
        AND NOT (p.pronamespace = 'public'::regnamespace AND p.proname = ANY ($3::name[]))
        -- The library of an extension that was installed here is a superuser's, as the server's own is.
        AND NOT (p.prolang IN (SELECT l.oid FROM pg_language AS l WHERE l.lanname IN ('c', 'internal'))
                 AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                                AND d.deptype = 'e' AND d.refobjid >= 16384))
+), called AS MATERIALIZED (
+    -- What runs one: whoever may call an aggregate need not be allowed to call what it is made of.
+    SELECT s.oid, s.oid AS runs FROM strangers AS s
+     UNION ALL
+    SELECT g.aggfnoid::oid, s.oid
+      FROM pg_aggregate AS g
+      JOIN strangers AS s ON s.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                                       g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
+     WHERE g.aggfnoid >= 16384
 ), relations AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relnamespace AS schema, c.relowner AS owner, c.relacl AS acl, found.event,
            -- A view that asks as whoever looks at it opens nothing; its other rules ask as its owner.
@@ -94,15 +104,18 @@ SELECT CASE r.event WHEN 't' THEN 'function' ELSE 'view' END, a.name, v.privileg
                            WHEN t.col = 0 THEN has_any_column_privilege(a.name, t.at, 'SELECT')
                            ELSE has_column_privilege(a.name, t.at, t.col::smallint, 'SELECT') END))
  UNION
-SELECT 'function', a.name, 'EXECUTE', format('%I.%I(%s)', n.nspname, s.proname, pg_get_function_identity_arguments(s.oid))
-  FROM strangers AS s
+SELECT 'function', a.name, 'EXECUTE', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
+  FROM called AS c
+  JOIN strangers AS s ON s.oid = c.runs
   JOIN able ON able.owner = s.owner
-  JOIN places AS n ON n.oid = s.schema
+  JOIN pg_proc AS p ON p.oid = c.oid
+  JOIN places AS n ON n.oid = p.pronamespace
   JOIN audience AS a ON a.caller AND a.oid <> s.owner
- WHERE has_function_privilege(a.name, s.oid, 'EXECUTE')
+ WHERE has_function_privilege(a.name, p.oid, 'EXECUTE')
    AND (has_schema_privilege(a.name, n.oid, 'USAGE')
         -- An operator, a cast or a default calls it without anybody naming its schema.
-        OR EXISTS (SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = s.oid))
+        OR EXISTS (SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+                      AND d.classid <> 'pg_proc'::regclass))
  UNION
 SELECT 'schema', a.name, 'CREATE', format('schema %I', n.nspname)
   FROM places AS n JOIN audience AS a ON a.caller

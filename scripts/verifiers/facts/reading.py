@@ -131,6 +131,7 @@ class Reading:
     roles: Mapping[str, Role] = field(default_factory=dict)
     schema_grants: tuple[Grant, ...] = ()
     schema_owner: str = ""
+    schema_extension: str = ""
     database_owner: str = ""
     reader: str = ""
     default_grants: tuple[DefaultGrant, ...] = ()
@@ -193,6 +194,7 @@ def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], rou
         roles={row["name"]: _role(row) for row in found["roles"] or []},
         schema_grants=_grants(found["schema_grants"]),
         schema_owner=found["schema_owner"] or "",
+        schema_extension=found["schema_extension"] or "",
         database_owner=found["database_owner"],
         reader=found["reader"],
         default_grants=tuple(DefaultGrant(*row) for row in found["default_grants"] or []),

@@ -8,7 +8,7 @@ WITH member AS MATERIALIZED (
     SELECT d.classid, d.objid, e.extname, e.oid >= 16384 AS installed  -- below lies what came with the server
       FROM pg_catalog.pg_extension AS e
       JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
-     WHERE d.deptype = 'e' AND d.objid >= 16384
+     WHERE d.deptype = 'e'
 ), relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
            c.relrowsecurity, c.relforcerowsecurity,
@@ -250,6 +250,8 @@ SELECT 'rest', json_build_object(
                         FROM pg_catalog.pg_namespace AS n,
                              aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS x
                        WHERE n.nspname = 'public'),
+    'schema_extension', (SELECT m.extname FROM member AS m
+                          WHERE (m.classid, m.objid) = ('pg_catalog.pg_namespace'::pg_catalog.regclass, 'public'::pg_catalog.regnamespace)),
     'schema_owner', (SELECT pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'),
     'database_owner', (SELECT pg_get_userbyid(d.datdba) FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()),
     'reader', current_user,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.verifiers.facts.compare import MEMBER
 from scripts.verifiers.facts.openings import read_openings
 from scripts.verifiers.facts.privileges import ALONE, SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to, others_to_come
 from scripts.verifiers.facts.sessions import NOBODY, told
@@ -60,7 +61,8 @@ def verify(database: Database, findings: Findings) -> None:
     creators = sorted({g.grantee for g in facts.schema_grants if g.privilege == "CREATE"} - insiders)
     users = sorted({g.grantee for g in facts.schema_grants if g.privilege == "USAGE"} - insiders)
     findings.check("schema_public_create", expected="nobody", observed=", ".join(creators) or "nobody")
-    findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users))
+    whole = f" {MEMBER} {facts.schema_extension}" if facts.schema_extension else ""
+    findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users) + whole)
     # In a schema of its own a role may place whatever a path then finds before ours.
     findings.check(
         "database_create",

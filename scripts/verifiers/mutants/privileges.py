@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import FUNCTION_RIGHTS, REGULATOR, TABLE_RIGHTS, table_rights_owner
-from scripts.verifiers.mutants.words import in_public, in_this_database
+from scripts.verifiers.mutants.words import HIDDEN, hide, in_public, in_this_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,7 @@ def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
         yield Mutant("privileges on other schemas", f"CREATE to {grantee}", owner, made)
         give = _grant("CREATE", "SCHEMA pg_catalog", grantee)
         yield Mutant("privileges on schema pg_catalog", f"CREATE to {grantee}", owner, (give,), admin=True)
+    yield Mutant(title, HIDDEN, (TABLE_RIGHTS,), (hide(where),), admin=True)
     change = f"ALTER SCHEMA public OWNER TO {quoted(subject.roles[0])}"
     yield Mutant(title, f"owned by {subject.roles[0]}", (_owner_of_schema(subject.roles[0]),), (change,), admin=True)
 

@@ -4,8 +4,8 @@ Owns: the list. `{n}` stands for a number of the change's own, so that several c
 
 What is not in it, and why:
 - A function in `public` that no migration made: an unqualified call may be answered by it (definer-search-path).
-- What could be meant where ours is: an operator, a cast, a name that is found earlier (test_stand_ins.py, with those that
-  could not).
+- What could be meant where ours is: an operator, a cast, a name that is found earlier (test_stand_ins.py, with those
+  that could not).
 - A view of our tables for somebody who could not read them, and a function that lends its owner's rights to a role of
   the schema (test_openings.py, with those that open nothing).
 - A trigger on one of our tables that no migration made: it could undo what the others do.

@@ -35,6 +35,7 @@ def reds(bench: Bench, gate: str, *changes: str) -> dict[str, object]:
         ("FUNCTION public.deny_append_only_mutation()", "append-only-ledgers", "deny_append_only_mutation_function"),
         ("FUNCTION public.uuid_strategy()", "definer-search-path", "uuid_strategy_function"),
         ("TYPE public.outbox_attempt_state", "table-definitions", "outbox_attempt_state_type"),
+        ("SCHEMA public", "table-privileges", "schema_public_usage"),
     ],
 )
 def test_a_reviewed_object_that_is_said_to_be_an_extensions_is_red(

@@ -119,6 +119,14 @@ FUNCTIONS = {
         "CREATE CAST (report.pair AS int) WITH FUNCTION report.f(report.pair)",
         "PUBLIC: EXECUTE on report.f(report.pair)",
     ),
+    "behind an aggregate": (
+        PLACE
+        + "CREATE SCHEMA closed; CREATE FUNCTION closed.f(int, int) RETURNS int LANGUAGE plpgsql SECURITY DEFINER "
+        "AS 'BEGIN DELETE FROM public.revoked_tokens; RETURN 1; END'; "
+        "REVOKE EXECUTE ON FUNCTION closed.f(int, int) FROM PUBLIC; "
+        "CREATE AGGREGATE report.total(int) (SFUNC = closed.f, STYPE = int)",
+        "PUBLIC: EXECUTE on report.total(integer)",
+    ),
     "one that an extension is said to have brought": (
         PLACE + DEFINER.format("integer") + "CREATE EXTENSION citext SCHEMA report; "
         "ALTER EXTENSION citext ADD FUNCTION report.f()",
@@ -166,6 +174,9 @@ HARMLESS = {
     ),
     "a function of an owner who may do nothing": (
         PLACE + DEFINER.format("integer") + "CREATE ROLE newcomer_{n}; ALTER FUNCTION report.f() OWNER TO newcomer_{n}"
+    ),
+    "a function of an event trigger": (
+        PLACE + "CREATE FUNCTION report.f() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END'"
     ),
     "a guard of ours on another table": (
         PLACE + "CREATE TABLE report.t (tenant_id uuid, subject_member_id uuid); GRANT INSERT ON report.t TO PUBLIC; "
