@@ -51,15 +51,12 @@ WITH me AS (
      UNION
     SELECT t.class, t.oid, x.privilege_type
       FROM told AS t CROSS JOIN me
-     CROSS JOIN LATERAL (
-               SELECT g.grantee, g.privilege_type FROM pg_catalog.aclexplode(t.acl) AS g WHERE g.grantee IN (0, me.oid)
-               EXCEPT
-               SELECT g.grantee, g.privilege_type
-                 FROM pg_catalog.aclexplode(coalesce(
-                          (SELECT i.initprivs FROM pg_catalog.pg_init_privs AS i
-                            WHERE i.classoid = t.class AND i.objoid = t.oid AND i.objsubid = 0),
-                          pg_catalog.acldefault(t.kind::"char", t.owner))) AS g) AS x
-     WHERE t.supplied AND t.acl IS NOT NULL
+      LEFT JOIN pg_catalog.pg_init_privs AS i ON i.classoid = t.class AND i.objoid = t.oid AND i.objsubid = 0
+     CROSS JOIN LATERAL pg_catalog.aclexplode(t.acl) AS x
+     WHERE t.supplied AND t.acl IS NOT NULL AND x.grantee IN (0, me.oid)
+       AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(
+                                       i.initprivs, pg_catalog.acldefault(t.kind::"char", t.owner))) AS g
+                        WHERE (g.grantee, g.privilege_type) = (x.grantee, x.privilege_type))
        -- Made after the server wrote its first privileges down: everybody reads its views.
        AND (t.nspname, x.grantee, x.privilege_type) <> ('information_schema', 0::oid, 'SELECT')
      UNION
@@ -67,7 +64,7 @@ WITH me AS (
       FROM told AS t CROSS JOIN me
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid
      CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
-     WHERE t.supplied AND t.kind = 'r' AND g.grantee = me.oid
+     WHERE t.supplied AND t.kind = 'r' AND a.attacl IS NOT NULL AND g.grantee = me.oid
      UNION
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'CREATE'
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me
