@@ -36,6 +36,9 @@ _OBJECTS = {
     "the": "the database",
     "PUBLIC": "PUBLIC",
     "ledger": "the ledger",
+    "around": "ways around a table",
+    "comparisons": "comparisons",
+    "instead": "what is found before ours",
 }
 _NAME = r"[a-z_][a-z0-9_.]*"
 # Of each pair the first that fits the whole change gives the kind.
@@ -63,6 +66,9 @@ _CHANGES = tuple(
         (r"label \w+ renamed", "a label renamed"),
         (rf"member of {_NAME}", "member of a role"),
         (rf"owned by {_NAME}", "another owner"),
+        (rf"(a view|a SECURITY DEFINER function elsewhere) for (?:PUBLIC|{_NAME})(.*)", r"\1 for PUBLIC or a role\2"),
+        (rf"(a .+) in schema {_NAME}(.*)", r"\1 in an earlier schema\2"),
+        (r"an equality with .*", "an equality with another type"),
         (rf"{_NAME} too", "member of a role too"),
         (rf"{_NAME} set( in the database)?", r"a setting stored\1"),
         (rf"(SET|ALTER SYSTEM) on {_NAME}", r"\1 on a parameter"),

@@ -39,10 +39,14 @@ def stand_in_mutants(subject: Subject) -> Iterator[Mutant]:
     for role in subject.roles[1:]:
         made = (_schema(role), f"CREATE VIEW {quoted(role)}.tenants AS SELECT 1 AS mutant")
         yield Mutant("instead of public.tenants", f"a view in schema {role}", (PATHS,), made)
-    title, stranger = "schema pg_catalog", _stranger("pg_catalog.mutant")
-    yield Mutant(title, "a function", (PATHS,), (stranger,), admin=True)
+    title, change, stranger = (
+        "instead of the server's",
+        "a function in schema pg_catalog",
+        _stranger("pg_catalog.mutant"),
+    )
+    yield Mutant(title, change, (PATHS,), (stranger,), admin=True)
     hidden = (stranger, hide("FUNCTION pg_catalog.mutant(point)"))
-    yield Mutant(title, f"a function, {HIDDEN}", (PATHS,), hidden, admin=True)
+    yield Mutant(title, f"{change}, {HIDDEN}", (PATHS,), hidden, admin=True)
 
 
 def _of_enum(name: str, label: str) -> Iterator[Mutant]:

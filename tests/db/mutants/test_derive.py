@@ -56,7 +56,7 @@ OPERATORS = {
         "row_security off", "asleep triggers", "another default", "renamed", "in another schema", "overloaded",
         "a member of an extension",
     },
-    "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension", "a function"},
+    "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension"},
     "around": {
         "a view for PUBLIC", "a view for boz_auditor", "a view of a view", "a materialised view",
         "a view that is written through", "a rule on another table", "a view, a member of an extension",
