@@ -42,6 +42,7 @@ FORGED = {
 }
 _POWER = Power("PUBLIC", "SET session_replication_role")
 _LOGIN = Login("hollow", ROLES)
+_DENIED = "SQLSTATE 42501"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +125,19 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
     conn, before = database.conn, database.facts
     with conn.transaction(force_rollback=True):
         script = hollowing_script(before, database=conn.info.dbname, mark=secrets.token_hex(6))
+        # A membership locks its role until the end. Every probe takes these locks first, and so does this: a second
+        # verifier then waits, and neither for the other.
+        state_of_login = _planted(conn, script.login)
+        forged: set[str] = {"logins_act_as_one_role", "boz_logins"} if state_of_login == _DENIED else set()
         refused = _planted(conn, script.base)
         if refused:
             return _Hollow(trouble=UnaskedError.not_hollowed(refused))
         unplanted = tuple(f"{one.name} ({state})" for one in script.others if (state := _planted(conn, one)))
+        unplanted += (f"{script.login.name} ({state_of_login})",) if state_of_login not in ("", _DENIED) else ()
         for stranger in script.strangers:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
-        forged: set[str] = {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        forged |= {"logins_act_as_one_role", "boz_logins"} if _planted(conn, script.login) else set()
+        forged |= {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
         facts = read_facts(conn, ROLES, TABLES)
         if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
