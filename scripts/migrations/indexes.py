@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.batch import literals
 from scripts.parser.quoting import quoted
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ SELECT n.nspname::text, c.relname::text, x.oid::bigint, x.relkind::text, i.indis
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
  WHERE c.oid = pg_catalog.to_regclass(%s)"""
+# The same where the schema is written: what bears a known name is found without a join, for half the price of planning.
+_CLOSELY_NAMED = """
+SELECT x.oid::bigint, x.relkind::text, i.indisvalid, i.indisready,
+       (SELECT t.relname::text FROM pg_catalog.pg_class t WHERE t.oid = i.indrelid), i.indisunique,
+       pg_catalog.pg_get_indexdef(i.indexrelid),
+       (SELECT pg_catalog.format('%%I.%%I', %s::text, t.relname) FROM pg_catalog.pg_class t WHERE t.oid = i.indrelid),
+       (SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k
+         WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x') LIMIT 1)
+  FROM pg_catalog.pg_class x LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
+ WHERE x.oid = pg_catalog.to_regclass(%s) AND pg_catalog.to_regclass(%s) IS NOT NULL"""
 _LOOK = """
 SELECT n.nspname::text, c.relname::text,
        EXISTS (SELECT FROM pg_catalog.pg_class x WHERE x.relname = %s AND x.relnamespace = c.relnamespace)
@@ -51,8 +62,8 @@ SELECT n.nspname::text, c.relname::text,
  WHERE c.oid = pg_catalog.to_regclass(%s)"""
 # Goes with the message that records a file; what is not proved so divides by zero, and is looked at more closely.
 _PROVED = """
-SELECT 1 / CASE WHEN pg_catalog.count(*) = {} THEN 1 ELSE 0 END FROM pg_catalog.pg_index i
- WHERE i.indexrelid = ANY (ARRAY[{}]::oid[]) AND i.indisvalid AND i.indisready"""
+SELECT 1 / CASE WHEN pg_catalog.count(*) = %d THEN 1 ELSE 0 END FROM pg_catalog.pg_index i
+ WHERE i.indexrelid = ANY (ARRAY[%b]::oid[]) AND i.indisvalid AND i.indisready"""
 NOT_PROVED = "22012"
 _PROVE = """
 SELECT x.relkind::text, i.indisvalid AND i.indisready
@@ -190,7 +201,7 @@ def look_closely(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, Found
 
     None when there is no such table. Who builds the index is not asked: `find_index` tells, of one that is not valid.
     """
-    row = _one(conn, _CLOSELY, (node.idxname, qualified(node.relation)))
+    row = _named(conn, node) or _one(conn, _CLOSELY, (node.idxname, qualified(node.relation)))
     if row is None:
         return None
     schema, name, oid, relkind, valid, ready, indexed, unique, definition, place, constraint = row
@@ -219,10 +230,8 @@ def proof_sql(conn: psycopg.Connection[Any], names: Sequence[str]) -> bytes:
         conn: for its quoting.
         names: quoted and qualified.
     """
-    from psycopg import sql
-
-    listed = sql.SQL(", ").join(sql.SQL("pg_catalog.to_regclass({})").format(sql.Literal(name)) for name in names)
-    return sql.SQL(_PROVED).format(sql.Literal(len(set(names))), listed).as_bytes(conn)
+    asked = b", ".join(b"pg_catalog.to_regclass(%b)" % name for name in literals(conn, names))
+    return _PROVED.encode() % (len(set(names)), asked)
 
 
 def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
@@ -299,6 +308,15 @@ def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
         if cursor.execute(_ANY_INVALID.encode(), prepare=False).fetchone() == (False,):
             return ()
         return tuple(row[0] for row in cursor.execute(_INVALID.encode(), prepare=False).fetchall())
+
+
+def _named(conn: psycopg.Connection[Any], node: Any) -> tuple[Any, ...] | None:
+    """What `_CLOSELY` answers, where the schema is written and something has the index's name; else None."""
+    schema, table, name = node.relation.schemaname, qualified(node.relation), free_name(node)
+    if not name or schema.startswith("pg_temp"):  # a schema with two names
+        return None
+    row = _one(conn, _CLOSELY_NAMED, (schema, name, table))
+    return None if row is None else (schema, node.relation.relname, *row)
 
 
 def _no_index(oid: int, relkind: str, schema: str) -> Found:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
@@ -29,14 +29,16 @@ Report: TypeAlias = "Callable[[str], None]"
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is sent behind an untraced file, made while the server is busy with the one before.
+    """What is sent behind a file, made while the server is busy with the one before.
 
-    finish: baseline, row and record, but for the end of the chain (records.py). question: for rows that were hidden;
-    empty when there is none. forgets_prepared: whether both count on nothing being prepared any more.
+    after: the baseline. record: row and record of an untraced file, but for the end of the chain (records.py); of a
+    traced one nothing is known yet. question: for rows that were hidden; empty when there will be none.
+    forgets_prepared: whether all count on nothing being prepared any more.
     """
 
     file: MigrationFile
-    finish: bytes
+    after: bytes
+    record: bytes
     question: bytes
     forgets_prepared: bool
 
@@ -65,13 +67,20 @@ class Run:
     following: MigrationFile | None = None
     ahead: Ahead | None = None
     names_ledger: bool = False
+    _baseline: str = ""
 
     def stored(self, trace: FileTrace | None) -> str:
         """A file's trace and the settings it ran with, as text for the history; empty when nothing was traced."""
         if trace is None:
             return ""
-        document = {"baseline": dict(self.session.baseline), **trace.as_json()}
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        if not self._baseline:
+            self._baseline = _as_text(dict(self.session.baseline))
+        # First in the order of the names; it is the same for every file of a run.
+        return f'{{"baseline":{self._baseline},{_as_text(trace.as_json())[1:]}'
+
+
+def _as_text(document: Mapping[str, Json]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def rows_changed(result: PGresult) -> int | None:

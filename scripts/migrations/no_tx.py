@@ -28,6 +28,7 @@ from scripts.migrations.transactional import (
     lock_was_lost,
     may_pass,
     pause_s,
+    prepare_following,
     reason_word,
     row_was_not_kept,
 )
@@ -108,7 +109,9 @@ def _run(work: Work) -> FileTrace | None:
     trace = None if run.tracer is None else FileTrace(_every_statement(work))
     # One message is one transaction: the last statement is done, the indexes are there, the file is applied, and it is
     # recorded.
-    finish = run.session.after(file.data) + b";\n" + finish_sql(run, entry_of(run, file, trace))
+    after = run.session.after(file.data)
+    record = finish_sql(run, entry_of(run, file, trace), prepared=not run.session.forgets_prepared)
+    finish = after + b";\n" + record
     finished(run, _say_proved(work, finish)[-1])
     if run.tracer is not None:
         if run.session.forgets_prepared:
@@ -184,7 +187,8 @@ def _say_proved(work: Work, finish: bytes) -> list[PGresult]:
     names = [free_name(statement.node) for statement in declared.values()]
     if all(names):
         try:
-            return work.say(proof_sql(work.conn, names) + b";\n" + finish)
+            proof = proof_sql(work.conn, names) + b";\n"
+            return work.say(proof + finish, meanwhile=lambda: prepare_following(work.run))
         except RunnersOwnError as exc:
             if exc.error.sqlstate != NOT_PROVED:
                 raise

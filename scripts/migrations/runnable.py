@@ -78,14 +78,19 @@ def require_runnable(file: MigrationFile) -> None:
 
 def statement_words(statement: Statement) -> str:
     """How the statement begins, for an error text: CREATE TABLE, INSERT INTO and so on."""
+    return leading_words(statement.text) or statement.kind
+
+
+def leading_words(text: str) -> str:
+    """The keywords that a text begins with, two at most, in capitals; comments between them are left out."""
     words: list[str] = []
-    for token in scan_tokens(statement.text):
+    for token in scan_tokens(text):
         if token.is_comment:
             continue
         if not token.text.isalpha() or token.kind == "IDENT" or len(words) == 2:
             break
         words.append(token.text.upper())
-    return " ".join(words) or statement.kind
+    return " ".join(words)
 
 
 def _require_no_client(file: MigrationFile, statement: Statement) -> None:

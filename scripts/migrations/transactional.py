@@ -61,6 +61,7 @@ class Attempt:
     probe_failed: whether it was none of the file's, but a question of the tracer.
     committing: whether row, record and COMMIT are on their way, and nothing before them is known to have failed.
     lifted: what is to be told of the file's own timeouts.
+    prepared: whether what is recorded counts on the run's prepared statements.
     """
 
     woven: Woven
@@ -68,6 +69,7 @@ class Attempt:
     probe_failed: bool = False
     committing: bool = False
     lifted: tuple[str, ...] = ()
+    prepared: bool = True
 
     def place(self, sent_position: int) -> int:
         """The file's character offset, from 0, for a position in the message, from 0."""
@@ -102,7 +104,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     probes = False
                     run.report(f"{file.name}: not traced: a question of the tracer failed (SQLSTATE {exc.sqlstate})")
                     continue
-                if attempt.committing and exc.sqlstate == _NO_SUCH_PREPARED and not run.session.forgets_prepared:
+                if attempt.committing and exc.sqlstate == _NO_SUCH_PREPARED and attempt.prepared:
                     # The file dropped our prepared statements without saying so: it runs again, and they are made anew.
                     run.session.forgets_prepared = True
                     continue
@@ -153,9 +155,15 @@ def entry_of(run: Run, file: MigrationFile, trace: FileTrace | None) -> Entry:
     )
 
 
-def finish_sql(run: Run, entry: Entry) -> bytes:
-    """The ledger row and its record; the record's hash is the only value of the last result."""
-    return chained(run.writer.ahead(entry, prepared=not run.session.forgets_prepared), run.head)
+def finish_sql(run: Run, entry: Entry, *, prepared: bool) -> bytes:
+    """The ledger row and its record; the record's hash is the only value of the last result.
+
+    Args:
+        run: whose chain goes on.
+        entry: what is recorded.
+        prepared: whether what the run prepared is still there, behind the baseline that was sent after the file.
+    """
+    return chained(run.writer.ahead(entry, prepared=prepared), run.head)
 
 
 def finished(run: Run, result: PGresult) -> None:
@@ -228,16 +236,23 @@ def _woven(run: Run, file: MigrationFile, *, probes: bool) -> Woven:
 def _run(
     run: Run, file: MigrationFile, attempt: Attempt, watching: Watching
 ) -> tuple[FileTrace | None, tuple[str, ...]]:
+    ahead = run.ahead
+    run.ahead = None
+    if ahead is None or ahead.file is not file or ahead.forgets_prepared != run.session.forgets_prepared:
+        ahead = _ahead(run, file)
+    attempt.prepared = not ahead.forgets_prepared
     if run.tracer is None and not may_write_ledger(run, file):
-        return None, _run_at_once(run, file, attempt, watching)
+        return None, _run_at_once(run, ahead, attempt, watching)
     woven = attempt.woven
-    results = _send(run, file, attempt, watching)
+    results = _send(run, file, attempt, watching, ahead.after)
     require_ledger_as_left(run, file)
     answers = results[1 : 1 + woven.results]
-    counts = _counts(woven, answers)
-    question = _question(run, file, counts)
+    counts = _counts(woven, answers) if ahead.question else []
+    question = _question(run, file, counts) if ahead.question else b""
     trace = None if run.tracer is None else run.tracer.read(answers, woven)
-    finish = finish_sql(run, entry_of(run, file, trace)) + question + _COMMIT
+    # As it was when the baseline was made: preparing the next file may have changed it since.
+    record = finish_sql(run, entry_of(run, file, trace), prepared=attempt.prepared)
+    finish = record + question + _COMMIT
     attempt.committing = True
     try:
         results = execute_batch(run.conn, finish, watch=watching)
@@ -251,14 +266,12 @@ def _run(
     return trace, notes
 
 
-def _run_at_once(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching) -> tuple[str, ...]:
+def _run_at_once(run: Run, ahead: Ahead, attempt: Attempt, watching: Watching) -> tuple[str, ...]:
     """Everything in one message: what is recorded is known before it is sent."""
-    ahead = run.ahead
-    run.ahead = None
-    if ahead is None or ahead.file is not file or ahead.forgets_prepared != run.session.forgets_prepared:
-        ahead = _ahead(run, file)
+    file = ahead.file
     attempt.committing = True
-    results = _send(run, file, attempt, watching, chained(ahead.finish, run.head) + ahead.question + _COMMIT)
+    finish = ahead.after + b";\n" + chained(ahead.record, run.head) + ahead.question + _COMMIT
+    results = _send(run, file, attempt, watching, finish)
     counts = None
     if ahead.question:
         counts = _counts(attempt.woven, results[1 : 1 + attempt.woven.results])
@@ -266,26 +279,25 @@ def _run_at_once(run: Run, file: MigrationFile, attempt: Attempt, watching: Watc
 
 
 def _ahead(run: Run, file: MigrationFile) -> Ahead:
-    """All that is sent behind an untraced file, but for the end of the chain and COMMIT."""
+    """What is sent behind a file, as far as it is known before the file runs."""
     after = run.session.after(file.data)
-    prepared = not run.session.forgets_prepared
     # Which statements will have changed no row is not known yet: any may.
     question = _question(run, file, [0] * file.statement_count)
-    finish = after + b";\n" + run.writer.ahead(entry_of(run, file, None), prepared=prepared)
-    return Ahead(file, finish, question, forgets_prepared=not prepared)
+    record = b""
+    if run.tracer is None:
+        record = run.writer.ahead(entry_of(run, file, None), prepared=not run.session.forgets_prepared)
+    return Ahead(file, after, record, question, forgets_prepared=run.session.forgets_prepared)
 
 
-def _send(
-    run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, finish: bytes | None = None
-) -> list[PGresult]:
-    """BEGIN, the file, and what ends the message: row, record and COMMIT, or, for None, the baseline alone."""
+def _send(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, finish: bytes) -> list[PGresult]:
+    """BEGIN, the file, and what ends the message: the baseline, and, where they are known, row, record and COMMIT."""
     woven = attempt.woven
     # _BEGIN is one statement.
     into = None if run.tracer is None else run.tracer.begin(file, ahead=1)
     try:
         return execute_batch(
             run.conn,
-            _BEGIN + woven.text + b"\n;\n" + (run.session.after(file.data) if finish is None else finish),
+            _BEGIN + woven.text + b"\n;\n" + finish,
             watch=watching,
             meanwhile=lambda: _prepare(run, file, attempt),
             into=into,
@@ -326,14 +338,18 @@ def _finish(
 def _prepare(run: Run, file: MigrationFile, attempt: Attempt) -> None:
     """What is said of the file, and what the next one's record needs, made while the server runs it."""
     attempt.lifted = lifted_budgets(file)
+    _ = file.statements_digest
+    prepare_following(run)
+
+
+def prepare_following(run: Run) -> None:
+    """Make what can be made of the next file, while the server runs the one at hand."""
     following = run.following
+    if following is not None:
+        _ = following.statements_digest
+        run.ahead = None if following.no_tx else _ahead(run, following)
     if run.tracer is not None:
-        _ = file.statements_digest
-        if following is not None:
-            _ = following.statements_digest
-        run.tracer.ahead()
-    elif following is not None and not following.no_tx:
-        run.ahead = _ahead(run, following)
+        run.tracer.ahead(following)
 
 
 def _counts(woven: Woven, answers: list[PGresult]) -> list[int | None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.batch import BatchError, cells, execute_batch
+from scripts.migrations.batch import BatchError, cells, execute_batch, literals
 from scripts.migrations.indexes import Table, shape_of
 from scripts.parser.statements import deparse, walk
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import psycopg
 
 _WRITTEN = """
-SELECT pg_catalog.pg_get_indexdef(pg_catalog.to_regclass({index})), pg_catalog.format('%I.%I', {schema}, {twin}),
-       pg_catalog.format('CREATE %sINDEX %I ON %I.%I USING ', {unique}, {name}, {schema}, {table})"""
+SELECT pg_catalog.pg_get_indexdef(pg_catalog.to_regclass(%b)), pg_catalog.format('%%I.%%I', %b, %b),
+       pg_catalog.format('CREATE %%sINDEX %%I ON %%I.%%I USING ', %b, %b, %b, %b)"""
 
 
 def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock_timeout_ms: int) -> tuple[str, str]:
@@ -35,24 +35,17 @@ def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock
     Raises:
         psycopg.Error: no twin of the table, or no such index of it, can be made.
     """
-    from psycopg import sql
-
     twin = Table(table.schema, f"twin_{secrets.token_hex(8)}")
     index = Table(twin.schema, f"{twin.name}_idx")
-    written = sql.SQL(_WRITTEN).format(
-        index=sql.Literal(index.quoted),
-        schema=sql.Literal(table.schema),
-        twin=sql.Literal(twin.name),
-        unique=sql.Literal("UNIQUE " if node.unique else ""),
-        name=sql.Literal(node.idxname),
-        table=sql.Literal(table.name),
-    )
+    unique = "UNIQUE " if node.unique else ""
+    values = (index.quoted, table.schema, twin.name, unique, node.idxname, table.schema, table.name)
+    written = _WRITTEN.encode() % tuple(literals(conn, values))
     text = (
         f"BEGIN;SET LOCAL lock_timeout = {int(lock_timeout_ms)};CREATE TABLE {twin.quoted} (LIKE {table.quoted});"
         f"{deparse(_on_twin(node, twin, index.name))};"
     ).encode()
     try:
-        *_, answer, _ = execute_batch(conn, text + written.as_bytes(conn) + b";ROLLBACK")
+        *_, answer, _ = execute_batch(conn, text + written + b";ROLLBACK")
     except BatchError as exc:
         conn.rollback()
         raise exc.error from None

@@ -17,6 +17,8 @@ from scripts.migrations.model import rows_changed
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
     from psycopg.pq.abc import PGresult
 
@@ -130,8 +132,12 @@ class Work:
         if self.journal.pop(statement.index, None) is not None:
             self.unsaid += forget_sql(self.conn, self.file.name, statement.index) + b";\n"
 
-    def say(self, text: bytes = b"") -> list[PGresult]:
+    def say(self, text: bytes = b"", *, meanwhile: Callable[[], None] | None = None) -> list[PGresult]:
         """Send what is unsaid, and a text of the runner's own behind it; one message, and so one transaction.
+
+        Args:
+            text: may be empty; then only what is unsaid is sent.
+            meanwhile: what is done while the server does its work.
 
         Raises:
             RunnersOwnError: the server refused it.
@@ -141,7 +147,7 @@ class Work:
         try:
             # What a statement set off, an event trigger, may have made the session somebody else.
             before = self.settings or self.run.session.own_role + b";\n"
-            results = execute_batch(self.conn, before + OWN_PATH + self.unsaid + text)
+            results = execute_batch(self.conn, before + OWN_PATH + self.unsaid + text, meanwhile=meanwhile)
         except BatchError as exc:
             raise RunnersOwnError(exc.error) from None
         self.settings = self.unsaid = b""

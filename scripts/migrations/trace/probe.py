@@ -130,6 +130,12 @@ class Answer:
     changed: Mapping[int, Seen] = field(default_factory=dict)
 
 
+def clock_of(result: PGresult) -> float | None:
+    """The time of an answer that is the time alone, in seconds since 1970; None for one that says more."""
+    text = result.get_value(0, 0) or b""
+    return None if b"|" in text else float(text)
+
+
 def read_answer(result: PGresult, before: Answer) -> Answer:
     """Read one.
 

@@ -11,7 +11,7 @@ from scripts.migrations.trace.effects import Judge, counts_rows
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
-from scripts.migrations.trace.probe import CHANGING, Answer, read_answer
+from scripts.migrations.trace.probe import CHANGING, Answer, clock_of, read_answer
 from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
@@ -48,15 +48,23 @@ class Reading:
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
         last = Answer(self._sent, self._sent)
+        began = ended = self._sent
         for statement, at in zip(file.statements, woven.answers, strict=True):
             asked = woven.probes.get(statement.index)
             if asked is None:
                 traces.append(_bare(statement, None))
                 continue
-            answer = read_answer(results[asked], last)
-            starts[statement.index] = last.ended
-            duration_us = max(0, round((answer.began - last.ended) * 1_000_000))
+            starts[statement.index] = ended
             told = heard.get(statement.index)
+            clock = clock_of(results[asked])
+            if clock is not None and told is None and not counts_rows(statement.kind):
+                # Most often: the time alone, and nothing was told.
+                traces.append(_bare(statement, _between(ended, clock)))
+                began = ended = clock
+                continue
+            answer = read_answer(results[asked], last)
+            duration_us = _between(ended, answer.began)
+            began, ended = answer.began, answer.ended
             if not answer.changed and told is None and not counts_rows(statement.kind):
                 traces.append(_bare(statement, duration_us))
             else:
@@ -71,7 +79,7 @@ class Reading:
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer
         self.changing = frozenset(oid for oid, seen in last.relations.items() if not CHANGING.isdisjoint(seen.modes))
-        return FileTrace(tuple(traces), _held(traces, starts, last.began), unplaced)
+        return FileTrace(tuple(traces), _held(traces, starts, began), unplaced)
 
 
 def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | None) -> StatementTrace:
@@ -90,6 +98,10 @@ def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | 
         rows=judge.rows(tagged),
         notices=tuple(judge.told.notices),
     )
+
+
+def _between(ended: float, began: float) -> int:
+    return max(0, round((began - ended) * 1_000_000))
 
 
 def _bare(statement: Statement, duration_us: int | None) -> StatementTrace:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.base import ProjectError
@@ -25,7 +25,7 @@ from scripts.migrations.trace.reading import Reading
 from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
@@ -47,7 +47,7 @@ class Tracer:
 
         Args:
             conn: in autocommit, outside a transaction.
-            files: those that will run, in order, so that `ahead` knows which comes next.
+            files: those that will run, in order; the first one is prepared while the server answers.
 
         Raises:
             psycopg.Error: the connection is lost.
@@ -59,8 +59,8 @@ class Tracer:
         self._listener = Listener()
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
-        self._next = {file.name: following for file, following in pairwise(files)}
         self._draft: Draft | None = None
+        self._renaming: tuple[MigrationFile, bool] | None = None
         self._ahead = 0
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
@@ -68,7 +68,8 @@ class Tracer:
         # Where the server lets nobody ask, files are sent as they are.
         self._blind = False
         try:
-            self.refresh(first=f"{self._prepared.preparation()};{FLUSH};")
+            begin = partial(self.ahead, files[0]) if files else lambda: None
+            self.refresh(first=f"{self._prepared.preparation()};{FLUSH};", meanwhile=begin)
         except psycopg.Error:
             if conn.closed or conn.broken:
                 raise
@@ -100,15 +101,15 @@ class Tracer:
             draft = Draft(*self._wanted(file)[:2], event_triggers=self._event_triggers)
         return draft.woven(self._known.newest)
 
-    def ahead(self) -> None:
-        """Prepare the text of the next file, while the server is busy with the one that was begun last."""
-        following = None if self._file is None else self._next.get(self._file.name)
+    def ahead(self, following: MigrationFile | None) -> None:
+        """Prepare the text of the next file, if any, while the server is busy with something else."""
         if following is None or self._blind:
             return
         with suppress(ProjectError):  # what is wrong with a file is said when its turn comes
             if following.no_tx:
                 return
             self._draft = Draft(*self._wanted(following)[:2], event_triggers=self._event_triggers)
+            self._renaming = (following, _renames_all(following))
 
     def _wanted(self, file: MigrationFile) -> tuple[MigrationFile, Questions, bool]:
         return file, self._questions, self._event_triggers
@@ -144,7 +145,8 @@ class Tracer:
             self._stale = True
             return FileTrace((), unplaced=self._listener.notices, complete=False)
         reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
-        self._stale = self._stale or _renames_all(file)
+        known, renames = self._renaming or (None, False)
+        self._stale = self._stale or (renames if known is file else _renames_all(file))
         return reading.file(file, results, woven, ahead=self._ahead)
 
     def committed(self) -> None:
@@ -181,31 +183,34 @@ class Tracer:
         """The session's prepared statements are gone, or will be after every file: put the questions in full."""
         self._questions = UNPREPARED
 
-    def refresh(self, *, first: str = "") -> None:
+    def refresh(self, *, first: str = "", meanwhile: Callable[[], None] | None = None) -> None:
         """Read all relations again: statements ran that were not traced, or that give them all another name.
 
         Args:
             first: SQL that is sent before the question.
+            meanwhile: what is done while the server answers.
         """
         self._known, self._stale = Known(), False
-        *_, names, event_triggers = self._ask_names(first=first, last=f";{HAS_EVENT_TRIGGERS}")
+        *_, names, event_triggers = self._ask_names(first=first, last=f";{HAS_EVENT_TRIGGERS}", meanwhile=meanwhile)
         self._known.update(read_relations(names))
         self._event_triggers = value(event_triggers, 0) == b"t"
 
-    def _ask_names(self, *, first: str = "", last: str = "") -> list[PGresult]:
+    def _ask_names(
+        self, *, first: str = "", last: str = "", meanwhile: Callable[[], None] | None = None
+    ) -> list[PGresult]:
         """The answers to the question for names, and to what is sent with it, as the tracer's own message."""
         import psycopg
 
         try:
-            return self._ask(f"{first}{self._questions.names(self._known.newest)}{last}")
+            return self._ask(f"{first}{self._questions.names(self._known.newest)}{last}", meanwhile)
         except psycopg.errors.InvalidSqlStatementName:
             # An event trigger, or a function of an earlier run, has dropped them.
             self.forget_prepared()
             return self._ask(f"{self._questions.names(self._known.newest)}{last}")
 
-    def _ask(self, message: str) -> list[PGresult]:
+    def _ask(self, message: str, meanwhile: Callable[[], None] | None = None) -> list[PGresult]:
         try:
-            return execute_batch(self._conn, message.encode())
+            return execute_batch(self._conn, message.encode(), meanwhile=meanwhile)
         except BatchError as exc:
             raise exc.error from None
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scripts.migrations.runnable import statement_words
+from scripts.migrations.runnable import leading_words, statement_words
 
 if TYPE_CHECKING:
     from scripts.parser.statements import Statement
 
-_REMEMBERED: dict[tuple[str, ...], str] = {}
-_REMEMBERED_MOST = 1000
+# Two words, or one before what is surely none; anything else, a comment above all, is left to the scanner.
+_HEAD = re.compile(r"""[A-Za-z]+[ \n\t]+(?:[A-Za-z]+(?=[ \n\t.(,]|\Z)|(?=[$("0-9*]))""")
 
 
 def words_of(statement: Statement) -> str:
     """The first one or two words, such as CREATE TABLE."""
-    head = tuple(statement.text[:80].split(None, 3)[:3])
-    if len(head) < 3 or any("-" in word or "/" in word for word in head):  # a comment may stand between
-        return statement_words(statement)
-    known = _REMEMBERED.get(head)
-    if known is None:
-        if len(_REMEMBERED) >= _REMEMBERED_MOST:
-            _REMEMBERED.clear()
-        known = _REMEMBERED[head] = statement_words(statement)
-    return known
+    head = _HEAD.match(statement.text)
+    return (head and _of_head(head[0])) or statement_words(statement)
+
+
+@lru_cache(maxsize=1000)
+def _of_head(head: str) -> str:
+    return leading_words(head)

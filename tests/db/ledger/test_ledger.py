@@ -345,15 +345,32 @@ def test_a_file_that_lets_go_of_the_lock_is_not_recorded(three: ScratchDatabase,
     assert len(ledger_of(three).records) == 3
 
 
-def test_a_file_that_drops_prepared_statements(three: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """DEALLOCATE ALL, said outright or put together at run time, takes ours away too; the file is applied once."""
+@pytest.mark.parametrize("trace", [True, False])
+def test_a_file_that_drops_prepared_statements(
+    three: ScratchDatabase, migrations: MigrationFolder, *, trace: bool
+) -> None:
+    """DEALLOCATE ALL, said outright or put together at run time, takes ours away too; the file is applied once.
+
+    What the second file says is known while the first one runs, and must not be taken for what the first one did.
+    """
     migrations.write(
         "0004_d.sql", "CREATE TABLE public.t4 (a int);\nDO $$ BEGIN EXECUTE 'DEALLO' || 'CATE ALL'; END $$;"
     )
     migrations.write("0005_d.sql", "PREPARE p AS SELECT 1;\nDEALLOCATE ALL;\nCREATE TABLE public.t5 (a int);")
     migrations.write("0006_d.sql", "CREATE TABLE public.t6 (a int);")
-    three.apply(migrations.files())
+    three.apply(migrations.files(), Settings(migrate_trace=trace))
     assert [r.version for r in ledger_of(three).records][3:] == ["0004_d.sql", "0005_d.sql", "0006_d.sql"]
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_a_file_before_one_that_prepares(three: ScratchDatabase, migrations: MigrationFolder, *, trace: bool) -> None:
+    """While a file runs, the next one is prepared; that it drops prepared statements is no word on those of now."""
+    migrations.write("0004_p.sql", "CREATE TABLE public.t4 (a int);")
+    migrations.write("0005_p.sql", "PREPARE p AS SELECT 1;\nCREATE TABLE public.t5 (a int);")
+    migrations.write("0006_p.sql", "CREATE TABLE public.t6 (a int);")
+    done = three.apply(migrations.files(), Settings(migrate_trace=trace)).files
+    assert [(file.name, file.attempts) for file in done] == [("0004_p.sql", 1), ("0005_p.sql", 1), ("0006_p.sql", 1)]
+    assert [file.trace is not None and file.trace.complete for file in done] == [trace] * 3
 
 
 def test_a_statement_found_done_is_in_the_trace_as_that(three: ScratchDatabase, migrations: MigrationFolder) -> None:
