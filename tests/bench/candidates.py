@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bench.by_hand import ByHand
     from bench.scratch import Scratch
 
     from scripts.settings import Settings
@@ -79,8 +80,8 @@ def on_empty(scratch: Scratch, settings: Settings) -> float:
         return engine(conn, settings)
 
 
-def bare_on_empty(scratch: Scratch, bare: Bare) -> float:
-    """The bare loop on an empty database; seconds."""
+def bare_on_empty(scratch: Scratch, bare: Bare | ByHand) -> float:
+    """The bare loop, or the one with a ledger, on an empty database; seconds."""
     with scratch.connection() as conn:
         return bare.run(conn)
 

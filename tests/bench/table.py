@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+from bench.by_hand import ByHand
 from bench.candidates import Bare, bare_on_empty, check, digests, engine, nothing_to_do, on_empty
 from bench.folders import write_folder
 from bench.measure import Line, in_turn, ms, ratios
@@ -75,13 +76,16 @@ def _ours(scratch: Scratch, plain: Settings, traced: Settings, size: Size) -> It
         size.rounds,
         {
             "bare": partial(bare_on_empty, scratch, bare),
+            "by hand": partial(bare_on_empty, scratch, ByHand(bare)),
             "plain": partial(on_empty, scratch, plain),
             "traced": partial(on_empty, scratch, traced),
         },
     )
     yield Line("apply ours: bare loop", ms(found["bare"]), "ms")
+    yield Line("apply ours: bare loop with a ledger by hand", ms(found["by hand"]), "ms")
     yield Line("apply ours: engine", ms(found["plain"]), "ms")
     yield Line("apply ours: engine, traced", ms(found["traced"]), "ms")
+    yield Line("apply ours: a ledger by hand over bare", ratios(found["by hand"], found["bare"]), "times")
     yield Line("apply ours: engine over bare", ratios(found["plain"], found["bare"]), "times", PLAIN_TIMES)
     yield Line("apply ours: engine, traced, over bare", ratios(found["traced"], found["bare"]), "times", TRACED_TIMES)
 

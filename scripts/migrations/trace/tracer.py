@@ -60,7 +60,7 @@ class Tracer:
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
         self._draft: Draft | None = None
-        self._renaming: tuple[MigrationFile, bool] | None = None
+        self._renames = False
         self._ahead = 0
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
@@ -98,7 +98,8 @@ class Tracer:
         if not probes or self._blind:
             return weave(file, None)
         if draft is None or (draft.file, draft.questions, draft.event_triggers) != self._wanted(file):
-            draft = Draft(*self._wanted(file)[:2], event_triggers=self._event_triggers)
+            draft = self._drafted(file)
+        self._renames = draft.renames
         return draft.woven(self._known.newest)
 
     def ahead(self, following: MigrationFile | None) -> None:
@@ -108,8 +109,12 @@ class Tracer:
         with suppress(ProjectError):  # what is wrong with a file is said when its turn comes
             if following.no_tx:
                 return
-            self._draft = Draft(*self._wanted(following)[:2], event_triggers=self._event_triggers)
-            self._renaming = (following, _renames_all(following))
+            self._draft = self._drafted(following)
+
+    def _drafted(self, file: MigrationFile) -> Draft:
+        draft = Draft(file, self._questions, event_triggers=self._event_triggers)
+        draft.renames = _renames_all(file)
+        return draft
 
     def _wanted(self, file: MigrationFile) -> tuple[MigrationFile, Questions, bool]:
         return file, self._questions, self._event_triggers
@@ -145,8 +150,7 @@ class Tracer:
             self._stale = True
             return FileTrace((), unplaced=self._listener.notices, complete=False)
         reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
-        known, renames = self._renaming or (None, False)
-        self._stale = self._stale or (renames if known is file else _renames_all(file))
+        self._stale = self._stale or self._renames
         return reading.file(file, results, woven, ahead=self._ahead)
 
     def committed(self) -> None:

@@ -78,10 +78,14 @@ def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0, 
 
 
 class Draft:
-    """A woven text, but for the highest oid: it can be made while the server is still busy with the file before."""
+    """A woven text, but for the highest oid: it can be made while the server is still busy with the file before.
+
+    renames: whether relations may have other names when the file has run, as the tracer judges it.
+    """
 
     def __init__(self, file: MigrationFile, questions: Questions, *, event_triggers: bool) -> None:
         self.file, self.questions, self.event_triggers = file, questions, event_triggers
+        self.renames = False
         self._text, self._statements = file.text, file.statements
         self._pieces: list[str] = []
         self._length = self._results = 0
