@@ -3,6 +3,8 @@
 Owns: the lock's key, its deadline, the answer to "who holds it", and the condition under which a row may be written.
 Why polled: a session waiting in pg_advisory_lock holds a snapshot; a concurrent index build waits for that snapshot
 and the holder of the lock waits for the build: a deadlock (40P01) that leaves an invalid index.
+Held twice, exclusive and shared: so the exclusive hold can be given up and taken again, which proves it, while the
+shared one keeps everybody out.
 Orphans: a session whose client was killed goes on with its build and keeps the lock until it ends. That is waited for
 as long as a build may take, not as long as a runner.
 """
@@ -35,10 +37,12 @@ _BUILD_LOOK_S = 1.0
 
 # A lock is only asked for on the backend we know: through a pool in transaction mode it would stay behind on another.
 _TRY = """
-SELECT CASE WHEN pg_catalog.pg_backend_pid() = %s THEN pg_catalog.pg_try_advisory_lock(%s) END,
+SELECT CASE WHEN pg_catalog.pg_backend_pid() = %(pid)s
+            THEN pg_catalog.pg_try_advisory_lock(%(key)s) AND pg_catalog.pg_try_advisory_lock_shared(%(key)s) END,
        pg_catalog.pg_backend_pid()"""
+_RELEASE = "SELECT pg_catalog.pg_advisory_unlock(%(key)s), pg_catalog.pg_advisory_unlock_shared(%(key)s)"
 # Nothing but our own text is put together below.
-_IS_RUNNER_LOCK = """l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+_IS_RUNNER_LOCK = """l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 1
    AND (l.classid::bigint << 32 | l.objid::bigint) = """
 _HERE = "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 _HOLDER = f"""
@@ -80,19 +84,18 @@ def runner_lock(conn: psycopg.Connection[Any], settings: Settings, *, report: Re
     finally:
         # When the connection is gone the server has let go of the lock, or will when a running build ends.
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", (RUNNER_LOCK_KEY,), prepare=False)
+            conn.execute(_RELEASE, {"key": RUNNER_LOCK_KEY}, prepare=False)
 
 
 def still_held_sql() -> str:
-    """An SQL expression that is true while the session that evaluates it holds the runner lock.
+    """An SQL expression that is true while the session that evaluates it holds the runner lock; evaluate it once.
 
-    A file may have let go of it (pg_advisory_unlock_all), and another runner may have come in since. It costs
-    0.07 ms and no round trip: it stands in the INSERT that records the file.
+    A file may have let go of it (pg_advisory_unlock_all), and another runner may have come in since. It stands in the
+    INSERT that records the file: letting go says whether it was held, and costs 0.002 ms where pg_locks costs 0.06.
+    Nobody comes in between: the shared hold is in their way; where that is gone as well, the lock has to be had again.
     """
-    return (
-        "EXISTS (SELECT FROM pg_catalog.pg_lock_status() l WHERE l.pid = pg_catalog.pg_backend_pid()"
-        f" AND {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY})"
-    )
+    key = RUNNER_LOCK_KEY
+    return f"CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key}) ELSE false END"
 
 
 def holder_pid_sql() -> str:
@@ -167,7 +170,7 @@ def _try_lock(conn: psycopg.Connection[Any], backend_pid: int) -> tuple[bool, in
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row: Any = cursor.execute(_TRY, (backend_pid, RUNNER_LOCK_KEY), prepare=False).fetchone()
+        row: Any = cursor.execute(_TRY, {"pid": backend_pid, "key": RUNNER_LOCK_KEY}, prepare=False).fetchone()
     return bool(row[0]), int(row[1])
 
 

@@ -160,6 +160,7 @@ def test_even_a_builds_budget_ends(empty_database: ScratchDatabase, background: 
     [
         "CREATE TABLE public.t (a int); SELECT pg_advisory_unlock_all();",
         f"CREATE TABLE public.t (a int); SELECT pg_advisory_unlock({RUNNER_LOCK_KEY});",
+        f"SELECT pg_advisory_unlock({RUNNER_LOCK_KEY}), pg_advisory_unlock_shared({RUNNER_LOCK_KEY});",
         "CREATE TABLE public.t (a int); DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$;",
     ],
 )
@@ -196,6 +197,30 @@ def test_the_condition_is_true_only_in_the_session_that_holds(empty_database: Sc
         conn.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK_KEY + 1,))
         conn.execute("SELECT pg_advisory_lock(%s, %s)", (RUNNER_LOCK_KEY >> 32, (RUNNER_LOCK_KEY & 0x7FFF_FFFF)))
         assert not held()
+
+
+def test_nobody_comes_in_while_the_lock_is_proved(empty_database: ScratchDatabase) -> None:
+    """The proof gives up the exclusive hold for a moment: the shared one keeps every other runner out meanwhile."""
+    conn, other = empty_database.connect(), empty_database.connect()
+
+    def comes_in() -> bool:
+        row = other.execute("SELECT pg_try_advisory_lock(%s)", (RUNNER_LOCK_KEY,)).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+    with runner_lock(conn, QUICK, report=lambda _: None):
+        for _ in range(3):
+            assert conn.execute(f"SELECT {still_held_sql()}".encode()).fetchone() == (True,)
+            assert not comes_in()
+        # In the middle of it.
+        assert conn.execute("SELECT pg_advisory_unlock(%s)", (RUNNER_LOCK_KEY,)).fetchone() == (True,)
+        assert not comes_in()
+        conn.execute("SELECT pg_advisory_lock(%s)", (RUNNER_LOCK_KEY,))
+        # Let go of twice, it is free, and what is free is not held.
+        conn.execute("SELECT pg_advisory_unlock(%(k)s), pg_advisory_unlock_shared(%(k)s)", {"k": RUNNER_LOCK_KEY})
+        assert comes_in()
+        assert conn.execute(f"SELECT {still_held_sql()}".encode()).fetchone() == (False,)
+        other.execute("SELECT pg_advisory_unlock_all()")
 
 
 def test_waiting_runners_hold_no_snapshot(

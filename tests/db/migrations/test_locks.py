@@ -183,7 +183,8 @@ def test_a_proxy_that_keeps_sessions_is_passed(empty_database: ScratchDatabase) 
     conn = empty_database.connect()
     with runner_lock(cast("Any", _Proxied(conn)), QUICK, report=lambda _: None) as backend_pid:
         assert backend_pid == conn.info.backend_pid
-        assert empty_database.advisory_locks() == [backend_pid]
+        # Exclusive, and shared.
+        assert empty_database.advisory_locks() == [backend_pid, backend_pid]
 
 
 def test_pauses_grow_and_are_bounded() -> None:
