@@ -77,6 +77,17 @@ class Writer:
         prepare = b"" if prepared else self.preparation + b";\n"
         return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s, " % names
 
+    def chained(self, ahead: bytes, head: Head) -> bytes:
+        """What `ahead` gave, complete; the last result is the record's, its only value the new hash.
+
+        Args:
+            ahead: as it was given.
+            head: where the history ends. Its hash is what the server returned: quoted, like every value.
+        """
+        seq = head.seq + 1
+        previous, linked = literals(self._conn, (head.hash, link(seq, head.hash).decode()))
+        return ahead + b"%d, %s, %s)" % (seq, previous, linked)
+
     @property
     def preparation(self) -> bytes:
         """Two statements that prepare both, for as long as the session lasts or until they are dropped."""
@@ -84,18 +95,6 @@ class Writer:
         return (
             f"PREPARE {_ROW_NAME} (text, text) AS {self._row};\nPREPARE {_RECORD_NAME} ({_RECORD_TYPES}) AS {record}"
         ).encode()
-
-
-def chained(ahead: bytes, head: Head) -> bytes:
-    """What `Writer.ahead` gave, complete; the last result is the record's, its only value the new hash.
-
-    Args:
-        ahead: as it was given.
-        head: where the history ends.
-    """
-    seq = head.seq + 1
-    # A hash and numbers: nothing that has to be quoted.
-    return ahead + b"%d, '%s', '%s')" % (seq, head.hash.encode(), link(seq, head.hash))
 
 
 def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) -> Head:

@@ -26,7 +26,6 @@ from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as_left
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
-from scripts.migrations.records import chained
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.trace.weave import Woven, weave
 
@@ -163,7 +162,7 @@ def finish_sql(run: Run, entry: Entry, *, prepared: bool) -> bytes:
         entry: what is recorded.
         prepared: whether what the run prepared is still there, behind the baseline that was sent after the file.
     """
-    return chained(run.writer.ahead(entry, prepared=prepared), run.head)
+    return run.writer.chained(run.writer.ahead(entry, prepared=prepared), run.head)
 
 
 def finished(run: Run, result: PGresult) -> None:
@@ -270,7 +269,7 @@ def _run_at_once(run: Run, ahead: Ahead, attempt: Attempt, watching: Watching) -
     """Everything in one message: what is recorded is known before it is sent."""
     file = ahead.file
     attempt.committing = True
-    finish = ahead.after + b";\n" + chained(ahead.record, run.head) + ahead.question + _COMMIT
+    finish = ahead.after + b";\n" + run.writer.chained(ahead.record, run.head) + ahead.question + _COMMIT
     results = _send(run, file, attempt, watching, finish)
     counts = None
     if ahead.question:

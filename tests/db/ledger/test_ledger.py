@@ -373,6 +373,29 @@ def test_a_file_before_one_that_prepares(three: ScratchDatabase, migrations: Mig
     assert [file.trace is not None and file.trace.complete for file in done] == [trace] * 3
 
 
+@pytest.mark.parametrize("trace", [True, False])
+def test_a_hash_that_the_server_returns_is_a_value(
+    three: ScratchDatabase, migrations: MigrationFolder, *, trace: bool
+) -> None:
+    """A trigger may make anything of a record's hash: the next record holds it, and runs nothing of it."""
+    change(
+        three,
+        "CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS"
+        " $f$ BEGIN NEW.hash := $h$x'); CREATE TABLE public.spoilt (a int); --$h$; RETURN NEW; END $f$",
+    )
+    change(
+        three,
+        "CREATE TRIGGER spoil BEFORE INSERT ON public.schema_migrations_history"
+        " FOR EACH ROW EXECUTE FUNCTION public.spoil()",
+    )
+    for number in (4, 5):
+        migrations.write(f"000{number}_h.sql", f"CREATE TABLE public.t{number} (a int);")
+    three.apply(migrations.files(), Settings(migrate_trace=trace))
+    assert three.value("SELECT to_regclass('public.spoilt')") is None
+    with pytest.raises(LedgerChainError):
+        ledger_of(three)
+
+
 def test_a_statement_found_done_is_in_the_trace_as_that(three: ScratchDatabase, migrations: MigrationFolder) -> None:
     """An adopted index was never sent: its line in the trace says so, and has no time."""
     change(three, "CREATE INDEX i1 ON public.t1 (a)")
