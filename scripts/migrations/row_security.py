@@ -9,6 +9,7 @@ the run's.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,10 @@ _CHANGING_WORDS = ("update", "delete", "merge", "insert", "with")
 _HIDING_WORDS = ("do", "select", "with", "(")
 _CALLING_WORDS = (*_CHANGING_WORDS, *_HIDING_WORDS, "call", "values")
 _CALLERS = frozenset({"SelectStmt", "CallStmt", "DoStmt", *_WORDS})
-# What a body must say before it is taken apart.
-_CHANGES = ("update", "delete", "merge", "insert")
+# What a body must say before it is taken apart: a word of its own, which a comment may hold as well.
+_CHANGES = re.compile(r"\b(?:update|delete|merge|insert)\b")
+# What is made and has no body of its own, whatever words stand in it.
+_BODILESS = ("create trigger", "create table", "create index", "create unique")
 # Tables that hide rows from the role that asks, and have something to hide. A partitioned table has the size of its
 # partitions.
 _HIDING = """
@@ -150,8 +153,10 @@ def _may_be_suspect(file: MigrationFile, counts: Sequence[int | None]) -> bool:
     for text, count in zip(texts, counts, strict=True):
         if count == 0 and text.startswith(_CHANGING_WORDS):
             return True
-        hides = text.startswith(_HIDING_WORDS) or (calls and text.startswith("create"))
-        if hides and any(word in text for word in _CHANGES):
+        hides = text.startswith(_HIDING_WORDS) or (
+            calls and text.startswith("create") and not text.startswith(_BODILESS)
+        )
+        if hides and _CHANGES.search(text):
             return True
     return False
 
