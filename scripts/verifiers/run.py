@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # A strong lock is waited for so shortly that nobody notices (probes/stage.py), so whoever has the table for a moment, a
 # vacuum above all, would be in the way. After each of these pauses everything is asked again; then it is an ERROR.
 BUSY_PAUSES_S = (0.2, 0.4, 0.8)
+_DEADLOCK = "40P01"
 
 
 def select_invariants(only: Sequence[str]) -> tuple[Invariant, ...]:
@@ -101,7 +102,7 @@ def verify_invariant(
 
 @dataclass(slots=True)
 class _Asked:
-    """One attempt. error: why there is no answer; busy: because others held a table."""
+    """One attempt. error: why there is no answer; busy: because others held what was asked for."""
 
     findings: Findings
     planted: tuple[Planted, ...] | None = None
@@ -125,7 +126,8 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
     except psycopg.Error as exc:
         if wants(exc.sqlstate or "", exc.diag.message_primary or ""):
             raise  # the machine's, which stops the whole run
-        asked.error = _unasked(exc, database).sentence
+        # Locks of ours and of another run's that met the wrong way round: the server ended one of the two.
+        asked.error, asked.busy = _unasked(exc, database).sentence, exc.sqlstate == _DEADLOCK
     except ProjectError as exc:
         asked.error, asked.busy = exc.sentence, isinstance(exc, LockBusyError)
     except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,40 @@ def test_a_missing_table_fails_with_a_sentence(bench: Bench) -> None:
     claims = {check.id: check.observed for check in results["outbox-claim-semantics"].failures}
     assert claims["due_item_setup"] == "42P01"
     assert results["revocation-tables"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_one_of_two_that_wait_for_each_other_is_asked_again(bench: Bench, times: int) -> None:
+    """A deadlock with another run says nothing of the schema: the gate is asked again, and told when it never ends."""
+    first, second = (f"SELECT pg_catalog.pg_advisory_xact_lock({key})".encode() for key in (7101, 7102))
+    waits = "SELECT FROM pg_catalog.pg_locks WHERE pid = %s AND NOT granted"
+    other, tried, waiting = bench.database.connect(autocommit=False), [0], [threading.Thread()]
+
+    def ended() -> None:
+        if tried[0]:
+            waiting[0].join()
+            other.rollback()
+
+    def verify(database: Database, findings: Findings) -> None:
+        ended()
+        tried[0] += 1
+        if tried[0] <= times:
+            other.execute(first)
+            database.conn.execute(second)
+            waiting[0] = threading.Thread(target=other.execute, args=(second,))
+            waiting[0].start()
+            while not bench.admin.execute(waits, [other.info.backend_pid]).fetchall():
+                time.sleep(0.01)
+            # That one asks whether there is a deadlock before there is; who comes last is told.
+            time.sleep(0.1)
+            database.conn.execute(first)
+        findings.check("a", expected=1, observed=1)
+
+    result = verify_invariant(invariant(verify), bench.on(bench.owner))
+    ended()
+
+    assert tried == [min(times + 1, 4)]
+    assert (result.passed, "40P01 DeadlockDetected" in result.error) == (times == 1, times > 1)
 
 
 def test_a_lost_connection_is_replaced(bench: Bench) -> None:
