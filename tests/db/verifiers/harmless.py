@@ -167,6 +167,29 @@ BY_OWNER = {
     "an unrelated function in another schema": (
         "CREATE SCHEMA unrelated_{n}; CREATE FUNCTION unrelated_{n}.f() RETURNS int LANGUAGE sql RETURN 1"
     ),
+    "an unrelated function with its owner's rights that no role of the schema may run": (
+        "CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO symphony_control; "
+        "CREATE FUNCTION unrelated_{n}.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
+        "REVOKE EXECUTE ON FUNCTION unrelated_{n}.f() FROM PUBLIC"
+    ),
+    "an unrelated table and a view of it for a role of the schema": (
+        "CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO symphony_ingest; "
+        "CREATE TABLE unrelated_{n}.t (id int); CREATE VIEW unrelated_{n}.v AS TABLE unrelated_{n}.t; "
+        "GRANT ALL ON unrelated_{n}.t, unrelated_{n}.v TO symphony_ingest"
+    ),
+    "an unrelated view of the queue for who reads the queue": (
+        "CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO symphony_readonly; "
+        "CREATE VIEW unrelated_{n}.v AS SELECT payload FROM public.payment_outbox_pending; "
+        "GRANT SELECT ON unrelated_{n}.v TO symphony_readonly"
+    ),
+    "an unrelated type with an equality and a cast of its own": (
+        "CREATE SCHEMA unrelated_{n}; CREATE TYPE unrelated_{n}.pair AS (a int); "
+        "CREATE FUNCTION unrelated_{n}.same(unrelated_{n}.pair, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; "
+        "CREATE OPERATOR unrelated_{n}.= (FUNCTION = unrelated_{n}.same, LEFTARG = unrelated_{n}.pair, "
+        "RIGHTARG = text); "
+        "CREATE FUNCTION unrelated_{n}.f(unrelated_{n}.pair) RETURNS text LANGUAGE sql AS $$SELECT ''$$; "
+        "CREATE CAST (unrelated_{n}.pair AS text) WITH FUNCTION unrelated_{n}.f(unrelated_{n}.pair) AS IMPLICIT"
+    ),
     "a further index": "CREATE INDEX further_{n} ON public.tenants (tenant_name)",
     "a further index on the queue": "CREATE INDEX further_{n} ON public.payment_outbox_pending (rail_type, created_at)",
     "a further index beside each unique one, the same": _INDEXES_BESIDE,
@@ -297,6 +320,11 @@ BY_ADMIN = {
     "a deadline of a role's own": "ALTER ROLE symphony_ingest SET statement_timeout = '5s'",
     "a comment on a role": "COMMENT ON ROLE symphony_ingest IS 'another'",
     "an extension whose functions everybody may run": "CREATE EXTENSION citext SCHEMA public",
+    "extensions in public and in a schema of their own": (
+        "CREATE EXTENSION hstore SCHEMA public; CREATE EXTENSION pg_trgm SCHEMA public; "
+        "CREATE SCHEMA unrelated_{n}; CREATE EXTENSION ltree SCHEMA unrelated_{n}; "
+        "CREATE EXTENSION pg_stat_statements SCHEMA unrelated_{n}"
+    ),
     "a publication": "CREATE PUBLICATION unrelated_{n} FOR TABLE public.payment_outbox_attempts",
 }
 
