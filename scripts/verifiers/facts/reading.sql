@@ -322,15 +322,18 @@ SELECT 'rest', json_build_object(
                                      AND s.objid = 'public'::pg_catalog.regnamespace)
                           UNION ALL
                          SELECT 'PUBLIC', false, p.catalog, p.what, NULL, false
-                           FROM (SELECT 'pg_foreign_data_wrapper' AS catalog, 'foreign-data wrapper ' || quote_ident(f.fdwname) AS what, f.fdwacl AS acl
+                           FROM (SELECT 'pg_foreign_data_wrapper' AS catalog,
+                                        'foreign-data wrapper ' || quote_ident(f.fdwname) AS what, f.fdwacl AS acl
                                    FROM pg_catalog.pg_foreign_data_wrapper AS f
                                   UNION ALL
-                                 SELECT 'pg_foreign_server', 'server ' || quote_ident(f.srvname), f.srvacl FROM pg_catalog.pg_foreign_server AS f
+                                 SELECT 'pg_foreign_server', 'server ' || quote_ident(f.srvname), f.srvacl
+                                   FROM pg_catalog.pg_foreign_server AS f
                                   UNION ALL
-                                 SELECT 'pg_tablespace', 'tablespace ' || quote_ident(f.spcname), f.spcacl FROM pg_catalog.pg_tablespace AS f
+                                 SELECT 'pg_tablespace', 'tablespace ' || quote_ident(f.spcname), f.spcacl
+                                   FROM pg_catalog.pg_tablespace AS f
                                   UNION ALL
-                                 SELECT 'pg_largeobject', 'large object ' || f.oid, f.lomacl FROM pg_catalog.pg_largeobject_metadata AS f
-                                ) AS p
+                                 SELECT 'pg_largeobject', 'large object ' || f.oid, f.lomacl
+                                   FROM pg_catalog.pg_largeobject_metadata AS f) AS p
                           WHERE EXISTS (SELECT FROM aclexplode(p.acl) AS x WHERE x.grantee = 0)) AS h),
     'parameters', (SELECT json_agg(json_build_array(found.who, found.what))
                      FROM (SELECT 'PUBLIC' AS who, x.privilege_type || ' ' || p.parname AS what
