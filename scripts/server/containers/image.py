@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 TAG = "parity-postgres:18"
 LABEL = "parity-runner.image"  # the digest of all that is in it
 # fmt: off
-SYSTEM_PROGRAMS = ("sh", "cat", "chmod", "chown", "cp", "env", "head", "id", "ls", "mkdir", "mktemp", "rm", "sed",
-                   "setpriv", "sleep", "tar")
+SYSTEM_PROGRAMS = ("sh", "bash", "cat", "chmod", "chown", "cp", "env", "gzip", "head", "id", "ls", "mkdir", "mktemp",
+                   "rm", "sed", "setpriv", "sleep", "tar")
 # fmt: on
+# For scripts of a first boot, where the local system has them.
+OTHER_PROGRAMS = ("xz", "zstd")
+SHELLS = ("sh", "bash")
+FIRST_BOOT = "docker-entrypoint-initdb.d"
 POSTGRES_PROGRAMS = ("initdb", "postgres", "pg_isready", "psql")
 PREFIX = "usr/lib/postgresql"
 ENTRYPOINT = ROOT / "infra" / "docker" / "docker-entrypoint.sh"
@@ -124,6 +128,9 @@ def filesystem_archive() -> bytes:
                 tree.add_program(path, f"{PREFIX}/{inside}")
     for program in SYSTEM_PROGRAMS:
         tree.add_program(_system_program(program), f"usr/bin/{program}")
+    for program in OTHER_PROGRAMS:
+        with suppress(BinariesError):
+            tree.add_program(_system_program(program), f"usr/bin/{program}")
     for path in sorted(LOCALE.rglob("*")):
         if path.is_file():
             tree.add_bytes(str(path).lstrip("/"), path.read_bytes())
@@ -165,13 +172,14 @@ class _Tree:
             folders = {str(parent) for path in self._files for parent in Path(path).parents if str(parent) != "."}
             # As in the official image: any user may make its own data folder.
             modes = {"tmp": 0o1777, "var/run/postgresql": 0o1777, "var/lib/postgresql": 0o1777}
-            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", *modes}):
+            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", FIRST_BOOT, *modes}):
                 entry = tarfile.TarInfo(folder)
                 entry.type, entry.mode = tarfile.DIRTYPE, modes.get(folder, 0o755)
                 archive.addfile(entry)
-            link = tarfile.TarInfo("bin/sh")
-            link.type, link.linkname = tarfile.SYMTYPE, "/usr/bin/sh"
-            archive.addfile(link)
+            for shell in SHELLS:
+                link = tarfile.TarInfo(f"bin/{shell}")
+                link.type, link.linkname = tarfile.SYMTYPE, f"/usr/bin/{shell}"
+                archive.addfile(link)
             for inside, (content, mode) in sorted(self._files.items()):
                 entry = tarfile.TarInfo(inside)
                 entry.size, entry.mode = len(content), mode

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
+import shutil
 import tarfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,9 +38,17 @@ def engine() -> Iterator[Engine]:
 
 @contextmanager
 def started(
-    engine: Engine, *command: str, files: dict[str, str] | None = None, user: str | None = None, **environment: str
+    engine: Engine,
+    *command: str,
+    files: dict[str, str] | None = None,
+    scripts: dict[str, tuple[bytes, int]] | None = None,
+    user: str | None = None,
+    **environment: str,
 ) -> Iterator[str]:
-    """A container of the image, its port published on loopback; `files` are root's alone. Yields its id."""
+    """A container of the image, its port published on loopback; `files` are root's alone, `scripts` have modes.
+
+    Yields its id.
+    """
     api = engine.client.api
     created = api.create_container(
         TAG,
@@ -54,6 +65,10 @@ def started(
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(content), 0o400
                 archive.addfile(entry, io.BytesIO(content.encode()))
+            for name, (script, mode) in (scripts or {}).items():
+                entry = tarfile.TarInfo(f"docker-entrypoint-initdb.d/{name}")
+                entry.size, entry.mode = len(script), mode
+                archive.addfile(entry, io.BytesIO(script))
         api.put_archive(created, "/", buffer.getvalue())
         api.start(created)
         yield created
@@ -118,7 +133,7 @@ def test_secrets_may_be_files_that_only_root_reads(engine: Engine) -> None:
     """POSTGRES_PASSWORD_FILE, _USER_FILE, _DB_FILE and _INITDB_ARGS_FILE are read before the rights are dropped."""
     files = {"password": SECRET + "\n", "user": "app\n", "db": "payments\n", "args": "--no-sync --wal-segsize=4\n"}
     variables = {"password": "PASSWORD", "user": "USER", "db": "DB", "args": "INITDB_ARGS"}
-    given = {f"POSTGRES_{variables[name]}_FILE": f"/{name}" for name in files}
+    given: dict[str, Any] = {f"POSTGRES_{variables[name]}_FILE": f"/{name}" for name in files}
     with (
         started(engine, files=files, **given) as container,
         connected(engine, container, user="app", password=SECRET, dbname="payments") as conn,
@@ -158,3 +173,70 @@ def test_it_runs_as_its_user_and_with_the_log_elsewhere(engine: Engine) -> None:
         assert setting(conn, "data_directory") == "/var/lib/postgresql/18/docker"
         listed = engine.client.api.exec_create(container, ["ls", waldir])["Id"]
         assert b"archive_status" in engine.client.api.exec_start(listed)
+
+
+RUN_BY_SCRIPT = """#!/usr/bin/env bash
+set -euo pipefail
+words=(run by)
+psql --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<-EOSQL
+    CREATE TABLE public.seen (n int GENERATED ALWAYS AS IDENTITY, who text);
+    INSERT INTO public.seen (who) VALUES ('${words[*]} itself');
+EOSQL
+"""
+SOURCED = """words=(run by the shell)
+docker_process_sql <<< "INSERT INTO public.seen (who) VALUES ('${words[*]}')"
+"""
+INSERT = b"INSERT INTO public.seen (who) VALUES ('%b');\n"
+XZ = shutil.which("xz")
+
+
+def test_scripts_of_a_first_boot_run_once_and_in_order(engine: Engine) -> None:
+    """Programs, sourced shell, SQL, packed SQL; nobody gets in by the network before they are done."""
+    scripts = {
+        "10-run.sh": (RUN_BY_SCRIPT.encode(), 0o755),
+        "20-sourced.sh": (SOURCED.encode(), 0o644),
+        "30-plain.sql": (INSERT % b"plain", 0o644),
+        "40-packed.sql.gz": (gzip.compress(INSERT % b"gz" + b"SELECT pg_sleep(0.5);\n"), 0o644),
+        "50-packed.sql.xz": (lzma.compress(INSERT % b"xz"), 0o644),
+        "60-read.me": (b"not SQL", 0o644),
+    }
+    if XZ is None:
+        del scripts["50-packed.sql.xz"]
+    given: dict[str, Any] = {"POSTGRES_USER": "app", "POSTGRES_PASSWORD": SECRET, "POSTGRES_DB": "pay"}
+    who = {"user": "app", "password": SECRET, "dbname": "pay"}
+    wanted = ["run by itself", "run by the shell", "plain", "gz", *(["xz"] if XZ else [])]
+    with started(engine, scripts=scripts, POSTGRES_INITDB_ARGS="--auth=scram-sha-256", **given) as container:
+        for _ in range(2):
+            with connected(engine, container, **who) as conn:
+                assert [row[0] for row in conn.execute("SELECT who FROM public.seen ORDER BY n")] == wanted
+                assert setting(conn, "listen_addresses") == "*"
+            engine.client.api.restart(container, timeout=5)
+        said = engine.client.api.logs(container).decode()
+    assert said.count("ignoring /docker-entrypoint-initdb.d/60-read.me") == 1
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "words"),
+    [
+        ("1.sql", b"SELECT 1;\nSELECT nonsense;\n", 'column "nonsense" does not exist'),
+        ("1.sh", b"false\n", "sourcing /docker-entrypoint-initdb.d/1.sh"),
+        ("1.sql.gz", b"not packed", "not in gzip format"),
+    ],
+)
+def test_a_script_that_fails_is_the_end(engine: Engine, name: str, script: bytes, words: str) -> None:
+    """No server with half of its first boot is left running."""
+    with started(engine, scripts={name: (script, 0o644)}, POSTGRES_PASSWORD=SECRET) as container:
+        status, said = ended(engine, container)
+    assert status != 0
+    assert words in said
+
+
+def test_a_user_that_the_image_does_not_know_is_told(engine: Engine) -> None:
+    """What initdb says names no way out."""
+    with started(engine, user="1234", POSTGRES_PASSWORD=SECRET) as container:
+        status, said = ended(engine, container)
+    assert status == 1
+    assert said == (
+        "error: no user of this image has the number 1234, and initdb asks for its name; use --user 999, or none\n"
+    )
