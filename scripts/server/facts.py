@@ -5,6 +5,7 @@ Owns: the facts every origin has. 64-bit numbers are text: JSON readers round th
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.errors.unfit import NotFreshError
@@ -64,6 +65,21 @@ ORDER BY pg_catalog.lower(name)
 """
 
 
+class Since:
+    """How long ago something was, for comparison with a server's own word, which is by the clock on the wall.
+
+    By that clock and by one that nobody sets, and the longer of the two: a clock that is set on meanwhile makes the
+    server's word longer by as much, and a server of our own must not be taken for an older one.
+    """
+
+    def __init__(self) -> None:
+        self._set, self._unset = time.time(), time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds; never negative."""
+        return max(time.time() - self._set, time.monotonic() - self._unset)
+
+
 def read_facts(conn: Connection) -> dict[str, str]:
     """Read them all, before the first migration.
 
@@ -98,7 +114,7 @@ def require_fresh(facts: Mapping[str, str], address: str, *, up_at_most_s: float
     Args:
         facts: as `read_facts` gave them.
         address: for the error.
-        up_at_most_s: how long ago the run began, in seconds of a clock that nobody sets; None for somebody's server.
+        up_at_most_s: how long ago the run began, in seconds (`Since`); None for somebody's server.
 
     Raises:
         NotFreshError: nothing has been migrated on it.

@@ -46,9 +46,10 @@ KEPT_AS = f"{LABEL}.kept-as"
 REMOVE_TIMEOUT_S = 15.0
 # Its words, each a line on stdin, `file` and `tree` with so many bytes behind it. A server that fails, or a word that
 # does, leaves the container standing, so that its log can still be read: with AutoRemove it would vanish. The image's
-# own entry point is used unchanged; when this shell ends, the kernel ends the rest.
+# own entry point is used unchanged; when this shell ends, the kernel ends the rest. Errors go where all else does: the
+# engine collects two streams each by itself, and the word that a server ended could overtake why.
 GUARD = f"""
-exec 3<&0 </dev/null
+exec 3<&0 </dev/null 2>&1
 trap 'exit 0' TERM INT
 failed() {{ echo "{SAID} $1 failed"; exec cat <&3 >/dev/null; }}
 while read -r word size path <&3; do

@@ -32,7 +32,7 @@ from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_
 from scripts.server.containers.reach import Reach
 from scripts.server.containers.unstarted import sweep
 from scripts.server.embedded.layout import CONFIG
-from scripts.server.facts import found_before, read_facts, require_fresh
+from scripts.server.facts import Since, found_before, read_facts, require_fresh
 from scripts.server.model import Server
 from scripts.server.provision import (
     INITDB_OPTIONS,
@@ -103,8 +103,8 @@ def open_container(  # noqa: PLR0913 - what a container depends on
         DockerError: the engine refuses, or the server in the container ends.
         StartError: it does not answer in time.
     """
-    began = time.monotonic()
-    deadline = began + settings.server_start_timeout_ms / 1000
+    since = Since()
+    deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
     with _telling(engine, settings.pg_image, min(REQUEST_TIMEOUT_S, settings.server_start_timeout_ms / 1000)):
         sweep(engine)
         image = engine.client.api.inspect_image(settings.pg_image)
@@ -121,7 +121,7 @@ def open_container(  # noqa: PLR0913 - what a container depends on
             "data_directory": f"tmpfs:{PGDATA}",
         }
         with _opened(plan) as (guard, (made, version, facts)):
-            require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=time.monotonic() - began)
+            require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
             told, holder = facts | facts_of_image, ContainedHolder(guard)
             yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, told, holder)
 

@@ -25,7 +25,7 @@ from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.embedded.programs import Programs, find_or_keep
 from scripts.server.embedded.sweep import sweeping
 from scripts.server.embedded.watched import WatchedHolder
-from scripts.server.facts import found_before, read_facts, require_fresh
+from scripts.server.facts import Since, found_before, read_facts, require_fresh
 from scripts.server.model import Server
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import address_of, connect, parse_dsn, require_version
@@ -54,7 +54,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     Raises:
         ServerError: one of its kinds, naming the cause.
     """
-    began = time.monotonic()
+    since = Since()
     account = find_account()
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
@@ -73,7 +73,7 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
         if found.source == "PG_BINDIR":
             require_major_of(boot)
         made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
-        require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=time.monotonic() - began)
+        require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
         facts |= ready.facts | {
             "binaries": found.source,
             "postgres_sha256": digest,

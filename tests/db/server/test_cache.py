@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from make_runs import processes
 from scripts.catalog.read import read_catalog
 from scripts.errors.server import StartError, WrongPasswordError
 from scripts.errors.unfit import NotFreshError
+from scripts.server import facts as facts_module
 from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
@@ -33,6 +35,8 @@ from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from psycopg import Connection
 
 ONE_RUN = """
 import sys
@@ -335,6 +339,26 @@ def test_a_server_that_ran_before_the_run_did_is_refused(kept: Path, monkeypatch
     with pytest.raises(NotFreshError, match="started before") as caught, open_embedded(Settings(), reason=""):
         pass
     assert caught.value.facts[1] == ("found", "one that is up for 3600 s")
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_that_is_set_while_a_server_starts_makes_it_no_older(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    """An hour on: the server says it is up for an hour, and so does the run's own watch. Back: it is younger than none."""
+    real = time.time
+    jumped = iter([0])  # before the jump, once
+
+    def read(conn: Connection) -> dict[str, str]:
+        found = read_facts(conn)
+        return found | {"postmaster_age_s": str(int(found["postmaster_age_s"]) + jump_s)}
+
+    clock = SimpleNamespace(time=lambda: real() + next(jumped, jump_s), monotonic=time.monotonic)
+    monkeypatch.setattr(origin, "read_facts", read)
+    monkeypatch.setattr(facts_module, "time", clock)
+    with open_embedded(Settings(), reason="") as server, connect(server.dsn) as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
     assert not kept.exists()
 
 
