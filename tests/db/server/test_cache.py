@@ -346,7 +346,7 @@ def test_a_server_that_ran_before_the_run_did_is_refused(kept: Path, monkeypatch
 def test_a_clock_that_is_set_while_a_server_starts_makes_it_no_older(
     kept: Path, monkeypatch: pytest.MonkeyPatch, jump_s: int
 ) -> None:
-    """An hour on: the server says it is up for an hour, and so does the run's own watch. Back: it is younger than none."""
+    """An hour on: the server says it is up for an hour, and so does the run. An hour back: younger than nothing."""
     real = time.time
     jumped = iter([0])  # before the jump, once
 
