@@ -223,9 +223,9 @@ def test_a_clock_that_jumps_ends_no_start(monkeypatch: pytest.MonkeyPatch) -> No
 # Thirty rows of a megabyte that does not compress; the second writes ahead more than its table has.
 FILLING = {
     "a table": "CREATE TABLE public.t AS SELECT string_agg(gen_random_uuid()::text, '') AS x FROM"
-    " generate_series(1, 120) AS g, generate_series(1, 30000) AS h GROUP BY g;\n",
+    " generate_series(1, 90) AS g, generate_series(1, 30000) AS h GROUP BY g;\n",
     "the log": "CREATE TABLE public.t (x text);\nINSERT INTO public.t SELECT"
-    " string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 120) AS g, generate_series(1, 30000) AS h"
+    " string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 90) AS g, generate_series(1, 30000) AS h"
     " GROUP BY g;\n",
 }
 

@@ -21,8 +21,11 @@ from make_runs import AS_USERS, SITE, python_for_others, quiet
 from scripts.errors.base import ExitCode
 from scripts.errors.server import DiskFullError, DockerError, ServerError
 from scripts.errors.unfit import TooOldError
+from scripts.run.history import migrate_database
+from scripts.run.voice import Voice
 from scripts.server.containers import guard as guard_module
 from scripts.server.containers.engine import LOOPBACK, Engine, find_engine
+from scripts.server.containers.guard import PGDATA
 from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server
 from scripts.server.readiness import connect
@@ -208,6 +211,24 @@ def test_a_memory_that_is_full(
         "  help: free memory there or give the engine's machine more; SERVER=embedded can put the data on a disk"
     )
     assert len(list(tmp_path.glob("kept/*"))) == int(kept)
+
+
+@pytest.mark.parametrize("first", ["", "CREATE TABLE public.t (x text);\n"], ids=["a table", "the log"])
+def test_a_memory_that_becomes_full_while_files_run(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """A real one, of eighty megabytes: the server refuses, or ends since it cannot write ahead; the place is told."""
+    monkeypatch.setattr(guard_module, "TMPFS", "rw,size=80m")
+    made = "INSERT INTO public.t" if first else "CREATE TABLE public.t AS"
+    rows = "string_agg(gen_random_uuid()::text, '') AS x FROM generate_series(1, 90) AS g, generate_series(1, 30000)"
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "0001_fill.sql").write_text(f"{first}{made} SELECT {rows} GROUP BY g;\n")
+    settings = Settings(server="docker", pg_image=TAG, cluster_cache=None, migrations_dir=folder)
+    with pytest.raises(DiskFullError) as caught:
+        migrate_database(settings, Voice(quiet, quiet, json=False, color=False))
+    assert caught.value.exit_code == ExitCode.NO_SERVER
+    assert str(caught.value).startswith(f"error[disk full]: tmpfs:{PGDATA}: the server has no room left for ")
 
 
 def test_an_image_of_an_older_major(engine: Engine) -> None:
