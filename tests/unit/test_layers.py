@@ -38,6 +38,7 @@ SUBPROCESS_OWNERS = {
     "server/embedded/watcher.py": "initdb and postgres, and the process that ends them with their run",
     "server/containers/ssh.py": "ssh",
     "server/containers/reaper.py": "the process that removes a container which its dead run has not started",
+    "server/foreign/mourner.py": "the process that drops the throw-away database of its dead run",
     "lint/squawk.py": "squawk",
     "evidence/source.py": "git",
     "lint/landed.py": "git",

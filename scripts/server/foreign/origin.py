@@ -8,11 +8,12 @@ Promises: nothing else on that server is created, changed or dropped here, but f
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.errors.server import NotAllowedError, ServerError
 from scripts.server.facts import read_facts, require_fresh
+from scripts.server.foreign.mourner import mourning
 from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.model import Server
 from scripts.server.readiness import address_of, connect, require_version, with_database
@@ -56,7 +57,7 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
     """
     database = throwaway_name()
     # Open to the end: its lock says that the database is in use, and the server gives it back when this process dies.
-    with connect(url) as conn:
+    with connect(url) as conn, nullcontext() if settings.keep_db else mourning(url, database):
         version = require_version(conn, url)
         _sweep(conn, report)
         roles_before = _roles(conn)

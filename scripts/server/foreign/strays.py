@@ -126,19 +126,20 @@ def _send_together(conn: Connection, *statements: bytes) -> None:
         raise failed
 
 
-def sweep_databases(conn: Connection, report: Callable[[str], None]) -> int:
+def sweep_databases(conn: Connection, report: Callable[[str], None], *, only: str = "") -> int:
     """Drop what killed runs of this login left on the server; one line each. Returns how many are gone.
 
     Args:
         conn: settled (readiness.connect), in autocommit mode.
         report: takes the lines.
+        only: the one database that is meant; all of them when empty.
     """
     import psycopg
     from psycopg import sql
 
     dropped = 0
     for name, text in conn.execute(_CANDIDATES).fetchall():
-        if not _is_dead(conn, str(name), text):
+        if (only and name != only) or not _is_dead(conn, str(name), text):
             continue
         try:
             conn.execute(_LIMITS, prepare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess  # noqa: TID251 - a test starts the program it kills
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from make_runs import quiet
+from make_runs import processes, quiet
 from psycopg import sql
 
 from scripts.server.foreign import strays
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from scripts.server.model import Server
 
+GONE_WITHIN_S = 2.0
 DEAD = {PID: "4194304", BEGAN: "1"}
 # argv: DATABASE_URL. Opens a throw-away database and waits to be killed.
 CHILD = """
@@ -40,6 +42,14 @@ say = lambda text: print(text, flush=True)
 with open_server(Settings(database_url=sys.argv[1]), run_id="test", report=say) as server:
     say("ready " + server.dsn)
     time.sleep(60)
+"""
+
+
+# Before that: nobody stands beside the run, as where that process is killed, too.
+ALONE = """
+from contextlib import nullcontext
+from scripts.server.foreign import origin
+origin.mourning = lambda url, database: nullcontext()
 """
 
 
@@ -91,9 +101,9 @@ def there(conn: Connection, name: str) -> bool:
     return conn.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
-def begin(url: str) -> tuple[subprocess.Popen[str], str]:
+def begin(url: str, before: str = ALONE) -> tuple[subprocess.Popen[str], str]:
     """A run with a database, and the database's name."""
-    run = subprocess.Popen([sys.executable, "-c", CHILD, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, "-c", before + CHILD, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     for line in run.stdout:
         if line.startswith("ready "):
@@ -118,6 +128,40 @@ def test_what_a_killed_run_left_is_dropped_by_the_next_and_told(foreign: str, co
     assert f'server   dropped what a killed run had left: the database "{name}"' in lines
 
 
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_a_killed_run_left_is_gone_in_two_seconds(foreign: str, conn: Connection, signum: int) -> None:
+    """With nobody to start another run; and the process that saw to it is gone as well."""
+    run, name = begin(foreign, before="")
+    (beside,) = (pid for pid, parent, line in processes() if parent == run.pid and "mourner.py" in line)
+    assert parse_dsn(foreign)["password"] not in str(processes())
+    assert there(conn, name)
+    run.send_signal(signum)
+    run.communicate()
+    deadline = time.monotonic() + GONE_WITHIN_S
+
+    def left() -> list[str]:
+        """One that has ended, and that nobody has asked for its status, has no command line."""
+        return [line for pid, _, line in processes() if pid == beside and line] + [name] * there(conn, name)
+
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left() == []
+
+
+def test_one_that_is_kept_has_nobody_who_waits_to_drop_it(foreign: str, conn: Connection) -> None:
+    """KEEP_DB=1: it stays, whatever ends the run."""
+    code = CHILD.replace("database_url=sys.argv[1]", "database_url=sys.argv[1], keep_db=True")
+    run = subprocess.Popen([sys.executable, "-c", code, foreign], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    name = next(parse_dsn(line[6:].strip())["dbname"] for line in run.stdout if line.startswith("ready "))
+    assert not [line for _, parent, line in processes() if parent == run.pid]
+    run.kill()
+    run.communicate()
+    wait_until_let_go(conn, name)
+    assert there(conn, name)
+    conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
 def wait_until_alone(conn: Connection) -> None:
     """The server goes on for a moment with what a dead client asked for."""
     others = "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
@@ -138,11 +182,15 @@ def wait_until_let_go(conn: Connection, name: str) -> None:
 
 def test_a_run_killed_while_it_creates_its_database_leaves_a_record_or_nothing(foreign: str, conn: Connection) -> None:
     """CREATE DATABASE knows no transaction; at whatever moment of it the run dies, the next one knows whose it is."""
-    code = CHILD.replace("import sys, time", "import sys, time\nfrom scripts.server.foreign import strays").replace(
-        "with open_server",
-        "real = strays._send_together\n"
-        "def told(conn, *statements):\n    say('creating')\n    real(conn, *statements)\n"
-        "strays._send_together = told\nwith open_server",
+    code = (
+        "import sys, time\nfrom scripts.server.foreign import strays\n"
+        + ALONE
+        + CHILD.replace(
+            "with open_server",
+            "real = strays._send_together\n"
+            "def told(conn, *statements):\n    say('creating')\n    real(conn, *statements)\n"
+            "strays._send_together = told\nwith open_server",
+        )
     )
     found = 0
     for number in range(16):

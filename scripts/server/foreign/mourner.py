@@ -1,0 +1,103 @@
+"""The process that drops a killed run's throw-away database, which else stays until the next run of that login looks.
+
+Owns: the wait for the run's end, and the patience afterwards. Runs alone: `python -I -S mourner.py`, a dozen megabytes;
+    what it needs to connect is loaded when its run is dead.
+Promises: what is dropped has the proof that strays.py asks for. The URL reaches it by its stdin, so no argument and no
+    variable holds a password. Told that it is not needed it ends; so it does a few seconds after the run in any case.
+Never: says anything, or drops by force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POLL_S = 0.5
+# CREATE DATABASE may still be under way on the server when the run dies, and is seen only when it is done.
+PATIENCE_S = 5.0
+PAUSE_S = 0.1
+
+
+@contextmanager
+def mourning(url: str, database: str) -> Iterator[None]:
+    """Have a process stand beside the block; whoever leaves it by dying has the database dropped.
+
+    Args:
+        url: the login that creates it.
+        database: its name; nothing is dropped under another name.
+    """
+    import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
+
+    with subprocess.Popen(  # noqa: S603 - our own file
+        [sys.executable, "-I", "-S", "-B", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        if process.stdin is None:
+            raise RuntimeError("a process without its pipe")
+        told = {"path": [os.path.abspath(path) for path in sys.path], "url": url, "database": database}  # noqa: PTH100 - "" too
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.flush()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                process.stdin.write(b".")
+                process.stdin.flush()
+
+
+def main() -> None:
+    """Wait for a word or for the end of the run; then look for what it left."""
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(signum, signal.SIG_IGN)
+    run = os.getppid()
+    heard = b""
+    while not heard.endswith((b"\n", b"\n.")):
+        part = os.read(0, 1 << 16)
+        if not part:
+            return
+        heard += part
+    if heard.endswith(b"."):
+        return
+    # A child that the run forked may still hold the pipe; the parent's death is what counts.
+    while os.getppid() == run:
+        ready, _, _ = select.select([0], [], [], POLL_S)
+        if ready:
+            if os.read(0, 1):
+                return
+            break
+    told = json.loads(heard)
+    sys.path[:] = told["path"]
+    _drop(told["url"], told["database"])
+
+
+def _drop(url: str, database: str) -> None:
+    import psycopg
+
+    from scripts.errors.base import ProjectError
+    from scripts.server.foreign.strays import sweep_databases
+    from scripts.server.readiness import connect
+
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psycopg.Error, ProjectError), connect(url) as conn:
+            if sweep_databases(conn, lambda _: None, only=database):
+                return
+        time.sleep(PAUSE_S)
+
+
+if __name__ == "__main__":
+    main()
