@@ -32,7 +32,8 @@ _QUERY = Path(__file__).with_name("catalog.sql")
 _CANONICAL = b"""
 SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off; SET LOCAL "TimeZone" = 'UTC';
 SET LOCAL "DateStyle" = 'ISO, MDY'; SET LOCAL "IntervalStyle" = 'postgres'; SET LOCAL extra_float_digits = 1;
-SET LOCAL bytea_output = 'hex'; SET LOCAL lc_monetary = 'C'; SET LOCAL lc_numeric = 'C'; SET LOCAL jit = off"""
+SET LOCAL bytea_output = 'hex'; SET LOCAL lc_monetary = 'C'; SET LOCAL lc_numeric = 'C'; SET LOCAL jit = off;
+SET LOCAL standard_conforming_strings = on"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ PINNED = (
     "SET LOCAL quote_all_identifiers TO off; SET LOCAL \"DateStyle\" TO 'ISO, MDY'; SET LOCAL \"TimeZone\" TO 'UTC'; "
     "SET LOCAL \"IntervalStyle\" TO 'postgres'; SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; "
     "SET LOCAL symphony.outbox_retry_ceiling TO ''; SET LOCAL idle_in_transaction_session_timeout TO 0; "
-    "SET LOCAL exit_on_error TO off"
+    "SET LOCAL exit_on_error TO off; SET LOCAL standard_conforming_strings TO on; "
+    "SET LOCAL backslash_quote TO safe_encoding; SET LOCAL transform_null_equals TO off; SET LOCAL array_nulls TO on"
 )
 # What the database or the role sets by default must not change the answers.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"

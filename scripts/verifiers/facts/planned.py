@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # JIT would take longer than the question.
 _SETTINGS = (
     "SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; SET LOCAL jit TO off; "
+    "SET LOCAL standard_conforming_strings TO on; "
     "SET LOCAL plan_cache_mode TO force_generic_plan; "
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = '{plan}')"
 )

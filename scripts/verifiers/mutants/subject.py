@@ -48,7 +48,10 @@ _SUPPLIED: LiteralString = """
     SELECT pg_catalog.array_agg(r.rolname::text ORDER BY r.rolname COLLATE "C")
       FROM pg_catalog.pg_roles AS r WHERE r.rolname LIKE 'pg\\_%'
 """
-_CANONICAL = b"SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off"
+_CANONICAL = (
+    b"SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off; "
+    b"SET LOCAL standard_conforming_strings TO on"
+)
 
 
 @dataclass(frozen=True, slots=True)

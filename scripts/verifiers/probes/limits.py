@@ -159,10 +159,11 @@ def limit_probes(database: Database) -> tuple[Probe, ...]:
             _order,
             [
                 Control(
-                    "any order will do",
+                    # Turned round, not left out: without an order, a plan may give the right one by chance.
+                    "the last comes first",
                     rewritten(
-                        ("claim_outbox_batch", "ORDER BY c.next_attempt_at, c.created_at, c.outbox_id", ""),
-                        ("repair_expired_leases", "ORDER BY p.lease_expires_at", ""),
+                        ("claim_outbox_batch", "ORDER BY c.next_attempt_at,", "ORDER BY c.next_attempt_at DESC,"),
+                        ("repair_expired_leases", "ORDER BY p.lease_expires_at", "ORDER BY p.lease_expires_at DESC"),
                     ),
                     ("claim_tells_in_the_order_of_the_due_times", "longest_lost_is_repaired_first"),
                 )

@@ -40,6 +40,8 @@ _SETTINGS: LiteralString = f"""
     SET synchronous_commit TO off; SET jit TO off; SET plan_cache_mode TO force_generic_plan;
     SET default_transaction_isolation TO 'read committed'; SET default_transaction_read_only TO off;
     SET default_transaction_deferrable TO off; SET quote_all_identifiers TO off;
+    SET standard_conforming_strings TO on; SET backslash_quote TO safe_encoding; SET transform_null_equals TO off;
+    SET array_nulls TO on;
     SET symphony.outbox_retry_ceiling TO ''; SET idle_in_transaction_session_timeout TO 0; SET transaction_timeout TO 0;
     SELECT pg_catalog.set_config('deadlock_timeout', '{DEADLOCK_TIMEOUT_MS}', false)
       FROM pg_catalog.pg_settings AS s

@@ -70,3 +70,52 @@ def test_quoting_of_the_database_is_no_drift(bench: Bench) -> None:
     assert again.execute("SHOW quote_all_identifiers").fetchone() == ("on",)
 
     assert fingerprint(read_catalog(again)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("standard_conforming_strings", "off"), ("transform_null_equals", "on"), ("array_nulls", "off")]
+)
+def test_a_setting_of_the_verifying_login_is_no_alarm(bench: Bench, name: str, value: str) -> None:
+    """How statements are read and constants written is the owner's own affair, and never the catalog's."""
+    wanted = fingerprint(read_catalog(bench.owner))
+    for_the_owner(bench, name, value)
+    bench.owner = bench.database.connect()
+    assert bench.owner.execute("SELECT pg_catalog.current_setting(%s)", [name]).fetchone() == (value,)
+    results = bench.settle(controls=True)
+
+    assert {one: (r.error, r.failures, r.unproven) for one, r in results.items() if not r.passed} == {}
+    assert fingerprint(read_catalog(bench.owner)) == wanted
+
+
+SCANS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan")
+JOINS = ("enable_nestloop", "enable_mergejoin", "enable_hashjoin", "enable_material", "enable_memoize")
+
+
+@pytest.mark.parametrize(
+    "off",
+    [("enable_seqscan",), ("enable_seqscan", "enable_indexscan"), ("enable_sort", *SCANS), JOINS[1:], JOINS[:2], ()],
+)
+def test_whatever_plan_is_chosen_every_control_is_seen(bench: Bench, off: tuple[str, ...]) -> None:
+    """No check and no violation hangs on the order in which a plan finds rows; without a name, every switch is off."""
+    rows = bench.owner.execute(
+        "SELECT s.name FROM pg_catalog.pg_settings AS s "
+        "WHERE s.name LIKE 'enable\\_%' AND s.vartype = 'bool' AND s.context = 'user' AND s.setting = 'on'"
+    ).fetchall()
+    for name in off or sorted(name for (name,) in rows):
+        for_the_owner(bench, name, "off")
+    bench.owner = bench.database.connect()
+    results = bench.settle(controls=True)
+
+    assert {one: (r.error, r.failures, r.unproven) for one, r in results.items() if not r.passed} == {}
+
+
+def for_the_owner(bench: Bench, name: str, value: str) -> None:
+    """Store a setting for the owner's login in this database alone."""
+    row = bench.admin.execute(
+        "SELECT pg_catalog.pg_get_userbyid(d.datdba) FROM pg_catalog.pg_database AS d WHERE d.datname = %s",
+        [bench.database.name],
+    ).fetchone()
+    assert row is not None
+    change = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}")
+    names = (sql.Identifier(row[0]), sql.Identifier(bench.database.name), sql.SQL(name))
+    bench.admin.execute(change.format(*names, sql.Literal(value)))
