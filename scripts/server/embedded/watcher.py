@@ -205,7 +205,7 @@ class Watcher:
             os.dup2(out, 1)
             os.dup2(out, 2)
             os.closerange(3, 256)
-            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT):
                 signal.signal(signum, signal.SIG_DFL)
             if uid is not None and gid is not None:
                 os.setgroups([])

@@ -79,6 +79,20 @@ def test_it_stays_when_the_run_lets_go_and_ends_when_it_is_told(tmp_path: Path) 
     assert list(tmp_path.glob("p-*")) == []
 
 
+def test_a_program_ends_also_where_the_run_ignores_what_ends_it(tmp_path: Path) -> None:
+    """A shell without job control has what it starts in the background ignore SIGQUIT, and that is inherited."""
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        program, watcher, lock = kept(tmp_path)
+        began = time.monotonic()
+        os.kill(watcher, signal.SIGTERM)
+        wait_until_free(lock)
+        assert time.monotonic() - began < 0.4
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    assert not alive(program)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP, signal.SIGPIPE])
 def test_what_a_terminal_sends_does_not_end_it(tmp_path: Path, signum: int) -> None:
     """Ctrl-C and the closing of a terminal are for others."""
