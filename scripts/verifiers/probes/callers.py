@@ -64,7 +64,9 @@ def temporary_table_is_no_ledger(stage: Stage) -> None:
         # Whoever made it, a temporary table comes first on a path that does not put pg_temp last.
         shadow, original = sql.Identifier("pg_temp", table), sql.Identifier("public", table)
         stage.run(
-            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING DEFAULTS)").format(sql.Identifier(table), original)
+            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING IDENTITY)").format(
+                sql.Identifier(table), original
+            )
         )
         stage.run(sql.SQL("GRANT ALL ON {} TO {}").format(shadow, sql.Identifier(EXECUTOR)))
     recorded = stage.value(world.COMPLETE, call, role=EXECUTOR)

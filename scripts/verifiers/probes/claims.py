@@ -84,7 +84,9 @@ def leased_is_passed_over(stage: Stage) -> None:
 
 def only_due_is_claimed(stage: Stage) -> None:
     """Of a queue of its own, a claim takes what is due and leaves what is not, in the order of the due times."""
-    stage.run("CREATE TEMPORARY TABLE probe_queue (LIKE public.payment_outbox_pending INCLUDING DEFAULTS)")
+    stage.run(
+        "CREATE TEMPORARY TABLE probe_queue (LIKE public.payment_outbox_pending INCLUDING DEFAULTS INCLUDING IDENTITY)"
+    )
     made = twin_function(stage, _SIGNATURE, instead_of=_QUEUE, use="pg_temp.probe_queue")
     stage.findings.check("claim_names_its_queue", expected=True, observed=made, where=_SIGNATURE)
     if not made:

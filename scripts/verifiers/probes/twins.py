@@ -29,7 +29,8 @@ def bare_twin(stage: Stage, table: str, *, empty: str) -> str:
     twin = f"probe_{secrets.token_hex(6)}"
     stage.run(
         sql.SQL(
-            "CREATE TEMPORARY TABLE {twin} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS); "
+            "CREATE TEMPORARY TABLE {twin} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING IDENTITY "
+            "INCLUDING CONSTRAINTS); "
             "ALTER TABLE {twin} ALTER COLUMN {empty} DROP NOT NULL"
         ).format(twin=sql.Identifier(twin), table=sql.Identifier(table), empty=sql.Identifier(empty))
     )

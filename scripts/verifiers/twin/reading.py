@@ -1,7 +1,8 @@
 """What the twin is to be made of: the definitions that the verifying transaction sees, moved to the twin's schema.
 
 Owns: which tables are copied, and how each part is made and taken away again.
-Promises: what stands uncommitted in the catalog (a control's violation, a mutant) is in the parts.
+Promises: what stands uncommitted in the catalog (a control's violation, a mutant) is in the parts. A column that nobody
+reviewed is in none of them, whatever type it has and whatever fills it: no probe names it.
 Never: makes anything.
 """
 
@@ -16,6 +17,7 @@ from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.tables import ENUMS
+from scripts.verifiers.facts.tables import TABLES as REVIEWED
 from scripts.verifiers.twin.mapping import NOTIFIER, TWIN, TwinError, mapped
 from scripts.verifiers.twin.names import PREFIX
 
@@ -41,7 +43,8 @@ TABLES = (
 )
 COPIED = frozenset({*TABLES, *FUNCTIONS})
 KEPT = frozenset(ENUMS)
-_REST = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=1)
+COLUMNS = tuple(f"{table}.{column.name}" for table in TABLES for column in REVIEWED[table].columns)
+_REST = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=2)
 _FUNCTIONS = Planned(Path(__file__).with_name("functions.sql").read_text(encoding="utf-8"), parameters=2)
 _VERSIONS = Planned(Path(__file__).with_name("versions.sql").read_text(encoding="utf-8"), parameters=3)
 # What the rows of functions are called in versions.sql.
@@ -118,7 +121,7 @@ def read_snapshot(stage: Stage, versions: str, base: Snapshot | None) -> Snapsho
     oids = _replaced_functions(versions, base.versions) if base else None
     with stage.undone():
         functions = stage.ask(_FUNCTIONS, sorted(FUNCTIONS), oids or ())
-        rest = stage.ask(_REST, TABLES) if oids is None else []
+        rest = stage.ask(_REST, TABLES, COLUMNS) if oids is None else []
     if base is not None and oids is not None:
         return Snapshot(versions, base.schemas, {**base.parts, **_parts(functions, base.schemas)})
     schemas = frozenset(row[2] for row in rest if row[0] == "schema" and not row[2].startswith(PREFIX))
