@@ -223,7 +223,9 @@ class DatabaseGates:
             self._read_catalog()
             coming = select_invariants(self._verifying) if self._verifying else ()
             ahead = Ahead(self._connect, self._files, coming) if coming else None
-            self._database = Database(self._conn, self._connect, self._files, ahead=ahead)
+            self._database = Database(
+                self._conn, self._connect, self._files, ahead=ahead, lasting=not self._settings.fresh_db
+            )
         return verify_invariant(select_invariants([name])[0], self._database, controls=True)
 
     def _traces(self, name: str) -> Result:

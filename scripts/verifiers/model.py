@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.migrations.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
+    from scripts.verifiers.facts.sessions import Setting
     from scripts.verifiers.probes.stage import Probe
     from scripts.verifiers.probes.surroundings import Surroundings
     from scripts.verifiers.twin.ahead import Ahead
@@ -130,12 +131,15 @@ class Database:
         ahead: Ahead | None = None,
         facts: Reading | None = None,
         sources: Mapping[str, str] | None = None,
+        server: tuple[Setting, ...] | None = None,
+        lasting: bool = False,
     ) -> None:
         """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
 
         A `twin` that is given, to be shared by many of these, is closed by whoever gave it. With `ahead`, probes of two
-        sessions are played there, and it is closed with this. `facts` and `sources` that
-        are given are not read: what is asked of the catalog is then answered as of the moment they were.
+        sessions are played there, and it is closed with this. `facts`, `sources` and
+        settings of the `server` that are given are not read: what is asked of them is then answered as of the moment
+        they were. A `lasting` database is there after the run, with somebody's rows in it.
         """
         self._given = conn
         self._conn = conn
@@ -148,6 +152,8 @@ class Database:
         self.around: list[Surroundings] = []
         self._facts = facts
         self._sources = sources
+        self._server = server
+        self._lasting = lasting
         # The written conventions, where they are not to be read from their file.
         self.spec: Mapping[str, Any] | None = None
 
@@ -183,6 +189,16 @@ class Database:
 
             self._sources = function_sources(self.files)
         return self._sources
+
+    @property
+    def server(self) -> tuple[Setting, ...]:
+        """What sessions start with by the server's own settings, as at the first question."""
+        if self._server is None:
+            from scripts.verifiers.facts.server import read_server_settings
+            from scripts.verifiers.facts.stored import asked_of_the_server
+
+            self._server = read_server_settings(self.conn, asked_of_the_server(lasting=self._lasting))
+        return self._server
 
     @property
     def twin(self) -> Twin:

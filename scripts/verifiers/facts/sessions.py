@@ -32,18 +32,21 @@ class Power:
 class Setting:
     """A setting that sessions start with, for one role or, with an empty `role`, for every role.
 
-    `acts_as`: the roles of the schema that the one role is or may act as.
+    `acts_as`: the roles of the schema that the one role is or may act as. `of_server`: nobody stored it in a database;
+    every session of the server begins with it.
     """
 
     role: str
     name: str
     value: str
     acts_as: tuple[str, ...] = ()
+    of_server: bool = False
 
     @property
     def text(self) -> str:
         """One setting, as it would be looked for."""
-        return f"{self.role or 'every role'}: {self.name}={self.value}"
+        whose = "the server" if self.of_server else self.role or "every role"
+        return f"{whose}: {self.name}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,15 @@ def verify_posture(database: Database, findings: Findings) -> None:
         help="REVOKE it, or REASSIGN OWNED to the schema's owner",
     )
     # What a session begins with, and what runs in it unasked.
-    begins = [one for one in (decisive(facts.settings), fired(facts.event_triggers)) if one != "none"]
+    starts = decisive((*facts.settings, *database.server))
+    begins = [one for one in (starts, fired(facts.event_triggers)) if one != "none"]
     findings.check(
         "sessions_start_with",
         expected="none",
         observed=", ".join(begins) or "none",
-        where="settings stored for a role or for the database, and event triggers",
-        help="ALTER ROLE … RESET, ALTER DATABASE … RESET, ALTER EVENT TRIGGER … DISABLE",
+        where="settings of the server, or stored for a role or for the database, and event triggers",
+        help="ALTER ROLE … RESET, ALTER DATABASE … RESET, ALTER EVENT TRIGGER … DISABLE; the server's own: ALTER "
+        "SYSTEM RESET …, or its files and command line, or ALTER DATABASE … SET to what is wanted here",
     )
     findings.check(
         "parameters_to_set",

@@ -73,7 +73,9 @@ class _Hollowed(Database):
         from scripts.verifiers.guarantees.conventions import read_spec
 
         # What the bodies must be is what it was: the bodies that are there are others.
-        super().__init__(database.conn, _lost, _doctored(database.files), facts=facts, sources=database.sources)
+        super().__init__(
+            database.conn, _lost, _doctored(database.files), facts=facts, sources=database.sources, server=()
+        )
         self.spec = {**read_spec(), "version": 0}
 
 

@@ -222,4 +222,7 @@ class Bench:
 
     def _database(self, facts: Reading | None) -> Database:
         """The database now; with `facts`, as the catalog was before the change."""
-        return Database(self._conn, self._owner, self._files, twin=self._twin, facts=facts, sources=self._sources)
+        # No mutant changes the server, and each asks for the roles' posture.
+        return Database(
+            self._conn, self._owner, self._files, twin=self._twin, facts=facts, sources=self._sources, server=()
+        )
