@@ -21,6 +21,7 @@ from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.sessions import Power, powers_of
 from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.twin.names import COMMENT
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,7 +50,7 @@ def read_openings(conn: psycopg.Connection[Any]) -> Openings:
     from psycopg.rows import tuple_row
 
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS)
+        rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS, (COMMENT,))
     found: dict[str, list[tuple[str, str]]] = {"view": [], "function": [], "schema": []}
     for way, who, privilege, what in rows:
         found[way].append(("PUBLIC" if who == "public" else who, f"{privilege} on {what}"))
@@ -58,4 +59,4 @@ def read_openings(conn: psycopg.Connection[Any]) -> Openings:
 
 @cache
 def _query() -> Planned:
-    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=3)
+    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=4)

@@ -22,12 +22,12 @@ WITH me AS (
     SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relnamespace AS schema, n.nspname,
            CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END AS kind, c.relacl AS acl, c.relowner AS owner
       FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_(temp|toast)'
+     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 't') AND n.oid <> pg_catalog.pg_my_temp_schema()
      UNION ALL
     SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.pronamespace, n.nspname,
            'f', p.proacl, p.proowner
       FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-     WHERE n.nspname !~ '^pg_(temp|toast)'
+     WHERE n.oid <> pg_catalog.pg_my_temp_schema()
 ), told AS (
     -- 16384 is the first OID that initdb does not give. What is said to belong to an extension of the server's own, or
     -- lies beside it, and has one from there on was put there by somebody.
@@ -68,7 +68,7 @@ WITH me AS (
      UNION
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'CREATE'
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me
-     WHERE n.nspname !~ '^pg_(temp|toast)' AND pg_catalog.has_schema_privilege(me.oid, n.oid, 'CREATE')
+     WHERE n.oid <> pg_catalog.pg_my_temp_schema() AND pg_catalog.has_schema_privilege(me.oid, n.oid, 'CREATE')
      UNION
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, g.privilege_type
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS g

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.verifiers.facts.reach import read_reach
+from scripts.verifiers.twin.names import COMMENT
+
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
 
@@ -13,11 +16,17 @@ GATE = "table-privileges"
 SHUT = "CREATE SCHEMA report; "
 PLACE = SHUT + "GRANT USAGE ON SCHEMA report TO PUBLIC; "
 QUEUE = "public.payment_outbox_pending"
+SECRET = "public.tenant_members"
 DEFINER = (
     "CREATE FUNCTION report.f() RETURNS {} LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS "
     "'BEGIN DELETE FROM public.revoked_tokens; RETURN NULL; END'; "
 )
 
+# What the owner of the tables makes, and gives away again.
+MAKE_OURS = (
+    "DO $$ BEGIN EXECUTE format('ALTER %s OWNER TO %I', '{}', "
+    "(SELECT tableowner FROM pg_tables WHERE tablename = 'tenants')); END $$; "
+)
 # Changes, and what opened_by_views then observes.
 VIEWS = {
     "a view": (
@@ -88,6 +97,23 @@ VIEWS = {
         "symphony_ingest: SELECT on report.v",
     ),
 }
+_VIEWS_TOO = {
+    "a view in a schema that is called as if a verifier had made it": (
+        "SELECT pg_advisory_xact_lock(x'deadbeefdeadbeef'::bigint); CREATE SCHEMA parity_twin_deadbeefdeadbeef; "
+        "GRANT USAGE ON SCHEMA parity_twin_deadbeefdeadbeef TO PUBLIC; "
+        f"COMMENT ON SCHEMA parity_twin_deadbeefdeadbeef IS '{COMMENT}'; "
+        + MAKE_OURS.format("SCHEMA parity_twin_deadbeefdeadbeef")
+        + f"CREATE VIEW parity_twin_deadbeefdeadbeef.v AS TABLE {QUEUE}; "
+        "GRANT SELECT ON parity_twin_deadbeefdeadbeef.v TO symphony_executor",
+        "symphony_executor: SELECT on parity_twin_deadbeefdeadbeef.v",
+    ),
+    "a table that ours inherits from": (
+        PLACE + "CREATE TABLE report.t (payload jsonb NOT NULL); GRANT SELECT ON report.t TO symphony_ingest; "
+        f"ALTER TABLE {QUEUE} INHERIT report.t",
+        "symphony_ingest: SELECT on report.t",
+    ),
+}
+VIEWS |= _VIEWS_TOO
 # Changes, and what opened_by_functions then observes.
 FUNCTIONS = {
     "everybody's": (PLACE + DEFINER.format("integer"), "PUBLIC: EXECUTE on report.f()"),
@@ -133,8 +159,213 @@ FUNCTIONS = {
         "PUBLIC: EXECUTE on report.f()",
     ),
 }
+CODE = (
+    "CREATE FUNCTION report.w(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS "
+    "'BEGIN DELETE FROM public.revoked_tokens; RETURN $1; END'; "
+)
+PLAIN_TRIGGER = (
+    "CREATE FUNCTION report.f() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN DELETE FROM public.revoked_tokens; RETURN OLD; END'; "
+    "CREATE TRIGGER t BEFORE DELETE ON report.c FOR EACH ROW EXECUTE FUNCTION report.f(); "
+)
+PAIR = "CREATE TABLE report.p (i int PRIMARY KEY); CREATE TABLE report.c (i int REFERENCES report.p {}); "
+ONE = "REVOKE EXECUTE ON FUNCTION report.f() FROM PUBLIC; GRANT EXECUTE ON FUNCTION report.f() TO symphony_ingest; "
+POWERLESS = (
+    PLACE
+    + "CREATE ROLE newcomer_{n}; "
+    + DEFINER.format("integer")
+    + ("ALTER FUNCTION report.f() OWNER TO newcomer_{n}; " + ONE)
+)
+FUNCTIONS |= {
+    f"of an owner who {who}": (POWERLESS + power, "symphony_ingest: EXECUTE on report.f()")
+    for who, power in {
+        "may run programs": "GRANT pg_execute_server_program TO newcomer_{n}",
+        "may become one who may run programs": (
+            "CREATE ROLE group_{n}; GRANT pg_execute_server_program TO group_{n}; GRANT group_{n} TO newcomer_{n} "
+            "WITH INHERIT FALSE, SET FALSE"
+        ),
+        "administers a role of the schema": (
+            "GRANT symphony_control TO newcomer_{n} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        ),
+        "makes roles": "ALTER ROLE newcomer_{n} CREATEROLE",
+        "sees every row": "ALTER ROLE newcomer_{n} BYPASSRLS",
+        "may put foreign keys to sleep": "GRANT SET ON PARAMETER session_replication_role TO newcomer_{n}",
+        "reads the server's files": "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO newcomer_{n}",
+        "makes schemas": "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO newcomer_{n}', "
+        "current_database()); END $$",
+        "may run one of ours": "GRANT EXECUTE ON FUNCTION public.bump_participant_outbox_seq TO newcomer_{n}",
+        "uses a server": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+        "GRANT USAGE ON FOREIGN SERVER s TO newcomer_{n}",
+        "may run another such": (
+            "CREATE FUNCTION report.inner() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
+            "REVOKE EXECUTE ON FUNCTION report.inner() FROM PUBLIC; "
+            "GRANT EXECUTE ON FUNCTION report.inner() TO newcomer_{n}"
+        ),
+        "may run one of one who may run another": (
+            "CREATE ROLE middle_{n}; CREATE FUNCTION report.inner() RETURNS int LANGUAGE sql SECURITY DEFINER "
+            "AS 'SELECT 1'; CREATE FUNCTION report.middle() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
+            "ALTER FUNCTION report.middle() OWNER TO middle_{n}; "
+            "REVOKE EXECUTE ON FUNCTION report.inner(), report.middle() FROM PUBLIC; "
+            "GRANT EXECUTE ON FUNCTION report.inner() TO middle_{n}; "
+            "GRANT EXECUTE ON FUNCTION report.middle() TO newcomer_{n}"
+        ),
+        "sets off a trigger that is one": (
+            "CREATE FUNCTION report.inner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END'; "
+            "REVOKE EXECUTE ON FUNCTION report.inner() FROM PUBLIC; "
+            "CREATE TABLE report.t (i int); "
+            "CREATE TRIGGER t AFTER INSERT ON report.t FOR EACH ROW EXECUTE FUNCTION report.inner(); "
+            "GRANT INSERT ON report.t TO newcomer_{n}"
+        ),
+    }.items()
+}
+FUNCTIONS |= {
+    "behind a trigger on the table of who may do nothing": (
+        PLACE + DEFINER.format("trigger") + "CREATE ROLE newcomer_{n}; CREATE TABLE report.t (x int); "
+        "CREATE TRIGGER t BEFORE INSERT ON report.t FOR EACH ROW EXECUTE FUNCTION report.f(); "
+        "ALTER TABLE report.t OWNER TO newcomer_{n}; GRANT INSERT ON report.t TO symphony_ingest; "
+        "REVOKE EXECUTE ON FUNCTION report.f() FROM PUBLIC",
+        "symphony_ingest: INSERT on report.t",
+    ),
+    "behind a trigger on a table that a view writes to": (
+        PLACE + DEFINER.format("trigger") + "REVOKE EXECUTE ON FUNCTION report.f() FROM PUBLIC; "
+        "CREATE TABLE report.t (x int); CREATE VIEW report.v AS TABLE report.t; "
+        "CREATE TRIGGER t BEFORE INSERT ON report.t FOR EACH ROW EXECUTE FUNCTION report.f(); "
+        "GRANT INSERT ON report.v TO symphony_ingest",
+        "symphony_ingest: INSERT on report.v",
+    ),
+    "behind a trigger on a part of a table": (
+        PLACE + DEFINER.format("trigger") + "REVOKE EXECUTE ON FUNCTION report.f() FROM PUBLIC; "
+        "CREATE TABLE report.t (x int) PARTITION BY LIST (x); CREATE TABLE report.one PARTITION OF report.t DEFAULT; "
+        "CREATE TRIGGER t BEFORE INSERT ON report.one FOR EACH ROW EXECUTE FUNCTION report.f(); "
+        "GRANT INSERT ON report.t TO symphony_ingest",
+        "symphony_ingest: INSERT on report.t",
+    ),
+    "a trigger behind a referential action": (
+        PLACE + PAIR.format("ON DELETE CASCADE") + PLAIN_TRIGGER + "GRANT SELECT, DELETE ON report.p "
+        "TO symphony_ingest",
+        "symphony_ingest: DELETE on report.p",
+    ),
+    "a trigger behind two referential actions": (
+        PLACE + "CREATE TABLE report.p (i int PRIMARY KEY); "
+        "CREATE TABLE report.m (i int PRIMARY KEY REFERENCES report.p ON UPDATE CASCADE); "
+        "CREATE TABLE report.c (i int REFERENCES report.m ON UPDATE CASCADE ON DELETE SET NULL); "
+        + PLAIN_TRIGGER
+        + "GRANT UPDATE (i) ON report.p TO symphony_ingest",
+        "symphony_ingest: UPDATE on report.p",
+    ),
+    "a check behind a referential action": (
+        PLACE
+        + CODE
+        + PAIR.format("ON DELETE SET NULL CHECK (report.w(i) IS NULL)")
+        + "GRANT DELETE ON report.p TO symphony_ingest",
+        "symphony_ingest: DELETE on report.p",
+    ),
+    "a copy that may be refreshed": (
+        PLACE + "CREATE MATERIALIZED VIEW report.v AS SELECT 1 AS x; GRANT MAINTAIN ON report.v TO symphony_ingest",
+        "symphony_ingest: MAINTAIN on report.v",
+    ),
+    "an index of an expression that may be made anew": (
+        PLACE + CODE + "CREATE TABLE report.t (i int); CREATE INDEX ON report.t (report.w(i)); "
+        "GRANT MAINTAIN ON report.t TO symphony_ingest",
+        "symphony_ingest: MAINTAIN on report.t",
+    ),
+    "an index that is analysed after writes": (
+        PLACE + CODE + "CREATE TABLE report.t (i int); CREATE INDEX ON report.t (i) WHERE report.w(i) = 1; "
+        "GRANT INSERT ON report.t TO symphony_ingest",
+        "symphony_ingest: INSERT on report.t",
+    ),
+    "statistics of an expression": (
+        PLACE + CODE + "CREATE TABLE report.t (i int); CREATE STATISTICS report.s ON (report.w(i)) FROM report.t; "
+        "GRANT MAINTAIN ON report.t TO symphony_ingest",
+        "symphony_ingest: MAINTAIN on report.t",
+    ),
+    "an order of its own": (
+        PLACE + "CREATE FUNCTION report.cmp(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 0; END'; "
+        "CREATE OPERATOR CLASS report.o FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, "
+        "OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 report.cmp(int, int); "
+        "CREATE TABLE report.t (i int); CREATE INDEX ON report.t (i report.o); "
+        "GRANT MAINTAIN ON report.t TO symphony_ingest",
+        "symphony_ingest: MAINTAIN on report.t",
+    ),
+    "an order that runs with other rights": (
+        PLACE + "CREATE FUNCTION report.cmp(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER "
+        "AS 'BEGIN RETURN 0; END'; REVOKE EXECUTE ON FUNCTION report.cmp FROM PUBLIC; "
+        "CREATE OPERATOR CLASS report.o FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, "
+        "OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 report.cmp(int, int)",
+        "PUBLIC: EXECUTE on report.cmp(integer, integer)",
+    ),
+    "behind a body that names it": (
+        PLACE + "CREATE SCHEMA closed; CREATE FUNCTION closed.f() RETURNS int LANGUAGE sql SECURITY DEFINER "
+        "AS 'SELECT 1'; CREATE FUNCTION report.g() RETURNS int LANGUAGE sql RETURN closed.f()",
+        "PUBLIC: EXECUTE on closed.f()",
+    ),
+    "in the schema of long values": (
+        DEFINER.format("integer").replace("report.f", "pg_toast.f")
+        + "GRANT USAGE ON SCHEMA pg_toast TO symphony_ingest",
+        "symphony_ingest: EXECUTE on pg_toast.f()",
+    ),
+    "of the server's own, with other rights": (
+        "ALTER FUNCTION pg_catalog.query_to_xml(text, boolean, boolean, text) SECURITY DEFINER",
+        "PUBLIC: EXECUTE on pg_catalog.query_to_xml(query text, nulls boolean, tableforest boolean, targetns text)",
+    ),
+    "in a schema that is called as if a verifier had made it": (
+        "SELECT pg_advisory_xact_lock(x'deadbeefdeadbeef'::bigint); CREATE SCHEMA parity_twin_deadbeefdeadbeef; "
+        "GRANT USAGE ON SCHEMA parity_twin_deadbeefdeadbeef TO symphony_ingest; "
+        f"COMMENT ON SCHEMA parity_twin_deadbeefdeadbeef IS '{COMMENT}'; "
+        + MAKE_OURS.format("SCHEMA parity_twin_deadbeefdeadbeef")
+        + "CREATE FUNCTION parity_twin_deadbeefdeadbeef.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+        "symphony_ingest: EXECUTE on parity_twin_deadbeefdeadbeef.f()",
+    ),
+}
 # What opens nothing.
 HARMLESS = {
+    "a trigger function of who may do nothing, on a table of ours": (
+        PLACE + DEFINER.format("trigger") + "CREATE ROLE newcomer_{n}; CREATE TABLE report.t (x int); "
+        "CREATE TRIGGER t BEFORE INSERT ON report.t FOR EACH ROW EXECUTE FUNCTION report.f(); "
+        + MAKE_OURS.format("TABLE report.t")
+        + "ALTER FUNCTION report.f() OWNER TO newcomer_{n}; "
+        "GRANT INSERT ON report.t TO symphony_ingest"
+    ),
+    "a trigger on other events than who writes may cause": (
+        PLACE + DEFINER.format("trigger") + "REVOKE EXECUTE ON FUNCTION report.f() FROM PUBLIC; "
+        "CREATE TABLE report.t (x int); GRANT INSERT ON report.t TO symphony_ingest; "
+        "CREATE TRIGGER t BEFORE DELETE ON report.t FOR EACH ROW EXECUTE FUNCTION report.f()"
+    ),
+    "functions of two who may do nothing": (
+        POWERLESS + "CREATE ROLE middle_{n}; GRANT middle_{n} TO newcomer_{n}; "
+        "CREATE FUNCTION report.middle() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
+        "ALTER FUNCTION report.middle() OWNER TO middle_{n}; "
+        "GRANT CONNECT, TEMPORARY ON DATABASE {db} TO newcomer_{n}; "
+        "CREATE TABLE report.t (i int); GRANT ALL ON report.t TO newcomer_{n}"
+    ),
+    "a referential action without a trigger": (
+        PLACE
+        + PAIR.format("ON DELETE CASCADE ON UPDATE CASCADE CHECK (i > 0)")
+        + "CREATE INDEX ON report.c (abs(i)); GRANT ALL ON report.p, report.c TO symphony_ingest"
+    ),
+    "a trigger on a table that nothing is passed on to": (
+        PLACE + PAIR.format("") + PLAIN_TRIGGER + "GRANT ALL ON report.p, report.c TO symphony_ingest"
+    ),
+    "a table that may be maintained": (
+        PLACE + "CREATE EXTENSION citext SCHEMA report; CREATE EXTENSION pg_trgm SCHEMA report; "
+        'CREATE TABLE report.t (a int, b text, c report.citext UNIQUE, d text COLLATE "C"); '
+        "CREATE INDEX ON report.t (lower(b)) WHERE a > 0; CREATE INDEX ON report.t USING gin (b report.gin_trgm_ops); "
+        "CREATE STATISTICS report.s ON (a + 1), b FROM report.t; GRANT ALL ON report.t TO symphony_ingest"
+    ),
+    "a copy of who may do nothing": (
+        PLACE + "CREATE ROLE newcomer_{n}; CREATE MATERIALIZED VIEW report.v AS SELECT 1 AS x; "
+        "ALTER MATERIALIZED VIEW report.v OWNER TO newcomer_{n}; GRANT ALL ON report.v TO symphony_ingest"
+    ),
+    "long values of another table": (
+        PLACE + "CREATE TABLE report.t (x text); GRANT USAGE ON SCHEMA pg_toast TO symphony_ingest; "
+        "DO $$ BEGIN EXECUTE format('GRANT SELECT ON %s TO symphony_ingest', (SELECT reltoastrelid::regclass "
+        "FROM pg_class WHERE oid = 'report.t'::regclass)); END $$"
+    ),
+    "long values of a table for who reads all of it": (
+        "GRANT USAGE ON SCHEMA pg_toast TO symphony_readonly; "
+        "DO $$ BEGIN EXECUTE format('GRANT SELECT ON %s TO symphony_readonly', (SELECT reltoastrelid::regclass "
+        f"FROM pg_class WHERE oid = '{QUEUE}'::regclass)); END $$"
+    ),
     "a view of what its reader may read": (
         PLACE + f"CREATE VIEW report.v AS SELECT payload FROM {QUEUE}; "
         "GRANT SELECT ON report.v TO symphony_readonly, symphony_auditor, symphony_control"
@@ -196,7 +427,7 @@ HARMLESS = {
 def failed(bench: Bench, change: str, n: str) -> dict[str, object]:
     """What the failed checks of the gate observe under a superuser's change."""
     with bench.admin.transaction(force_rollback=True):
-        bench.admin.execute(change.replace("{n}", n).encode())
+        bench.admin.execute(change.replace("{n}", n).replace("{db}", f'"{n}"').encode())
         result = bench.settle(GATE, conn=bench.admin)[GATE]
     assert not result.error
     return {check.id: check.observed for check in result.failures}
@@ -240,6 +471,22 @@ def test_a_schema_to_make_things_in_is_red(bench: Bench, change: str, observed: 
     n = bench.database.name
 
     assert failed(bench, change, n) == {"schemas_create": observed.replace("{n}", n)}
+
+
+@pytest.mark.parametrize("role", ["symphony_ingest", "boz_auditor", "PUBLIC"])
+def test_where_long_values_lie_is_a_part_of_the_table(bench: Bench, role: str) -> None:
+    """Whoever reads it has what the table keeps there; the regulator's reach shows it too."""
+    with bench.admin.transaction(force_rollback=True):
+        row = bench.admin.execute(
+            "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = %s::regclass", [SECRET]
+        )
+        (lain,) = row.fetchone() or ("",)
+        bench.admin.execute(f"GRANT USAGE ON SCHEMA pg_toast TO PUBLIC; GRANT SELECT ON {lain} TO {role}".encode())
+        failures = {check.id: check.observed for check in bench.settle(GATE, conn=bench.admin)[GATE].failures}
+        reach = read_reach(bench.admin, "boz_auditor")
+
+    assert failures == {"opened_by_views": f"{role}: SELECT on {lain}"}
+    assert (reach.get(lain) == ("SELECT",)) is (role != "symphony_ingest")
 
 
 @pytest.mark.parametrize("name", HARMLESS)
