@@ -18,6 +18,9 @@ twins AS MATERIALIZED (  -- where a verifier's two sessions meet, as long as its
             WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted
               AND (k.classid::int8, k.objid::int8) = (('x' || substr(n.nspname, 13, 8))::bit(32)::int8,
                                                       ('x' || substr(n.nspname, 21, 8))::bit(32)::int8))
+       AND obj_description(n.oid, 'pg_namespace') LIKE 'A copy that the parity runner probes%'
+       AND NOT EXISTS (SELECT FROM pg_class c  -- it has tables for the owner alone
+                        WHERE c.relnamespace = n.oid AND (c.relkind IN ('v', 'm', 'f') OR c.relacl IS NOT NULL))
 ),
 spaces AS (
     SELECT n.oid, nspname, nspowner, nspacl FROM pg_namespace n

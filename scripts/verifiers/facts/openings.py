@@ -2,9 +2,10 @@
 
 Owns: the question for them, in `openings.sql`, about all roles at once.
 Promises: a view counts for whoever may look at it and could not see the same without it, also a role that nobody
-knows; a function that runs with its owner's rights, or a trigger that does, counts for the schema's roles and for every
-login that may act as one. What opens nothing does not count: a view of other tables, one that asks as its reader, one
-whose owner may read nothing of ours, a schema that cannot be used.
+knows; what runs with somebody's rights (a function, a trigger, a referential action, what a refresh or an index
+computes) counts for the schema's roles and every login that may act as one, where those rights are worth borrowing.
+What opens nothing does not count: a view of other tables, one that asks as its reader, what belongs to somebody without
+any power of his own or of others, a schema that cannot be used.
 Never: judges anything; follows what was copied out of a table.
 """
 
@@ -33,7 +34,8 @@ _QUERY = Path(__file__).with_name("openings.sql")
 class Openings:
     """Who gets at our tables, and by what. What everybody has is told of PUBLIC alone.
 
-    views: and rules. functions: and the triggers that run them. schemas: other than public, to make things in.
+    views: and rules. functions: and whatever else runs with its owner's rights. schemas: other than
+    public, to make things in.
     """
 
     views: tuple[Power, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import Facts
+from scripts.verifiers.facts.referred import EMPTIED, read_referring
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ def verify(database: Database, findings: Findings) -> None:
     facts = Facts(database.facts, database.sources, findings)
     for table in TABLES.values():
         facts.whole(table)
+    for name in EMPTIED:
+        findings.check(
+            f"{name}_referred_to",
+            expected="nothing",
+            observed=", ".join(read_referring(database.conn, name)) or "nothing",
+            where=f"foreign keys of others onto public.{name}",
+            help="DROP CONSTRAINT: completion and repair delete rows of this table; such a key refuses it or follows",
+        )
     # Whoever owns a type can rename its labels under everybody's feet.
     owners = {held.owner for name, held in database.facts.held.items() if name in TABLES}
     for name, labels in ENUMS.items():

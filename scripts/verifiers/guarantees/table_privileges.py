@@ -21,7 +21,7 @@ _SHUT = {
         "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner"
     ),
     "opened_by_functions": (
-        "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what"
+        "REVOKE it, or let somebody without rights own it: it does what its owner may do, and nobody has reviewed what"
     ),
     "schemas_create": "REVOKE it: nothing is made at run time, and what is made there may be found before ours",
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.functions import FUNCTIONS, for_review
 from scripts.verifiers.facts.ledger import RUNNER_TABLES
+from scripts.verifiers.facts.referred import EMPTIED
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 
@@ -188,7 +189,7 @@ def _rows(tables: set[str]) -> Iterator[str]:
 
 
 def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
-    """A schema to make things in, with a view of one of the tables and a function with its owner's rights, for all."""
+    """A schema to make things in, for all: a view of a table, a function with its owner's rights, references."""
     yield f"CREATE SCHEMA {place}"
     yield f"GRANT USAGE, CREATE ON SCHEMA {place} TO PUBLIC"
     yield f"CREATE FUNCTION {place}.opens() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
@@ -196,6 +197,9 @@ def _ways_around(place: str, tables: list[Table]) -> Iterator[str]:
     for table in tables[:1]:
         yield f"CREATE VIEW {place}.opens AS TABLE public.{quoted(table.name)}"
         yield f"GRANT SELECT ON {place}.opens TO PUBLIC"
+    for name in sorted({table.name for table in tables} & set(EMPTIED)):
+        refers = f"{quoted(f'refers_to_{name}')} ({_KEY} integer REFERENCES public.{quoted(name)} ({_KEY}))"
+        yield f"CREATE TABLE {place}.{refers}"
 
 
 def _stand_ins() -> Iterator[str]:

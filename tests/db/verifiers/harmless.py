@@ -8,6 +8,7 @@ What is not in it, and why:
   that could not).
 - A view of our tables for somebody who could not read them, and a function that lends its owner's rights to a role of
   the schema (test_openings.py, with those that open nothing).
+- A reference onto the queue: completion deletes its rows (test_openings.py); onto other tables anybody may refer.
 - A trigger on one of our tables that no migration made: it could undo what the others do.
 - A check, reference, exclusion or unique index that says what no reviewed one says: it could refuse a promised row.
 - NOT NULL on a column that a caller of the queue may leave out, that the queue's functions empty, or without which a
@@ -342,6 +343,22 @@ BY_ADMIN = {
     "a further column of an extension's type": (
         "CREATE EXTENSION IF NOT EXISTS citext SCHEMA public; "
         "ALTER TABLE public.tenant_members ADD COLUMN words_{n} public.citext"
+    ),
+    "an unrelated function with the rights of somebody who has none": (
+        "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO PUBLIC; "
+        "CREATE TABLE unrelated_{n}.t (id int); GRANT INSERT ON unrelated_{n}.t TO symphony_ingest; "
+        "CREATE FUNCTION unrelated_{n}.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
+        "CREATE FUNCTION unrelated_{n}.g() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        "AS 'BEGIN RETURN NEW; END'; "
+        "CREATE TRIGGER t BEFORE INSERT ON unrelated_{n}.t FOR EACH ROW EXECUTE FUNCTION unrelated_{n}.g(); "
+        "ALTER FUNCTION unrelated_{n}.f() OWNER TO newcomer_{n}; ALTER FUNCTION unrelated_{n}.g() OWNER TO newcomer_{n}"
+    ),
+    "unrelated tables with a cascade, and everything on them for a role of the schema": (
+        "CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO symphony_ingest; "
+        "CREATE TABLE unrelated_{n}.p (id int PRIMARY KEY, name text); "
+        "CREATE TABLE unrelated_{n}.c (id int REFERENCES unrelated_{n}.p ON DELETE CASCADE CHECK (id > 0)); "
+        "CREATE INDEX ON unrelated_{n}.p (lower(name)); "
+        "GRANT ALL ON unrelated_{n}.p, unrelated_{n}.c TO symphony_ingest"
     ),
     "a publication": "CREATE PUBLICATION unrelated_{n} FOR TABLE public.payment_outbox_attempts",
 }

@@ -489,6 +489,27 @@ def test_where_long_values_lie_is_a_part_of_the_table(bench: Bench, role: str) -
     assert (reach.get(lain) == ("SELECT",)) is (role != "symphony_ingest")
 
 
+@pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT", "CASCADE"])
+def test_a_reference_to_rows_that_are_deleted_is_red(bench: Bench, action: str) -> None:
+    """Completion would be refused for it, or delete somebody else's rows; onto other tables anybody may refer."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute(
+            f"{SHUT}CREATE TABLE report.t (tenant_id uuid REFERENCES public.tenants ON DELETE {action}, "
+            f"outbox_id uuid REFERENCES {QUEUE} ON DELETE {action})".encode()
+        )
+        failures = bench.settle("table-definitions", conn=bench.admin)["table-definitions"].failures
+
+    assert [(check.id, check.expected, check.observed, check.where, check.help) for check in failures] == [
+        (
+            "payment_outbox_pending_referred_to",
+            "nothing",
+            "report.t (t_outbox_id_fkey)",
+            f"foreign keys of others onto {QUEUE}",
+            "DROP CONSTRAINT: completion and repair delete rows of this table; such a key refuses it or follows",
+        )
+    ]
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_opens_nothing_is_green(bench: Bench, name: str) -> None:
     """It shows nobody what he could not see without it, lends no right on our tables, or cannot be reached."""
@@ -506,7 +527,7 @@ def test_the_help_says_how_to_shut_it(bench: Bench) -> None:
         "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner"
     )
     assert failures["opened_by_functions"].help == (
-        "REVOKE it, or make it SECURITY INVOKER: it does what its owner may do, and nobody has reviewed what"
+        "REVOKE it, or let somebody without rights own it: it does what its owner may do, and nobody has reviewed what"
     )
     assert failures["schemas_create"].help == (
         "REVOKE it: nothing is made at run time, and what is made there may be found before ours"
