@@ -345,7 +345,8 @@ BY_ADMIN = {
         "ALTER TABLE public.tenant_members ADD COLUMN words_{n} public.citext"
     ),
     "an unrelated function with the rights of somebody who has none": (
-        "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO PUBLIC; "
+        "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; "
+        "GRANT USAGE ON SCHEMA unrelated_{n} TO symphony_ingest; "
         "CREATE TABLE unrelated_{n}.t (id int); GRANT INSERT ON unrelated_{n}.t TO symphony_ingest; "
         "CREATE FUNCTION unrelated_{n}.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; "
         "CREATE FUNCTION unrelated_{n}.g() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
