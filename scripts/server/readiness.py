@@ -64,6 +64,11 @@ _CAUTIONS = frozenset({"default_transaction_read_only", "lock_timeout"})
 _ASK: Final = ("SELECT " + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)).encode()
 # They would end the session, or our first question, before anything can be SET; so they come with the first packet.
 _FIRST: Final = "-c idle_session_timeout=0 -c statement_timeout=0 -c transaction_timeout=0"
+# As our own servers have it (postgresql.conf): a statement whose run was killed ends, instead of holding its locks to
+# the end. A system where the server cannot see that refuses any value but 0.
+_CHECK_NAME: Final = "client_connection_check_interval"
+_CHECK: Final = f"-c {_CHECK_NAME}=500ms"
+_NO_CHECK = re.compile(rf"invalid value for parameter \"{_CHECK_NAME}\"")
 # A pool that knows no options, or a server that knows no such setting.
 _NO_OPTIONS = re.compile(r"unsupported startup parameter|unrecognized configuration parameter")
 _PATH_ITEM = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
@@ -212,11 +217,14 @@ def _open(dsn: str) -> Connection:
     # libpq takes PGOPTIONS only where no options are given.
     inherited = next((item.val for item in Conninfo.get_defaults() if item.keyword == b"options"), None) or b""
     options = parts.get("options", inherited.decode(errors="replace"))
+    first = f"{options} {_FIRST}".strip()
     try:
-        return psycopg.connect(dsn, options=f"{options} {_FIRST}".strip(), **given)
+        return psycopg.connect(dsn, options=first if _CHECK_NAME in options else f"{first} {_CHECK}", **given)
     except psycopg.OperationalError as exc:
-        if not _NO_OPTIONS.search(str(exc)):
+        if not _NO_OPTIONS.search(str(exc)) and not _NO_CHECK.search(str(exc)):
             raise
+        if _NO_CHECK.search(str(exc)):
+            return psycopg.connect(dsn, options=first, **given)
     return psycopg.connect(dsn, **given)
 
 

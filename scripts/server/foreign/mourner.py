@@ -2,9 +2,11 @@
 
 Owns: the wait for the run's end, and the patience afterwards. Runs alone: `python -I -S mourner.py`, a dozen megabytes;
     what it needs to connect is loaded when its run is dead.
-Promises: what is dropped has the proof that strays.py asks for. The URL reaches it by its stdin, so no argument and no
-    variable holds a password. Told that it is not needed it ends; so it does a few seconds after the run in any case.
-Never: says anything, or drops by force.
+Promises: what is dropped is the database of its own run, with the proof that strays.py asks for; and, as the run itself
+    does at its end, with everybody in it: what the dead run had begun would else go on in there. The URL reaches it by
+    its stdin, so no argument and no variable holds a password. Told that it is not needed it ends; so it does a few
+    seconds after the run where there is no such database, and a minute after it where it cannot be dropped.
+Never: says anything.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 # CREATE DATABASE may still be under way on the server when the run dies, and is seen only when it is done.
 PATIENCE_S = 5.0
+# A session in there that this login may not end, a server that starts anew: whoever is in the way may go.
+LONGEST_S = 60.0
 PAUSE_S = 0.1
 
 
@@ -88,13 +92,13 @@ def _drop(url: str, database: str) -> None:
     import psycopg
 
     from scripts.errors.base import ProjectError
-    from scripts.server.foreign.strays import sweep_databases
+    from scripts.server.foreign.strays import drop_own, is_there
     from scripts.server.readiness import connect
 
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < LONGEST_S:
         with contextlib.suppress(psycopg.Error, ProjectError), connect(url) as conn:
-            if sweep_databases(conn, lambda _: None, only=database):
+            if drop_own(conn, database) or (passed > PATIENCE_S and not is_there(conn, database)):
                 return
         time.sleep(PAUSE_S)
 

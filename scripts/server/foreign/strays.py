@@ -4,12 +4,14 @@ Owns: the record (a comment on the database), the lock behind it, and the proof 
 Promises: a database is dropped only if its name is exactly of our form, it belongs to the very role of the login, its
     record is readable, names this database and does not say that it is kept, nobody is connected to it, nobody holds
     its lock in any database of the server, and its owner does not live in this process space. Without force: whoever
-    connects meanwhile keeps it. What cannot be dropped costs a line, never the run.
+    connects meanwhile keeps it. What cannot be dropped costs a line, never the run. Only the process that stands beside
+    a run (mourner.py) drops that run's one database with whoever is in it (`drop_own`), on the same proof.
 Never: touches a database without a record, or a role.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
@@ -39,6 +41,14 @@ WHERE d.datname ~ '^parity_[0-9]+_[0-9a-f]{12}$' AND NOT d.datistemplate
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid)
 ORDER BY d.datname
 """
+_OWN: LiteralString = """
+SELECT pg_catalog.shobj_description(d.oid, 'pg_database')
+FROM pg_catalog.pg_database AS d
+WHERE d.datname = %s AND NOT d.datistemplate
+  AND d.datdba = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
+"""
+# One by one: DROP DATABASE ends nobody where it may not end everybody.
+_SESSIONS: LiteralString = "SELECT a.pid FROM pg_catalog.pg_stat_activity AS a WHERE a.datname = %s"
 # In any database: each has advisory locks of its own, and the run that holds it may be connected to another than ours.
 _HELD: LiteralString = """
 SELECT EXISTS (
@@ -126,20 +136,59 @@ def _send_together(conn: Connection, *statements: bytes) -> None:
         raise failed
 
 
-def sweep_databases(conn: Connection, report: Callable[[str], None], *, only: str = "") -> int:
+def is_there(conn: Connection, name: str) -> bool:
+    """Whether the server has a database of that name, whoever's it is."""
+    row = conn.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name]).fetchone()
+    return row is not None
+
+
+def drop_own(conn: Connection, name: str) -> bool:
+    """Drop the database of the one run that the caller stands beside, with everybody in it; whether it is gone.
+
+    Args:
+        conn: settled (readiness.connect), in autocommit mode.
+        name: what that run called it.
+
+    Raises:
+        psycopg.Error: it is dead and this login's, and cannot be dropped yet; whom the login may end is ended.
+    """
+    import psycopg
+    from psycopg import sql
+
+    row = conn.execute(_OWN, [name]).fetchone()
+    if row is None or not _is_dead(conn, name, row[0]):
+        return False
+    conn.execute(_LIMITS, prepare=False)
+    try:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except psycopg.Error:
+        if not conn.closed:
+            _end_sessions(conn, name)
+        raise
+    return True
+
+
+def _end_sessions(conn: Connection, name: str) -> None:
+    import psycopg
+
+    for (pid,) in conn.execute(_SESSIONS, [name]).fetchall():
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            conn.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
+
+
+def sweep_databases(conn: Connection, report: Callable[[str], None]) -> int:
     """Drop what killed runs of this login left on the server; one line each. Returns how many are gone.
 
     Args:
         conn: settled (readiness.connect), in autocommit mode.
         report: takes the lines.
-        only: the one database that is meant; all of them when empty.
     """
     import psycopg
     from psycopg import sql
 
     dropped = 0
     for name, text in conn.execute(_CANDIDATES).fetchall():
-        if (only and name != only) or not _is_dead(conn, str(name), text):
+        if not _is_dead(conn, str(name), text):
             continue
         try:
             conn.execute(_LIMITS, prepare=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from make_voices import Heard
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from scripts.errors.session import SessionSettingError
@@ -16,6 +17,7 @@ from scripts.migrations.apply import migrate
 from scripts.migrations.ledger import LEDGER, read_ledger
 from scripts.migrations.session import open_session
 from scripts.run.commands import COMMANDS
+from scripts.server import readiness
 from scripts.server.facts import read_facts
 from scripts.server.readiness import EVEN, connect, settle
 from scripts.settings import Settings
@@ -168,6 +170,28 @@ def test_a_connection_of_ours_is_settled(empty_database: ScratchDatabase, *, sup
     with connect(make_conninfo(dsn, options="-c default_transaction_read_only=on -c lock_timeout=7")) as conn:
         asked = {"default_transaction_read_only": b"on", "lock_timeout": b"7ms"}
         assert shown(conn) == wanted | asked
+
+
+def test_a_session_of_ours_looks_whether_we_live(
+    empty_database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the server and the login say; but not where the DSN says it, or where the server cannot."""
+    shown = "SHOW client_connection_check_interval"
+    stored = empty_database.dsn
+    with connect(stored) as conn:
+        statement = "ALTER ROLE CURRENT_USER IN DATABASE {} SET client_connection_check_interval = 0"
+        conn.execute(sql.SQL(statement).format(sql.Identifier(conn.info.dbname)))
+    with psycopg.connect(stored) as plain:
+        assert plain.execute(shown).fetchone() == ("0",)
+    with connect(stored) as conn:
+        assert conn.execute(shown).fetchone() == ("500ms",)
+    with connect(make_conninfo(stored, options="-c client_connection_check_interval=20ms")) as conn:
+        assert conn.execute(shown).fetchone() == ("20ms",)
+    # The words of a system that cannot see it are those for a value that is none.
+    monkeypatch.setattr(readiness, "_CHECK", "-c client_connection_check_interval=never")
+    with connect(make_conninfo(stored, options="-c work_mem=7MB")) as conn:
+        assert conn.execute(shown).fetchone() == ("0",)
+        assert conn.execute("SHOW work_mem").fetchone() == ("7MB",)
 
 
 def test_nothing_is_set_where_nothing_differs(empty_database: ScratchDatabase) -> None:

@@ -16,9 +16,10 @@ import psycopg
 import pytest
 from make_runs import processes, quiet
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from scripts.server.foreign import strays
-from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
+from scripts.server.foreign.strays import Lock, create_recorded, drop_own, sweep_databases, throwaway_name
 from scripts.server.open import open_server
 from scripts.server.owner import BEGAN, PID, PLACE, owner_labels
 from scripts.server.readiness import connect, parse_dsn
@@ -148,6 +149,48 @@ def test_what_a_killed_run_left_is_gone_in_two_seconds(foreign: str, conn: Conne
     assert left() == []
 
 
+@pytest.mark.parametrize("checks", ["500ms", "0"])
+def test_a_statement_under_way_does_not_outlive_its_killed_run(foreign: str, conn: Connection, checks: str) -> None:
+    """A migration in the middle of 25 s: session and database are gone, whether or not the server looks at clients."""
+    works = "conn = connect(server.dsn)\n    say('ready ' + server.dsn)\n    conn.execute('SELECT pg_sleep(25)')"
+    code = "from scripts.server.readiness import connect\n" + CHILD.replace('say("ready " + server.dsn)', works)
+    url = make_conninfo(foreign, options=f"-c client_connection_check_interval={checks}")
+    run = subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    name = next(parse_dsn(line[6:].strip())["dbname"] for line in run.stdout if line.startswith("ready "))
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE '%%pg_sleep%%'"
+    deadline = time.monotonic() + 5
+    while conn.execute(sleeping, [name]).fetchone() != (1,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while there(conn, name) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not there(conn, name)
+    assert conn.execute(sleeping, [name]).fetchone() == (0,)
+
+
+def test_a_session_the_login_may_not_end_delays_the_drop_and_the_others_go(
+    foreign: str, conn: Connection, stray: str, server: Server
+) -> None:
+    """A superuser who looks at it: nobody ends him, and when he leaves it is dropped."""
+    with closing(psycopg.connect(str(server.admin_dsn), dbname=stray)) as looks:
+        with closing(psycopg.connect(foreign, dbname=stray, autocommit=True)) as dead:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                drop_own(conn, stray)
+            with pytest.raises(psycopg.OperationalError):
+                dead.execute("SELECT 1")
+        assert looks.execute("SELECT 1").fetchone() == (1,)
+        assert there(conn, stray)
+    deadline = time.monotonic() + 5
+    while conn.execute("SELECT FROM pg_stat_activity WHERE datname = %s", [stray]).fetchone():
+        assert time.monotonic() < deadline
+    assert drop_own(conn, stray)
+    assert not there(conn, stray)
+
+
 def test_one_that_is_kept_has_nobody_who_waits_to_drop_it(foreign: str, conn: Connection) -> None:
     """KEEP_DB=1: it stays, whatever ends the run."""
     code = CHILD.replace("database_url=sys.argv[1]", "database_url=sys.argv[1], keep_db=True")
@@ -243,6 +286,17 @@ def test_whatever_is_in_doubt_stays(conn: Connection, stray: str, change: Callab
     assert sweep_databases(conn, lines.append) == 0
     assert there(conn, stray)
     assert lines == []
+    conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(stray)))
+
+
+@pytest.mark.parametrize("change", STAYS.values(), ids=STAYS)
+def test_whatever_is_in_doubt_is_not_dropped_with_force_either(
+    conn: Connection, stray: str, change: Callable[[Connection, str], Any]
+) -> None:
+    """The process beside the run asks for the same proof."""
+    change(conn, stray)
+    assert not drop_own(conn, stray)
+    assert there(conn, stray)
     conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(stray)))
 
 
