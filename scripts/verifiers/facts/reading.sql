@@ -200,6 +200,17 @@ WITH member AS MATERIALIZED (
            a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
       FROM downwards AS d JOIN pg_catalog.pg_roles AS a ON a.oid = d.oid
      GROUP BY d.actor, d.oid, a.rolname, a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
+), holders AS (
+    -- Whose things are asked for: the roles', and those of every login that may act as one, its own and of whatever else it
+    -- can become. The server's roles, an owner and a superuser are told of the login itself. A login of the seat may have no
+    -- more than the seat: with it every table that was granted counts.
+    SELECT o.oid, o.rolname::text AS who, NULL::json AS acts_as, false AS reads_only FROM ours AS o
+     UNION ALL
+    SELECT b.oid, a.rolname || CASE b.oid WHEN a.oid THEN '' ELSE ' as ' || b.rolname END,
+           (SELECT json_agg(c.rolname) FROM becomes AS c WHERE c.actor = a.oid AND c.is_ours),
+           EXISTS (SELECT FROM becomes AS c WHERE c.actor = a.oid AND c.is_ours AND c.rolname = 'boz_auditor')
+      FROM actors AS a JOIN becomes AS b ON b.actor = a.oid
+     WHERE NOT b.is_ours AND NOT b.is_owner AND NOT b.rolsuper AND b.oid >= 16384
 )
 SELECT 'relation' AS kind, json_build_object(
                    'name', r.relname,
@@ -296,17 +307,18 @@ SELECT 'rest', json_build_object(
                           'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
                                         WHERE b.actor = a.oid AND b.is_ours AND b.handed)))
                  FROM actors AS a),
-    'holdings', (SELECT json_agg(json_build_array(h.who, h.owned, h.catalog, h.what, h.privileges, h.supplied))
-                   FROM (SELECT o.rolname AS who, s.deptype = 'o' AS owned, s.classid::pg_catalog.regclass::text AS catalog,
+    'holdings', (SELECT json_agg(json_build_array(h.who, h.owned, h.catalog, h.what, h.privileges, h.supplied, h.acts_as))
+                   FROM (SELECT o.who, s.deptype = 'o' AS owned, s.classid::pg_catalog.regclass::text AS catalog,
                                 i.type || ' ' || i.identity AS what,
                                 (SELECT json_agg(x.privilege_type ORDER BY x.privilege_type COLLATE "C")
                                    FROM pg_catalog.pg_database AS d, aclexplode(d.datacl) AS x
                                   WHERE s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND d.oid = s.objid
                                     AND x.grantee = o.oid AND s.deptype = 'a') AS privileges,
                                 s.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
-                                AND s.objid < 16384 AS supplied
+                                AND s.objid < 16384 AS supplied,
+                                o.acts_as
                            FROM pg_catalog.pg_shdepend AS s
-                           JOIN ours AS o ON o.oid = s.refobjid
+                           JOIN holders AS o ON o.oid = s.refobjid
                           CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, 0) AS i
                           WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.deptype IN ('o', 'a')
                             AND s.dbid IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()))
@@ -314,14 +326,18 @@ SELECT 'rest', json_build_object(
                             -- schemas of anybody's making, except who owns them.
                             AND s.classid NOT IN ('pg_catalog.pg_default_acl'::pg_catalog.regclass,
                                                   'pg_catalog.pg_parameter_acl'::pg_catalog.regclass)
-                            AND (s.deptype = 'o' OR s.objid < 16384
+                            AND (s.deptype = 'o' OR s.objid < 16384 OR o.reads_only
                                  OR s.classid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass,
                                                       'pg_catalog.pg_proc'::pg_catalog.regclass,
                                                       'pg_catalog.pg_namespace'::pg_catalog.regclass))
                             AND NOT (s.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
                                      AND s.objid = 'public'::pg_catalog.regnamespace)
+                            -- What a login has of another database is not ours to say; that it owns this one is told of it.
+                            AND NOT (o.acts_as IS NOT NULL AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass
+                                     AND (s.deptype = 'o' OR s.objid <> (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                                                          WHERE d.datname = current_database())))
                           UNION ALL
-                         SELECT 'PUBLIC', false, p.catalog, p.what, NULL, false
+                         SELECT 'PUBLIC', false, p.catalog, p.what, NULL, false, NULL
                            FROM (SELECT 'pg_foreign_data_wrapper' AS catalog,
                                         'foreign-data wrapper ' || quote_ident(f.fdwname) AS what, f.fdwacl AS acl
                                    FROM pg_catalog.pg_foreign_data_wrapper AS f

@@ -136,6 +136,39 @@ OF_THE_SEAT = {
         "DO $$ BEGIN PERFORM lo_create(4711); END $$; GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC"
     ),
 }
+# What a login of the regulator's may not hold, itself or by what it can become; {whose} is either.
+OF_ITS_LOGINS = {
+    **{name: change for name, change in HOLDINGS.items() if "of its own" not in name},
+    **OF_THE_SEAT,
+    "a table elsewhere": "CREATE SCHEMA mutant; CREATE TABLE mutant.t (); GRANT ALL ON mutant.t TO {role}",
+    "a column of a table elsewhere": (
+        "CREATE SCHEMA mutant; CREATE TABLE mutant.t (a int); GRANT INSERT (a) ON mutant.t TO {role}"
+    ),
+    "a table of its own": "CREATE SCHEMA mutant; CREATE TABLE mutant.t (); ALTER TABLE mutant.t OWNER TO {role}",
+    "a function elsewhere": (
+        "CREATE SCHEMA mutant; CREATE FUNCTION mutant.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; "
+        "GRANT EXECUTE ON FUNCTION mutant.f() TO {role}"
+    ),
+    "a schema elsewhere": "CREATE SCHEMA mutant; GRANT USAGE ON SCHEMA mutant TO {role}",
+    "a large object of its own": HOLDINGS["a large object of its own"],
+}
+# What no worker's login may hold either.
+OF_A_WORKERS_LOGIN = (
+    *("a wrapper", "a server", "a language", "a large object", "a tablespace", "making schemas", "reading files"),
+    *("importing files", "ending others", "reading passwords"),
+)
+# A login's own, and what a login has by a team between it and the role, or beside it.
+_SEATS = {
+    "mutant_seat": "CREATE ROLE mutant_seat LOGIN; GRANT boz_auditor TO mutant_seat; ",
+    "mutant_between": (
+        "CREATE ROLE mutant_between; CREATE ROLE mutant_seat LOGIN; GRANT boz_auditor TO mutant_between; "
+        "GRANT mutant_between TO mutant_seat; "
+    ),
+    "mutant_beside": (
+        "CREATE ROLE mutant_beside; CREATE ROLE mutant_seat LOGIN; GRANT boz_auditor, mutant_beside TO mutant_seat "
+        "WITH INHERIT FALSE; "
+    ),
+}
 # Default privileges that hand on what is made later.
 TO_COME = (
     *(
@@ -164,6 +197,7 @@ def sessions() -> Iterator[Mutant]:
     yield from _starts()
     yield from _events()
     yield from _holds()
+    yield from _logins_hold()
     for change in TO_COME:
         yield sql(_TABLES, change, ["others_to_come"], here(f"ALTER DEFAULT PRIVILEGES {change}"), admin=True)
 
@@ -199,6 +233,16 @@ def _holds() -> Iterator[Mutant]:
             yield sql(gate, f"{role} holds {name}", [check], here(change.replace("{role}", role)), admin=True)
     for name, change in OF_THE_SEAT.items():
         yield sql(_BOZ, f"the regulator holds {name}", ["boz_holds_nothing_else"], here(change), admin=True)
+
+
+def _logins_hold() -> Iterator[Mutant]:
+    for role, made in _SEATS.items():
+        for name, change in OF_ITS_LOGINS.items():
+            planted = here(made + change.replace("{role}", role).replace("boz_auditor", role))
+            yield sql(_BOZ, f"{role} holds {name}", ["boz_holds_nothing_else"], planted, admin=True)
+        for name in OF_A_WORKERS_LOGIN:
+            planted = here(made.replace("boz_auditor", "test_user") + HOLDINGS[name].replace("{role}", role))
+            yield sql(_POSTURE, f"a worker's {role} holds {name}", ["roles_hold_nothing_else"], planted, admin=True)
 
 
 def here(change: str) -> str:

@@ -297,6 +297,19 @@ BY_ADMIN = {
         "ALTER ROLE seat_{n} SET default_transaction_read_only = on; "
         "ALTER ROLE seat_{n} SET default_transaction_isolation = 'repeatable read'"
     ),
+    "a worker's login with tables and a large object of its own, and a team's": (
+        "CREATE ROLE team_{n}; CREATE ROLE worker_{n} LOGIN; GRANT symphony_ingest, team_{n} TO worker_{n}; "
+        "CREATE SCHEMA unrelated_{n}; GRANT USAGE ON SCHEMA unrelated_{n} TO team_{n}, worker_{n}; "
+        "CREATE TABLE unrelated_{n}.t (); ALTER TABLE unrelated_{n}.t OWNER TO team_{n}; "
+        "CREATE TABLE unrelated_{n}.own (); ALTER TABLE unrelated_{n}.own OWNER TO worker_{n}; "
+        "CREATE TABLE unrelated_{n}.lent (); GRANT SELECT, INSERT ON unrelated_{n}.lent TO worker_{n}; "
+        "DO $$ BEGIN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO worker_{n}', lo_create(0)); END $$"
+    ),
+    "a login of the regulator's through a group, with the right to connect": (
+        "CREATE ROLE group_{n}; GRANT boz_auditor TO group_{n}; CREATE ROLE seat_{n} LOGIN; "
+        "GRANT group_{n} TO seat_{n}; DO $$ BEGIN EXECUTE format("
+        "'GRANT CONNECT ON DATABASE %I TO seat_{n}, group_{n}', current_database()); END $$"
+    ),
     "a connection kept free for a worker": (
         "CREATE ROLE worker_{n} LOGIN; GRANT symphony_executor, pg_use_reserved_connections TO worker_{n}"
     ),

@@ -97,16 +97,16 @@ def test_event_triggers_are_told_with_event_and_function() -> None:
 def test_holdings_are_told_of_whom_they_count_for() -> None:
     """The regulator may hold less than a worker, and what everybody has counts as its own."""
     rows = [
-        ("boz_auditor", False, "pg_type", "type public.t", None, False),
-        ("boz_auditor", False, "pg_database", "database d", ["CONNECT"], False),
-        ("boz_auditor", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False),
-        ("PUBLIC", False, "pg_foreign_server", "server s", None, False),
-        ("test_user", False, "pg_type", "type public.t", None, False),
-        ("test_user", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False),
-        ("test_user", False, "pg_database", "database f", ["CREATE"], False),
-        ("test_user", True, "pg_type", "type public.u", None, False),
-        ("test_user", False, "pg_proc", "function pg_catalog.lo_import(text)", None, True),
-        ("test_user", False, "pg_proc", "function other.f()", None, False),
+        ("boz_auditor", False, "pg_type", "type public.t", None, False, None),
+        ("boz_auditor", False, "pg_database", "database d", ["CONNECT"], False, None),
+        ("boz_auditor", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False, None),
+        ("PUBLIC", False, "pg_foreign_server", "server s", None, False, None),
+        ("test_user", False, "pg_type", "type public.t", None, False, None),
+        ("test_user", False, "pg_database", "database e", ["CONNECT", "TEMPORARY"], False, None),
+        ("test_user", False, "pg_database", "database f", ["CREATE"], False, None),
+        ("test_user", True, "pg_type", "type public.u", None, False, None),
+        ("test_user", False, "pg_proc", "function pg_catalog.lo_import(text)", None, True, None),
+        ("test_user", False, "pg_proc", "function other.f()", None, False, None),
     ]
     holdings = holdings_of(rows)
 
@@ -117,6 +117,27 @@ def test_holdings_are_told_of_whom_they_count_for() -> None:
     assert held_by_workers(holdings) == (
         "test_user owns type public.u; test_user was given database f (CREATE); "
         "test_user was given function pg_catalog.lo_import(text)"
+    )
+    logins = [
+        (who, *row[1:-1], acts_as)
+        for who, acts_as in (("w", ["test_user"]), ("s as team", ["boz_auditor"]))
+        for row in (
+            *rows[4:],
+            ("", True, "pg_largeobject", "large object 1", None, False, None),
+            ("", True, "pg_foreign_server", "server s", None, False, None),
+            ("", False, "pg_class", "table other.t", None, False, None),
+            ("", False, "pg_class", "table other.t", None, False, None),
+        )
+    ]
+
+    assert held_by_workers(holdings_of(logins)) == (
+        "w owns server s; w was given database f (CREATE); w was given function pg_catalog.lo_import(text)"
+    )
+    assert held_by_the_seat(holdings_of(logins)) == (
+        "s as team owns large object 1; s as team owns server s; s as team owns type public.u; "
+        "s as team was given database e (CONNECT, TEMPORARY); s as team was given database f (CREATE); "
+        "s as team was given function other.f(); s as team was given function pg_catalog.lo_import(text); "
+        "s as team was given table other.t; s as team was given type public.t"
     )
     assert held_by_workers(holdings_of(None)) == held_by_the_seat(()) == NOTHING
 
