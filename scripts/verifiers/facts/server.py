@@ -3,7 +3,7 @@
 Owns: the question for it, which costs half a millisecond and is asked once a database.
 Promises: a value is told only where it is known to be the server's: what the verifying login, its database or its own
 connection has set instead hides the server's, which then only a superuser finds, in the files. What keeps rows from a
-crash is not told of a server that was made to be thrown away.
+crash is not told of a server that writes nothing down (fsync off): it was made to be thrown away, as our own are.
 Never: judges anything (stored.py).
 """
 
@@ -33,7 +33,9 @@ WITH stored AS (
 )
 SELECT s.name, s.reset_val,
        s.source = 'client' OR EXISTS (SELECT FROM stored AS o WHERE o.name = pg_catalog.lower(s.name)),
-       pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
+       pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE'),
+       -- Nobody keeps anything on a server that does not write it down.
+       pg_catalog.current_setting('fsync') = 'off'
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = ANY (%s)
    AND NOT EXISTS (SELECT FROM stored AS o WHERE o.setrole = 0 AND o.name = pg_catalog.lower(s.name))
@@ -41,14 +43,6 @@ SELECT s.name, s.reset_val,
 _FILES: LiteralString = (
     "SELECT f.name, f.setting FROM pg_catalog.pg_file_settings AS f WHERE f.name = ANY (%s) AND f.applied"
 )
-# All of these together: a server that was made to be thrown away, such as our own (infra/docker/postgresql.conf) that
-# was let stay. Nobody's rows are kept on one.
-_THROWN_AWAY: LiteralString = """
-SELECT pg_catalog.count(*) = 4
-  FROM pg_catalog.pg_settings AS s
- WHERE (s.name, s.setting) IN (('fsync', 'off'), ('autovacuum', 'off'), ('restart_after_crash', 'off'),
-                               ('wal_level', 'minimal'))
-"""
 # As libpq takes them, from the DSN and from PGOPTIONS.
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)\s*=")
 
@@ -67,10 +61,10 @@ def read_server_settings(conn: psycopg.Connection[Any], names: Iterable[str]) ->
     given = {name.lower().replace("-", "_") for name in _OPTION.findall(conn.info.options)}
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(_ASK, [wanted]).fetchall()
-        found = {name: value for name, value, hidden, _ in rows if not hidden and name not in given}
+        found = {name: value for name, value, hidden, *_ in rows if not hidden and name not in given}
         unknown = [name for name, *_ in rows if name not in found]
         if unknown and rows[0][3]:
             found |= dict(cursor.execute(_FILES, [unknown]).fetchall())
-        if found.keys() & OF_THE_DISK.keys() and cursor.execute(_THROWN_AWAY).fetchall() == [(True,)]:
-            found = {name: value for name, value in found.items() if name not in OF_THE_DISK}
+    if any(throws_away for *_, throws_away in rows):
+        found = {name: value for name, value in found.items() if name not in OF_THE_DISK}
     return tuple(Setting("", name, value or "", of_server=True) for name, value in sorted(found.items()))

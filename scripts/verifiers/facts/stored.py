@@ -115,11 +115,7 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
 }
 # What accepted requests survive a crash by. Where the server or the database is thrown away, nobody's payments are in
 # it, and the server has it off for speed.
-OF_THE_DISK: Mapping[str, Callable[[str], bool]] = {
-    "synchronous_commit": HARMLESS_IF["synchronous_commit"],
-    # Nobody can store it for a role or a database.
-    "fsync": _on,
-}
+OF_THE_DISK = frozenset({"synchronous_commit"})
 # Whoever only reads may be kept from writing, and may want to read one moment.
 _OF_WRITERS = frozenset({"default_transaction_read_only", "default_transaction_isolation", "synchronous_commit"})
 
@@ -135,13 +131,13 @@ def asked_of_the_server(*, lasting: bool) -> frozenset[str]:
     Args:
         lasting: whether the database is there after the run, with somebody's rows in it.
     """
-    names = frozenset({*HARMLESS_IF, *OF_THE_DISK})
-    return names if lasting else names - OF_THE_DISK.keys()
+    names = frozenset(HARMLESS_IF)
+    return names if lasting else names - OF_THE_DISK
 
 
 def _decides(setting: Setting) -> bool:
     name = setting.name.lower()
-    harmless = HARMLESS_IF.get(name) or OF_THE_DISK.get(name)
+    harmless = HARMLESS_IF.get(name)
     if harmless is None or harmless(setting.value):
         return False
     only_reads = bool(setting.acts_as) and set(setting.acts_as) <= READERS
