@@ -48,6 +48,11 @@ COMMANDS: Mapping[str, list[str]] = {
 GONE_WITHIN_S = 2.0
 
 
+def gone_within_s() -> float:
+    """Two seconds of a machine's own time: more where more want to run than can, for as long as they take turns."""
+    return GONE_WITHIN_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 @dataclass
 class Place:
     """A folder that runs of one test share, and the processes that were seen to be theirs."""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 # A request to create it may still be under way in the engine when the run dies.
-PATIENCE_S = 3.0
-PAUSE_S = 0.05
+PATIENCE_S = 10.0
+PAUSE_S, LATER_PAUSE_S = 0.05, 0.25
+EAGER_S = 2.0
 REQUEST_S = 2.0
 _REMOVED = b"204"
 _NAME = re.compile(r"[a-z0-9-]+")
@@ -92,12 +93,12 @@ def main() -> None:
             if os.read(0, 1):
                 return
             break
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while (waited_s := time.monotonic() - began) < PATIENCE_S:
         with contextlib.suppress(OSError):
             if removed(engine_socket, name):
                 return
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S if waited_s < EAGER_S else LATER_PAUSE_S)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from make_kills import gone_within_s
 from make_runs import processes
 
 from scripts.catalog.read import read_catalog
@@ -474,9 +475,8 @@ def test_runs_killed_at_any_moment_leave_nothing_but_what_is_kept(kept: Path) ->
         time.sleep(chance.uniform(0.1, 1.2 if number % 2 == 0 else 0.6))
         run.send_signal(signal.SIGKILL)
         run.communicate()
-    # Two seconds of a machine's own time: where more want to run than can, as long as they take turns.
-    began = time.monotonic()
-    while leftovers() and time.monotonic() - began < 2 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1)):
+    deadline = time.monotonic() + gone_within_s()
+    while leftovers() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert leftovers() == []
     start(kept)  # whoever makes the next one takes away what killed makers left

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from make_kills import gone_within_s
 
 from scripts.server.containers.engine import Engine, find_engine
 from scripts.server.containers.image import TAG, build_offline_image
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.docker
-GONE_WITHIN_S = 2.0
 # For each of `--kills`.
 TIMES = 4
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP)
@@ -116,7 +116,7 @@ def how_long(cache: Path | None) -> float:
 
 def leftovers(engine: Engine, run_id: str) -> list[str]:
     """The states of what is there after two seconds."""
-    deadline = time.monotonic() + GONE_WITHIN_S
+    deadline = time.monotonic() + gone_within_s()
     while (found := containers(engine, run_id)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return [container["State"] for container in found]
