@@ -172,10 +172,10 @@ class Database:
 
             from scripts.verifiers.facts.reading import Reading, read_facts
             from scripts.verifiers.facts.roles import ROLES
-            from scripts.verifiers.facts.tables import TABLES
+            from scripts.verifiers.facts.tables import REVIEWED, TABLES
 
             try:
-                self._facts = read_facts(self.conn, ROLES, TABLES)
+                self._facts = read_facts(self.conn, ROLES, TABLES, REVIEWED)
             except errors.InvalidSchemaName:
                 # Without schema public there is nothing of ours, and each fact says so.
                 self._facts = Reading()

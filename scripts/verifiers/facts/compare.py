@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from scripts.digest import sha256_hex
 from scripts.verifiers.facts.extras import other_constraints, other_unique_indexes
+from scripts.verifiers.facts.hurdles import hurdles
 from scripts.verifiers.facts.privileges import PUBLIC, grantees
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 ABSENT = "absent"
 _ADDED = "only a migration may add one: it can refuse rows that the schema promises to take"
+_WORKS = (
+    "a further column or index may work out nothing that can fail or that nobody reviewed, and holds whatever comes: "
+    "with any other a row is refused"
+)
 _ORDINARY = "an ordinary table: stored, no rules, no row security, no inheritance"
 # What is said to be an extension's goes with it, and is in no dump.
 MEMBER = "MEMBER OF EXTENSION"
@@ -48,6 +53,9 @@ class Facts:
                 *([] if held.kind == "r" else [f"relation kind {held.kind}"]),
                 *([] if held.persistence == "p" else [f"persistence {held.persistence}"]),
                 *(["row security"] if held.row_security else []),
+                *(f"policy {name}" for name in held.policies),
+                *(["replica identity NOTHING"] if held.identity == "n" else []),
+                *(f"no UPDATE under publication {name}" for name in held.refusing),
                 *(f"rule {name}" for name in held.rules),
                 *(f"inherits {name}" for name in (*held.parents, *held.children)),
                 *([f"{MEMBER} {held.extension}"] if held.extension else []),
@@ -68,6 +76,7 @@ class Facts:
             self.trigger(table, trigger.name)
         self.only_triggers(table)
         self.only_constraints(table)
+        self.no_hurdle(table)
 
     def column(self, table: Table, name: str, *, id: str = "") -> None:  # noqa: A002
         """The column has its type, default and nullability."""
@@ -139,6 +148,14 @@ class Facts:
         for what, extra in (("constraint", constraints), ("unique_index", indexes)):
             observed = ", ".join(extra) or "none"
             self._keep(f"{table.name}_no_other_{what}", "none", observed, f"public.{table.name}", _ADDED)
+
+    def no_hurdle(self, table: Table) -> None:
+        """No column and no index beside the known ones that could refuse a row, or run what nobody reviewed."""
+        held = self.reading.held.get(table.name)
+        for kind in ("column", "index"):
+            found = hurdles(table, held.added, kind) if held else (ABSENT,)
+            observed = "; ".join(found) or "none"
+            self._keep(f"{table.name}_no_{kind}_in_the_way", "none", observed, f"public.{table.name}", _WORKS)
 
     def function(self, expected: Function, *, id: str = "") -> None:  # noqa: A002
         """One function of that name, with this signature, settings and security, and the body its migration gave it."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scripts.verifiers.facts.holdings import Holding, holdings_of
+from scripts.verifiers.facts.hurdles import Added, added_of
 from scripts.verifiers.facts.logins import Login, logins_of
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.sessions import EventTrigger, Power, Setting, powers_of, settings_of
@@ -57,7 +58,9 @@ class Grant:
 class Held:
     """What surrounds a relation's definition: its kind, owner, grants, and whatever could stand in for a trigger.
 
-    `extension` is the one that it is said to belong to; empty for none.
+    `extension` is the one that it is said to belong to; empty for none. `identity` is pg_class.relreplident,
+    `refusing` are publications under which its rows cannot be changed, `added` its columns and indexes that nobody
+    reviewed.
     """
 
     kind: str
@@ -70,6 +73,10 @@ class Held:
     grants: tuple[Grant, ...]
     column_grants: Mapping[str, tuple[Grant, ...]]
     extension: str = ""
+    policies: tuple[str, ...] = ()
+    identity: str = "d"
+    refusing: tuple[str, ...] = ()
+    added: tuple[Added, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +154,37 @@ class Reading:
         return tuple(routine for routine in self.routines if routine.function.name == name)
 
 
-def read_facts(conn: psycopg.Connection[Any], roles: Iterable[str], tables: Iterable[str] = ()) -> Reading:
+def read_facts(
+    conn: psycopg.Connection[Any],
+    roles: Iterable[str],
+    tables: Iterable[str] = (),
+    reviewed: Mapping[str, Table] | None = None,
+) -> Reading:
     """Read the catalog of `public`.
 
     Args:
         conn: any role that may read the catalogs. The search path is pinned for this question and put back.
         roles: the roles whose attributes, memberships and sessions are wanted; those that do not exist are left out.
         tables: whose owners need no way around their rules.
+        reviewed: tables as reviewed, by name; what else is on them is told with what it works out (hurdles.py).
     """
     from psycopg.rows import tuple_row
 
+    known = [
+        f"{name}.{one}"
+        for name, table in (reviewed or {}).items()
+        for one in (*(column.name for column in table.columns), *(index.name for index in table.indexes))
+    ]
+
     # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _query().ask(cursor, roles, tables)
+        rows = _query().ask(cursor, roles, tables, known)
     return _reading(rows)
 
 
 @cache
 def _query() -> Planned:
-    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=2)
+    return Planned(_QUERY.read_text(encoding="utf-8"), parameters=3)
 
 
 def _reading(rows: Iterable[tuple[str, str]]) -> Reading:
@@ -241,6 +260,8 @@ def _constraint(one: Mapping[str, Any]) -> Constraint:
         referenced=tuple(one["referenced"] or ()),
         on_update=one["on_update"] if foreign else "a",
         on_delete=one["on_delete"] if foreign else "a",
+        # Of one column FULL says what SIMPLE says.
+        match=one["match"] if foreign and len(one["columns"] or ()) > 1 else "s",
         valid=one["valid"],
         enforced=one["enforced"],
         deferrable=one["deferrable"],
@@ -283,6 +304,10 @@ def _held(row: Mapping[str, Any]) -> Held:
         grants=_grants(row["grants"]),
         column_grants=MappingProxyType({c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]}),
         extension=row["extension"] or "",
+        policies=tuple(row["policies"] or ()),
+        identity=row["identity"],
+        refusing=tuple(row["refusing"] or ()),
+        added=added_of(row["added"]),
     )
 
 

@@ -1,7 +1,8 @@
 -- Everything the fact checks look at, in one question and one answer: a row for each relation, for each function, and
 -- one for the rest. Read with search_path = pg_catalog, so that the server writes every other name in full:
 -- public.tenants and squatter.tenants can then never be taken for each other.
--- $1: the roles asked for. $2: the tables whose owners need no way around.
+-- $1: the roles asked for. $2: the tables whose owners need no way around. $3: the reviewed columns and indexes, as table.name:
+-- of what else is on those tables is told what is worked out when a row is written.
 -- Nothing is left out because it is said to be an extension's: one statement says so of whatever there is, and a dump then
 -- leaves it out.
 WITH member AS MATERIALIZED (
@@ -11,7 +12,7 @@ WITH member AS MATERIALIZED (
      WHERE d.deptype = 'e'
 ), relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
-           c.relrowsecurity, c.relforcerowsecurity,
+           c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
            (SELECT m.extname FROM member AS m WHERE (m.classid, m.objid) = ('pg_catalog.pg_class'::pg_catalog.regclass, c.oid))
                AS extension
       FROM pg_catalog.pg_class AS c
@@ -120,6 +121,64 @@ WITH member AS MATERIALIZED (
       FROM pg_catalog.pg_trigger AS g
      WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relation)
      GROUP BY g.tgrelid
+), known AS MATERIALIZED (
+    SELECT k.name, split_part(k.name, '.', 1)::name AS relname FROM unnest($3::name[]) AS k (name)
+), strange AS MATERIALIZED (
+    SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, d.adbin::text AS tree,
+           concat_ws(' ', pg_get_expr(d.adbin, d.adrelid)) AS said, a.attnotnull AS filled, a.attgenerated <> '' AS generated,
+           (SELECT s.seqmax FROM pg_catalog.pg_depend AS g JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = g.objid
+             WHERE (g.refclassid, g.refobjid, g.refobjsubid, g.classid, g.deptype)
+                   = ('pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum, 'pg_catalog.pg_class'::pg_catalog.regclass, 'i')
+               AND a.attidentity <> '') AS room,
+           (WITH RECURSIVE base (oid) AS (
+                SELECT a.atttypid
+                 UNION SELECT t.typbasetype FROM base AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
+            SELECT bool_or(EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = b.oid)) FROM base AS b) AS ruled,
+           NULL::name AS method, NULL::json AS keys
+      FROM relation AS r
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+      LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE r.relname IN (SELECT k.relname FROM known AS k)
+       AND (r.relname || '.' || a.attname)::name NOT IN (SELECT k.name FROM known AS k)
+     UNION ALL
+    SELECT i.indrelid, 'index', c.relname::text, concat_ws(' ', i.indexprs, i.indpred),
+           concat_ws(' ', pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid)), false, false, NULL, false, m.amname,
+           (SELECT json_agg(json_build_object(
+                       'column', h.attname, 'type', t.oid::pg_catalog.regtype::text, 'wide', t.typlen < 0 AND t.typtype <> 'e',
+                       'class', o.opcname,
+                       -- Who may make such a class is a superuser; what is written in C came with the server or an extension.
+                       'code', EXISTS (SELECT FROM pg_catalog.pg_amproc AS s
+                                         JOIN pg_catalog.pg_proc AS p ON p.oid = s.amproc
+                                         JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+                                        WHERE o.oid >= 16384 AND s.amprocfamily = o.opcfamily AND l.lanname NOT IN ('c', 'internal')))
+                       ORDER BY x.attnum)
+              FROM pg_catalog.pg_attribute AS x
+              JOIN pg_catalog.pg_type AS t ON t.oid = x.atttypid
+              LEFT JOIN pg_catalog.pg_attribute AS h ON h.attrelid = i.indrelid AND h.attnum = i.indkey[x.attnum - 1] AND h.attnum > 0
+              LEFT JOIN pg_catalog.pg_opclass AS o ON x.attnum <= i.indnkeyatts AND o.oid = i.indclass[x.attnum - 1]
+             WHERE x.attrelid = i.indexrelid)
+      FROM relation AS r
+      JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid AND NOT i.indisprimary
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+      JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+     WHERE r.relname IN (SELECT k.relname FROM known AS k)
+       AND (r.relname || '.' || c.relname)::name NOT IN (SELECT k.name FROM known AS k)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                        WHERE k.conrelid = r.oid AND k.conindid = i.indexrelid AND k.contype IN ('u', 'x'))
+), added AS (
+    SELECT s.relid,
+           json_agg(json_build_object(
+               'kind', s.kind, 'name', s.name, 'said', s.said, 'filled', s.filled, 'generated', s.generated, 'room', s.room,
+               'ruled', s.ruled, 'method', s.method, 'keys', s.keys,
+               -- The stored tree and not its text: a cast that was put in by itself is not written there.
+               'nodes', (SELECT json_agg(DISTINCT n.found[1]) FROM regexp_matches(s.tree, '\{([A-Z]+)', 'g') AS n (found)),
+               'functions', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regprocedure::text)
+                               FROM regexp_matches(s.tree, ':funcid ([0-9]+)', 'g') AS n (found)),
+               'operators', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regoperator::text)
+                               FROM regexp_matches(s.tree, ':opno ([0-9]+)', 'g') AS n (found))
+           ) ORDER BY s.kind, s.name COLLATE "C") AS rows
+      FROM strange AS s
+     GROUP BY s.relid
 ), functions AS (
     SELECT json_build_object(
                'name', p.proname,
@@ -220,6 +279,23 @@ SELECT 'relation' AS kind, json_build_object(
                    'options', r.reloptions,
                    'row_security', r.relrowsecurity OR r.relforcerowsecurity,
                    'extension', r.extension,
+                   'policies', (SELECT json_agg(p.polname ORDER BY p.polname COLLATE "C") FROM pg_catalog.pg_policy AS p
+                                 WHERE p.polrelid = r.oid),
+                   'identity', r.relreplident,
+                   -- An UPDATE or DELETE of a table that is published so is refused (42P10): the filter asks, or the list leaves out,
+                   -- what the replica's identity of a row has not, or has.
+                   'refusing', (SELECT json_agg(p.pubname ORDER BY p.pubname COLLATE "C")
+                                  FROM pg_catalog.pg_publication_rel AS e
+                                  JOIN pg_catalog.pg_publication AS p ON p.oid = e.prpubid AND (p.pubupdate OR p.pubdelete)
+                                  LEFT JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid
+                                        AND CASE r.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
+                                 WHERE e.prrelid = r.oid
+                                   AND (e.prattrs IS NOT NULL
+                                        AND (r.relreplident = 'f' OR NOT i.indkey::smallint[] <@ e.prattrs::smallint[])
+                                        OR r.relreplident <> 'f' AND EXISTS (
+                                               SELECT FROM regexp_matches(e.prqual::text, ':varattno (-?[0-9]+)', 'g') AS v (found)
+                                                WHERE (v.found[1]::smallint = ANY (i.indkey)) IS NOT TRUE))),
+                   'added', added.rows,
                    'rules', (SELECT json_agg(w.rulename ORDER BY w.rulename COLLATE "C") FROM pg_catalog.pg_rewrite AS w
                               WHERE w.ev_class = r.oid AND w.rulename <> '_RETURN'),
                    'parents', (SELECT json_agg(h.inhparent::pg_catalog.regclass::text) FROM pg_catalog.pg_inherits AS h
@@ -237,6 +313,7 @@ SELECT 'relation' AS kind, json_build_object(
                  LEFT JOIN constraints ON constraints.conrelid = r.oid
                  LEFT JOIN indexes ON indexes.indrelid = r.oid
                  LEFT JOIN triggers ON triggers.tgrelid = r.oid
+                 LEFT JOIN added ON added.relid = r.oid
  UNION ALL
 SELECT 'function', body FROM functions
  UNION ALL

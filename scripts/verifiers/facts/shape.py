@@ -16,6 +16,7 @@ _EVENTS = ((_INSERT, "INSERT"), (_UPDATE, "UPDATE"), (_DELETE, "DELETE"), (_TRUN
 _FIRED = {"A": "ALWAYS", "O": "ORIGIN ONLY", "R": "REPLICA ONLY", "D": "DISABLED"}
 # A foreign key is enforced by four triggers of the server's own: two on the rows that refer, two on those referred to.
 _GUARDS = 4
+_MATCHES = {"f": "FULL", "p": "PARTIAL"}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -60,6 +61,7 @@ class Constraint:
     referenced: tuple[str, ...] = ()
     on_update: str = "a"
     on_delete: str = "a"
+    match: str = "s"
     valid: bool = True
     enforced: bool = True
     deferrable: bool = False
@@ -77,6 +79,7 @@ class Constraint:
             head = f"UNIQUE{nulls} ({columns})"
         elif self.kind == "f":
             head = f"FOREIGN KEY ({columns}) REFERENCES {self.references} ({', '.join(self.referenced)})"
+            head += "" if self.match == "s" else f" MATCH {_MATCHES.get(self.match, self.match)}"
             head += f" ON UPDATE {_ACTIONS[self.on_update]} ON DELETE {_ACTIONS[self.on_delete]}"
         elif self.kind == "c":
             head = f"CHECK ({self.expression})"

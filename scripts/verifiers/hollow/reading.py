@@ -119,7 +119,7 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
 def _hollow(invariant: Invariant, database: Database) -> _Hollow:
     """Plant everything, read once, ask everybody."""
     from scripts.verifiers.facts.reading import read_facts
-    from scripts.verifiers.facts.tables import TABLES
+    from scripts.verifiers.facts.tables import REVIEWED, TABLES
     from scripts.verifiers.registry import INVARIANTS
 
     # The bounded transaction also has the driver prepare nothing by itself, so that no statement made for the real
@@ -140,7 +140,7 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
         forged |= {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        facts = read_facts(conn, ROLES, TABLES)
+        facts = read_facts(conn, ROLES, TABLES, REVIEWED)
         if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
         if "boz_logins" in forged:

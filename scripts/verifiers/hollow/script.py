@@ -140,12 +140,12 @@ def _twin(expected: Table, found: Table) -> Iterator[str]:
     name = f"public.{quoted(expected.name)}"
     there = {column.name for column in found.columns}
     rules = {rule.name for rule in found.constraints}
-    parts = [f"{_KEY} integer"]
+    parts = [f"{_KEY} integer", f"{_KEY}_more integer DEFAULT (random() * 2)::integer"]
     parts += [f"{quoted(one.name)} {_other(one.type)}" for one in expected.columns if one.name in there]
     parts += [f"CONSTRAINT {quoted(rule)} CHECK (true)" for rule in sorted(rules)]
     parts.append(f"EXCLUDE USING btree ({_KEY} WITH =)")
     yield f"CREATE TABLE {name} ({', '.join(parts)}) PARTITION BY LIST ({_KEY})"
-    yield f"CREATE UNIQUE INDEX ON {name} ({_KEY})"
+    yield f"CREATE UNIQUE INDEX ON {name} ({_KEY}, ({_KEY} * 2))"
     indexes = {index.name for index in found.indexes}
     for index in expected.indexes:
         if index.name in indexes:

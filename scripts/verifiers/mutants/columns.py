@@ -59,6 +59,8 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         ("in another schema", ("CREATE SCHEMA mutant_schema", f"{alter} SET SCHEMA mutant_schema")),
         ("row security on", (f"{alter} ENABLE ROW LEVEL SECURITY",)),
         ("row security forced", (f"{alter} FORCE ROW LEVEL SECURITY",)),
+        ("a policy that nobody reviewed", (f"CREATE POLICY mutant ON {where} USING (false)",)),
+        ("no identity for a replica", (f"{alter} REPLICA IDENTITY NOTHING",)),
         ("a child inherits from it", (f"CREATE TABLE {TWIN} () INHERITS ({where})",)),
         ("inherits from a parent", (f"CREATE TABLE {TWIN} ()", f"{alter} INHERIT {TWIN}")),
         ("a trigger that nobody reviewed", (NOOP, stray)),
@@ -70,6 +72,11 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         ),
         ("an exclusion that nobody reviewed", (f"{alter} ADD CONSTRAINT mutant EXCLUDE ({first} WITH =)",)),
         ("a unique index that nobody reviewed", (f"CREATE UNIQUE INDEX mutant ON {where} ({first}, (1))",)),
+        ("an index that divides", (f"CREATE INDEX mutant ON {where} ((1 / ({first} IS NOT NULL)::integer))",)),
+        (
+            "a column whose default fails",
+            (f"{alter} ADD COLUMN mutant integer", f"{alter} ALTER COLUMN mutant SET DEFAULT 1 / 0"),
+        ),
         *((f"a rule swallows {event}", (swallow.format(event),)) for event in ("INSERT", "UPDATE", "DELETE")),
     ):  # fmt: skip
         yield Mutant(title, change, owner, sql)

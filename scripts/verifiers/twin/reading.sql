@@ -10,7 +10,7 @@ WITH tables AS (
 ), others AS MATERIALIZED (
     SELECT a.attrelid, a.attnum
       FROM tables AS t JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE t.relname || '.' || a.attname <> ALL ($2::text[])
+     WHERE (t.relname || '.' || a.attname)::name NOT IN (SELECT k.name FROM unnest($2::name[]) AS k (name))
 ), hanging AS MATERIALIZED (
     SELECT d.classid, d.objid
       FROM others AS o JOIN pg_depend AS d ON (d.refclassid, d.refobjid, d.refobjsubid) = ('pg_class'::regclass, o.attrelid, o.attnum)

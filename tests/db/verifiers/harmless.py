@@ -11,6 +11,8 @@ What is not in it, and why:
 - A reference onto the queue: completion deletes its rows (test_openings.py); onto other tables anybody may refer.
 - A trigger on one of our tables that no migration made: it could undo what the others do.
 - A check, reference, exclusion or unique index that says what no reviewed one says: it could refuse a promised row.
+- A column or an index that works out what can fail, or that holds no long document (test_hurdles.py, with those that
+  are in nobody's way).
 - NOT NULL on a column that a caller of the queue may leave out, that the queue's functions empty, or without which a
   tenant or payer from before is upserted: those calls are promised. On one that a statement of the release before
   leaves out n-minus-one is red, and nothing else (HEARD). Every other column may be NOT NULL (FREE).

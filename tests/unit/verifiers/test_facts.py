@@ -35,12 +35,14 @@ def test_every_field_shows(thing: Column | Constraint | Index | Trigger | Functi
     silent = {"name", "tree"}
     if isinstance(thing, Constraint):
         silent |= {"kind"} | (
-            {"columns", "references", "referenced", "on_update", "on_delete"} if thing is CHECK else {"expression"}
+            {"columns", "references", "referenced", "on_update", "on_delete", "match"}
+            if thing is CHECK
+            else {"expression"}
         )
         silent |= {"nulls_not_distinct"}
     if isinstance(thing, Column):
         silent |= {"virtual"}
-    actions = {"on_update": "c", "on_delete": "n"}
+    actions = {"on_update": "c", "on_delete": "n", "match": "f"}
     for field in fields(thing):
         if field.name in silent:
             continue
