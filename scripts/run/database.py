@@ -61,6 +61,7 @@ class DatabaseGates:
         self._say = say
         self._catalog: Catalog | None = None
         self._before: Mapping[str, Json] | None = None
+        self._numbers: Mapping[str, str | None] = {}
         self._database: Database | None = None
 
     def __enter__(self) -> Self:
@@ -219,7 +220,7 @@ class DatabaseGates:
         from scripts.verifiers.twin.ahead import Ahead
 
         if self._database is None:
-            self._before = self._snapshot()
+            self._before, self._numbers = self._snapshot(), self._numbering()
             self._read_catalog()
             coming = select_invariants(self._verifying) if self._verifying else ()
             ahead = Ahead(self._connect, self._files, coming) if coming else None
@@ -242,7 +243,12 @@ class DatabaseGates:
             Check(id=key, expected=before.get(key), observed=after.get(key), where=key, help="a probe was not undone")
             for key in sorted(before.keys() | after.keys())
         )
-        return Result(name, started_at, utc_now(), checks=checks, examined=len(after))
+        moved = [one for one, last in self._numbering().items() if self._numbers.get(one) != last]
+        notes: list[Json] = [
+            f"sequence {one} gave out numbers: to rows of probes, which are gone, or to others" for one in moved
+        ]
+        details: dict[str, Json] = {"notes": notes} if notes else {}
+        return Result(name, started_at, utc_now(), checks=checks, examined=len(after), details=details)
 
     def _read_catalog(self) -> Catalog:
         from scripts.catalog.fingerprint import fingerprint
@@ -257,6 +263,11 @@ class DatabaseGates:
         from scripts.run.traces import read_traces
 
         return read_traces(self._conn, count_rows=self._settings.fresh_db)
+
+    def _numbering(self) -> Mapping[str, str | None]:
+        from scripts.run.traces import read_numbering
+
+        return read_numbering(self._conn)
 
     def _connect(self) -> psycopg.Connection[Any]:
         from scripts.server.readiness import connect

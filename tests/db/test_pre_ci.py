@@ -9,6 +9,7 @@ import signal
 import subprocess  # noqa: TID251 - starts the product as its users do
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,38 @@ def test_a_trace_is_found(database: ScratchDatabase) -> None:
             conn.execute("SELECT public.enqueue_payment_outbox('i-1', 'p-1', 'k-1', 'r', '{}')")
         found = {check.id for check in asked.settle(TRACES, apply=False).failures}
     assert {"catalog", "rows of public.left_behind", "rows of public.payment_outbox_pending"} <= found
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_sequence_that_probes_have_moved_is_told(database: ScratchDatabase, *, fresh: bool) -> None:
+    """No rollback gives a number back: the gate names each sequence behind our tables that moved, and is green."""
+    from scripts.gates import TRACES, all_gates
+    from scripts.migrations.files import read_files
+    from scripts.run.database import DatabaseGates
+    from scripts.run.traces import read_traces
+    from scripts.server.model import Server
+    from scripts.settings import Settings
+
+    settings = replace(Settings(), fresh_db=fresh)
+    gates = {gate.id: gate for gate in all_gates()}
+    server = Server(database.dsn, None, "external", "a test", "18")
+    with database.connect() as conn:
+        conn.execute("ALTER TABLE public.tenants ADD COLUMN n bigint GENERATED ALWAYS AS IDENTITY")
+        conn.execute("CREATE SEQUENCE public.spare; CREATE SEQUENCE public.unrelated")
+        conn.execute("ALTER TABLE public.participants ADD COLUMN n bigint DEFAULT nextval('public.spare')")
+    with DatabaseGates(
+        settings, server, read_files(settings.migrations_dir), learn=lambda **_: None, say=lambda _: None
+    ) as asked:
+        assert asked.settle(gates["tenant-integrity"], apply=False).passed
+        with database.connect() as conn:
+            kept = {key for key in read_traces(conn, count_rows=True) if key.startswith("position of")}
+        result = asked.settle(TRACES, apply=False)
+
+    assert result.passed
+    assert kept == {"position of public.unrelated"}
+    assert result.details["notes"] == [
+        "sequence public.tenants_n_seq gave out numbers: to rows of probes, which are gone, or to others"
+    ]
 
 
 def test_a_server_that_dies_while_traces_are_read_is_a_lost_connection(database: ScratchDatabase) -> None:
