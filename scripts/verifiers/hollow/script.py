@@ -146,6 +146,9 @@ def _twin(expected: Table, found: Table) -> Iterator[str]:
     parts.append(f"EXCLUDE USING btree ({_KEY} WITH =)")
     yield f"CREATE TABLE {name} ({', '.join(parts)}) PARTITION BY LIST ({_KEY})"
     yield f"CREATE UNIQUE INDEX ON {name} ({_KEY}, ({_KEY} * 2))"
+    if expected.name in EMPTIED:
+        # For the key that will refer to it.
+        yield f"CREATE UNIQUE INDEX ON {name} ({_KEY})"
     indexes = {index.name for index in found.indexes}
     for index in expected.indexes:
         if index.name in indexes:
