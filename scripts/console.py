@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors.base import ExitCode, Interrupted, ProjectError
 from scripts.errors.row_data import RowData, RowDataRefusedError
+from scripts.server.staying_on import begin_anew, told_of_kept
 from scripts.settings import parent_to_end_with, read_settings
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
     try:
         return _run(command, options)
     except Interrupted as stop:
-        left = "a server stays (`invoke servers` lists it)" if stop.kept else "what was started is gone"
+        left = told_of_kept() or "what was started is gone"
         _say(f"interrupted by signal {stop.signum}: {left}; evidence that was opened says ABORTED")
         return stop.exit_code
     except ProjectError as error:
@@ -50,7 +52,10 @@ def exit_code_of(command: str, options: Mapping[str, object]) -> int:
             _say(f"row data, shown on this terminal and kept nowhere:\n{row_data.reveal()}")
         return int(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
+        # Whoever read our output has gone; the other stream may have a reader yet.
+        with suppress(OSError):
+            if told_of_kept():
+                _say(f"nobody reads the output any more: {told_of_kept()}")
         sys.stderr.close()
         return int(ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the edge: the last place where a fault of ours can be told
@@ -64,6 +69,7 @@ def _run(command: str, options: Mapping[str, object]) -> int:
     from scripts.server.signals import ending_on_signals, ending_with
 
     run: Command = COMMANDS[command]
+    begin_anew()
     with ending_on_signals(), ending_with(parent_to_end_with()):
         settings = read_settings()
         if options.get("show_row_data"):

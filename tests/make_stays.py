@@ -32,6 +32,20 @@ program.run()
 """
 
 
+# Before that, its stdout is a pipe that takes nothing more.
+FULL = """
+import os
+os.set_blocking(1, False)
+for size in (4096, 1):
+    try:
+        while os.write(1, b"." * size):
+            pass
+    except BlockingIOError:
+        pass
+os.set_blocking(1, True)
+"""
+
+
 # `up`, with a signal to itself at one step of its work on what is known and of letting the server stay. argv: the
 # folder for servers' files; the number of the step; the signal.
 STEPS = """
@@ -99,6 +113,10 @@ class Stays:
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start `invoke` as a process of its own, in a session of its own."""
         return self._start(CHILD, *arguments, **environment)
+
+    def begin_into_a_full_pipe(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same, with nobody who empties its stdout."""
+        return self._start(FULL + CHILD, *arguments)
 
     def step(self, number: int, signum: int) -> int:
         """`up` of "dev" that gets a signal at a step; returns its exit code, 0 when it has no such step."""

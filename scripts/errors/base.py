@@ -80,7 +80,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
-        self.kept = False  # whether a server of the run's own stays: KEEP_DB=1, or `invoke up` had just ended
 
     @property
     def exit_code(self) -> int:

@@ -12,14 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import utc_now
-from scripts.errors.base import ExitCode, Interrupted
+from scripts.errors.base import ExitCode
 from scripts.errors.residents import ResidentError, ResidentNameError
 from scripts.errors.server import ServerError
 from scripts.evidence.store import new_run_id
 from scripts.server.embedded.sweep import sweep
 from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
 from scripts.server.stay.claims import claimed
-from scripts.server.stay.staying import dsn_of, end, forget_dead, hand_over, judge, require_judged
+from scripts.server.stay.staying import down_of, dsn_of, end, forget_dead, hand_over, judge, require_judged
+from scripts.server.staying_on import always, note_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,20 +51,17 @@ def up(settings: Settings, voice: Voice, name: str = "", *, no_migrate: bool = F
     name = require_name(name or default_name())
     place = open_place(settings.state_dir)
     forget_dead(place, voice.say)
-    try:
-        with claimed(place, name, make=True, waiting=voice.say) as claim:
-            if claim is None:
-                raise RuntimeError("a claim that makes its folder has one")
-            resident = _there(claim, own, voice)
-            was_there, applied = resident is not None, None
-            if resident is None:
-                resident, applied = _made(claim, own, voice, migrate=not no_migrate)
-            elif not no_migrate:
+    with claimed(place, name, make=True, waiting=voice.say) as claim:
+        if claim is None:
+            raise RuntimeError("a claim that makes its folder has one")
+        resident = _there(claim, own, voice)
+        was_there, applied = resident is not None, None
+        if resident is None:
+            resident, applied = _made(claim, own, voice, migrate=not no_migrate)
+        else:
+            note_kept(f"the server {resident.name}", f"`{down_of(resident)}`", always)
+            if not no_migrate:
                 applied = _migrate(dsn_of(resident, claim.folder), own, voice)
-    except Interrupted as stop:
-        # Written down: it was there, or had just been let stay (hand_over).
-        stop.kept = read_state(place / name) is not None
-        raise
     _tell_up(resident, place / name, voice, was_there=was_there, applied=applied)
     return int(ExitCode.PASSED)
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.errors.base import Interrupted
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import DockerError, ServerError
 from scripts.server.telling import telling
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scripts.server.model import Holder, Server
+    from scripts.server.model import Server
     from scripts.settings import Settings
 
 
@@ -48,18 +47,14 @@ def open_server(
         yield from _external(settings, report)
         return
     keeping = None if keep_as or not settings.keep_db else _Keeping.of(settings, run_id)
-    holder: Holder | None = None
-    try:
-        with _own(settings, report, run_id, keep_as or (keeping.name if keeping else "")) as server:
-            holder = server.holder
-            with telling(server, lock_timeout_ms=settings.lock_timeout_ms):
-                if keeping is None:
-                    yield server
-                else:
-                    yield from keeping.hand_out(server, report)
-    except Interrupted as stop:
-        stop.kept = holder is not None and holder.stays
-        raise
+    with (
+        _own(settings, report, run_id, keep_as or (keeping.name if keeping else "")) as server,
+        telling(server, lock_timeout_ms=settings.lock_timeout_ms),
+    ):
+        if keeping is None:
+            yield server
+        else:
+            yield from keeping.hand_out(server, report)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from scripts.server.foreign.mourner import mourning
 from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.model import Server
 from scripts.server.readiness import address_of, connect, require_version, with_database
+from scripts.server.staying_on import always, note_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
         dsn = with_database(url, database)
         try:
             _create(conn, url, database, kept=settings.keep_db)
+            if settings.keep_db:
+                note_kept(f"the database {database}", _removal(database), always)
             with connect(dsn) as own:
                 facts = read_facts(own)
             require_fresh(facts, address_of(dsn), up_at_most_s=None)
@@ -113,7 +116,7 @@ def _end(
 ) -> None:
     """Drop the database, or say where it is."""
     if settings.keep_db:
-        report(f'server   kept: {address_of(with_database(url, database))}; DROP DATABASE "{database}" removes it')
+        report(f"server   kept: {address_of(with_database(url, database))}; {_removal(database)} removes it")
         return
     import psycopg
     from psycopg import sql
@@ -128,6 +131,10 @@ def _end(
     if roles:
         # Roles belong to the whole server. Whether somebody else made them meanwhile cannot be known, so they stay.
         report(f"server   roles that appeared on it during the run, and stay: {', '.join(roles)}")
+
+
+def _removal(database: str) -> str:
+    return f'DROP DATABASE "{database}"'
 
 
 def _roles(conn: Connection) -> frozenset[str]:

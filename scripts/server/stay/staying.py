@@ -19,6 +19,7 @@ from scripts.server.provision import explaining
 from scripts.server.readiness import connect, parse_dsn
 from scripts.server.states import PASSWORDS, Resident, names_in, read_state
 from scripts.server.stay.claims import claimed
+from scripts.server.staying_on import note_kept
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def hand_over(server: Server, claim: Claim, report: Callable[[str], None]) -> Re
         holder=server.holder.identity(),
     )
     try:
+        holder = server.holder
+        note_kept(f"the server {resident.name}", f"`{down_of(resident)}`", lambda: holder.stays)
         claim.write(resident, {login["user"]: login["password"] for login in (owner, superuser)})
         server.holder.let_stay(claim.alive)
     except BaseException:
@@ -110,7 +113,12 @@ def keep_run(server: Server, place: Path, name: str, report: Callable[[str], Non
 def ways_to(resident: Resident, state: Path) -> Ways:
     """The lines for people. As the owner, whom the migrations run as; `invoke psql --superuser` is the other."""
     export = f"export PGPASSFILE={shlex.quote(str(state / PASSWORDS))} DATABASE_URL={shlex.quote(url_of(resident))}"
-    return Ways(f"invoke psql --name {resident.name}", export, f"invoke down --name {resident.name}")
+    return Ways(f"invoke psql --name {resident.name}", export, down_of(resident))
+
+
+def down_of(resident: Resident) -> str:
+    """The command that ends it."""
+    return f"invoke down --name {resident.name}"
 
 
 def url_of(resident: Resident) -> str:

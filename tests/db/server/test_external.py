@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +12,7 @@ from make_foreign import url_of
 from make_runs import fail_inside, quiet
 from psycopg import sql
 
+from scripts.errors.base import Interrupted
 from scripts.errors.server import (
     DatabaseMissingError,
     NotAllowedError,
@@ -20,6 +22,7 @@ from scripts.errors.server import (
 )
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn
+from scripts.server.staying_on import begin_anew, told_of_kept
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,6 +105,21 @@ def test_a_superuser_is_said_to_be_one(server: Server) -> None:
         assert opened.admin_dsn == opened.dsn
         assert opened.facts["owner_is_superuser"] == "true"
     assert "server   the role in DATABASE_URL is a superuser: a missing grant will not show" in lines
+
+
+def test_an_interruption_says_that_a_kept_database_stays(foreign: str) -> None:
+    """KEEP_DB=1: not that all is gone."""
+    begin_anew()
+    lines: list[str] = []
+    with (
+        pytest.raises(Interrupted),
+        open_server(Settings(database_url=foreign, keep_db=True), run_id="r", report=lines.append),
+    ):
+        raise Interrupted(signal.SIGINT)
+    database = lines[-1].split('"')[1]
+    assert told_of_kept() == f'the database {database} stays (DROP DATABASE "{database}" removes it)'
+    with connect(foreign) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
 
 
 def test_fresh_db_0_is_the_database_as_it_is(foreign: str) -> None:

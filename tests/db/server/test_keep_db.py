@@ -18,6 +18,7 @@ from scripts.errors.server import BinariesError
 from scripts.run.rehearsal import open_rehearsal
 from scripts.server.open import open_server
 from scripts.server.states import names_in
+from scripts.server.staying_on import begin_anew, told_of_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,9 +92,9 @@ def test_an_interrupted_run_keeps_its_server_and_does_not_say_that_it_is_gone(st
     _, said = run.communicate(timeout=30)
     assert run.returncode == 128 + signum, said
     assert "server   kept: invoke psql --name run-" in said
-    left = f"interrupted by signal {signum:d}: a server stays (`invoke servers` lists it)"
-    assert said.splitlines()[-1] == f"{left}; evidence that was opened says ABORTED"
     (name,) = names_in(stays.place)
+    left = f"interrupted by signal {signum:d}: the server {name} stays (`invoke down --name {name}` removes it)"
+    assert said.splitlines()[-1] == f"{left}; evidence that was opened says ABORTED"
     assert stays.invoke("psql", "--name", name, "--", "-XAtc", "SELECT 1").out == ["1"]
 
 
@@ -154,12 +155,13 @@ def test_what_went_wrong_first_is_what_is_raised(stays: Stays) -> None:
 
 def test_an_interruption_says_that_it_was_kept(stays: Stays) -> None:
     """The edge needs to know."""
+    begin_anew()
     with (
-        pytest.raises(Interrupted) as caught,
+        pytest.raises(Interrupted),
         open_server(stays.settings(keep_db=True), run_id="r", report=print),
     ):
         raise Interrupted(signal.SIGINT)
-    assert caught.value.kept
+    assert told_of_kept() == "the server run-r stays (`invoke down --name run-r` removes it)"
     assert names_in(stays.place) == ("run-r",)
 
 

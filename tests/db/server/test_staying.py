@@ -314,7 +314,7 @@ def test_an_interruption_at_every_step_of_the_handing_over(stays: Stays) -> None
             break
         assert code == 130
         if stays.watchers():
-            assert "a server stays (`invoke servers` lists it)" in said
+            assert "the server dev stays (`invoke down --name dev` removes it)" in said
             assert "runs" in stays.do("servers").text
             stays.do("down", name="dev")
         else:
@@ -325,6 +325,36 @@ def test_an_interruption_at_every_step_of_the_handing_over(stays: Stays) -> None
         assert stays.leftovers() == [], number
         stopped += 1
     assert stopped > 10
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_while_it_is_told_says_that_it_stays(stays: Stays, signum: int) -> None:
+    """The lines go into a pipe that nobody empties; the server is there, and so it is told."""
+    run = stays.begin_into_a_full_pipe("up", "--name", "dev", "--no-migrate")
+    wait_until(lambda: (stays.place / "dev" / "server.json").exists() and bool(stays.watchers()))
+    time.sleep(1)
+    assert run.poll() is None
+    run.send_signal(signum)
+    _, said = run.communicate(timeout=30)
+    assert run.returncode == 128 + signum
+    left = f"interrupted by signal {signum:d}: the server dev stays (`invoke down --name dev` removes it)"
+    assert said.splitlines()[-1] == f"{left}; evidence that was opened says ABORTED"
+    assert stays.watchers()
+    assert "runs" in stays.do("servers").text
+
+
+def test_a_reader_that_has_gone_is_told_that_it_stays(stays: Stays) -> None:
+    """`up | head -0`: what stays is said on the other stream."""
+    run = stays.begin("up", "--name", "dev", "--no-migrate")
+    assert run.stdout is not None
+    run.stdout.close()
+    assert run.stderr is not None
+    said = run.stderr.read()
+    run.wait()
+    assert said.endswith(
+        "nobody reads the output any more: the server dev stays (`invoke down --name dev` removes it)\n"
+    )
+    assert stays.watchers()
 
 
 def test_nobody_else_can_read_what_is_known(stays: Stays) -> None:
