@@ -33,9 +33,10 @@ WITH RECURSIVE core AS MATERIALIZED (
     SELECT i.inhparent, 'i', i.inhrelid, 0 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent
      WHERE c.relkind IN ('r', 'p', 'f')
 ), through AS (
-    SELECT e.relation, e.event, e.at, e.col FROM edges AS e
+    -- From ours backwards: what others have between themselves may be large, and is not asked for.
+    SELECT e.relation, e.event, e.at, e.col FROM edges AS e WHERE e.at IN (SELECT oid FROM core)
      UNION
-    SELECT t.relation, t.event, e.at, e.col FROM through AS t JOIN edges AS e ON e.relation = t.at
+    SELECT e.relation, e.event, t.at, t.col FROM through AS t JOIN edges AS e ON e.at = t.relation
 ), strangers AS MATERIALIZED (
     -- Functions that run with their owner's rights and are not ours.
     SELECT p.oid, p.proowner AS owner
@@ -116,23 +117,26 @@ WITH RECURSIVE core AS MATERIALIZED (
                || CASE WHEN k.confupdtype IN ('c', 'n', 'd') THEN '{UPDATE}'::text[] ELSE '{}' END
       FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid
      WHERE k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
-), writes AS (
-    SELECT s.relation, s.by, s.at, s.actor FROM steps AS s
-     UNION
-    SELECT w.relation, w.by, s.at, CASE s.actor WHEN 0 THEN w.actor ELSE s.actor END
-      FROM writes AS w JOIN steps AS s ON s.relation = w.at
 ), triggers AS MATERIALIZED (
     SELECT g.tgrelid AS relation, s.owner AS lender,
            ARRAY(SELECT v.privilege FROM (VALUES (4, 'INSERT'), (8, 'DELETE'), (16, 'UPDATE'), (32, 'TRUNCATE'))
                         AS v (bit, privilege) WHERE g.tgtype & v.bit <> 0) AS by
       FROM pg_trigger AS g JOIN strangers AS s ON s.oid = g.tgfoid
+), writes AS (
+    -- What a write comes to, backwards too: a trigger that runs as its lender, or code, as the actor.
+    SELECT s.relation, s.by, s.actor, w.lender
+      FROM steps AS s
+      JOIN (SELECT g.relation AS at, g.lender FROM triggers AS g UNION SELECT b.oid, 0 FROM busy AS b) AS w ON w.at = s.at
+     UNION
+    SELECT s.relation, s.by, CASE w.actor WHEN 0 THEN s.actor ELSE w.actor END, w.lender
+      FROM writes AS w JOIN steps AS s ON s.at = w.relation
 ), doors AS MATERIALIZED (
     -- What runs with somebody's rights for whoever may write a relation or maintain it.
     SELECT g.relation, g.by, g.lender FROM triggers AS g WHERE g.relation NOT IN (SELECT oid FROM core)
      UNION
-    SELECT w.relation, w.by, g.lender FROM writes AS w JOIN triggers AS g ON g.relation = w.at
-     UNION
-    SELECT w.relation, w.by, w.actor FROM writes AS w WHERE w.actor <> 0 AND w.at IN (SELECT oid FROM busy)
+    SELECT w.relation, w.by, l.lender
+      FROM writes AS w CROSS JOIN LATERAL (VALUES (w.lender), (w.actor)) AS l (lender)
+     WHERE l.lender <> 0
      UNION
     SELECT c.oid, CASE c.relkind WHEN 'm' THEN '{MAINTAIN}'::text[] ELSE '{INSERT,UPDATE,DELETE,MAINTAIN}' END, c.relowner
       FROM pg_class AS c
@@ -163,7 +167,7 @@ WITH RECURSIVE core AS MATERIALIZED (
            found.event = '1' AND c.relkind = 'v'
                AND EXISTS (SELECT FROM pg_options_to_table(c.reloptions) AS o
                             WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) AS invoker
-      FROM (SELECT DISTINCT t.relation, t.event FROM through AS t WHERE t.at IN (SELECT oid FROM core)) AS found
+      FROM (SELECT DISTINCT t.relation, t.event FROM through AS t) AS found
       JOIN pg_class AS c ON c.oid = found.relation
      WHERE c.oid NOT IN (SELECT oid FROM core)
 ), lenders AS (
@@ -253,7 +257,7 @@ SELECT 'view', a.name, v.privilege, format('%I.%I', n.nspname, r.relname)
             ELSE has_any_column_privilege(a.name, r.oid, v.privilege) END
    -- What who looks through it could see without it is not opened.
    AND (r.event NOT IN ('1', 'i', 'o') OR EXISTS (
-           SELECT FROM through AS t JOIN core AS c ON c.oid = t.at
+           SELECT FROM through AS t
             WHERE (t.relation, t.event) = (r.oid, r.event)
               AND NOT CASE WHEN v.privilege <> 'SELECT' OR r.event <> '1'
                                 THEN has_table_privilege(a.name, t.at, v.privilege)
