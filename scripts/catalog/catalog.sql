@@ -28,7 +28,7 @@ spaces AS (
 ),
 places AS (  -- where a user can put things: a superuser also into the server's own schemas
     SELECT n.oid, nspname FROM pg_namespace n
-     WHERE nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT FROM twins t WHERE t.oid = n.oid)
+     WHERE nspname !~ '^pg_(toast_temp|temp)_' AND NOT EXISTS (SELECT FROM twins t WHERE t.oid = n.oid)
 ),
 members AS (  -- of extensions; and what the server makes for something else, such as the constructors of a range type
     SELECT classid, objid FROM pg_depend  -- what was added to an extension that came with the server hides nothing
@@ -45,6 +45,7 @@ relations AS (
     SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name
       FROM pg_class c JOIN places s ON s.oid = c.relnamespace
      WHERE c.oid >= 16384  -- FirstNormalObjectId: below it lies what initdb made
+       AND s.nspname <> 'pg_toast'  -- where the server keeps long values, a table for each of ours; functions could be put there
        AND NOT EXISTS (SELECT FROM members WHERE classid = 'pg_class'::regclass AND objid = c.oid)
 ),
 functions AS (

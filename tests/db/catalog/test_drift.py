@@ -17,6 +17,7 @@ from scripts.run.original import open_read_only, read_original
 from scripts.run.rehearsal import rehearsal_settings
 from scripts.server.provision import OWNER
 from scripts.settings import Settings
+from scripts.verifiers.twin.names import COMMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,26 @@ def test_what_is_planted_is_told_and_undone_is_well(
     assert drift(settings, heard.voice()) == ExitCode.PASSED
     assert heard.text.splitlines()[-1].startswith("no drift: ")
     assert heard.text.splitlines()[0].startswith("expected   schema/catalog.txt, 27 of 27 files recorded")
+
+
+def test_no_place_hides_what_a_superuser_put_there(database: ScratchDatabase, existing: Existing, heard: Heard) -> None:
+    """Neither where long values lie, nor a schema that is called like a verifier's, with its lock, and has a view."""
+    twin = "parity_twin_deadbeefdeadbeef"
+    with database.connect_admin() as conn:
+        conn.execute(
+            f"CREATE FUNCTION pg_toast.planted() RETURNS int LANGUAGE sql RETURN 1; CREATE SCHEMA {twin}".encode()
+        )
+        conn.execute(f"COMMENT ON SCHEMA {twin} IS '{COMMENT}'; CREATE TABLE {twin}.t (x int)".encode())
+        conn.execute("SELECT pg_advisory_lock(x'deadbeefdeadbeef'::bigint)")
+        drift(existing(database), heard.voice())
+        own = heard.text.splitlines()
+        heard.out.clear()
+        conn.execute(f"CREATE VIEW {twin}.planted AS SELECT 1 AS one".encode())
+        drift(existing(database), heard.voice())
+
+    assert "+ function pg_toast.planted()" in own
+    assert not any(twin in line for line in own)
+    assert {f"+ schema {twin}", f"+ view {twin}.planted"} <= set(heard.text.splitlines())
 
 
 def test_a_changed_body_is_told_line_by_line(database: ScratchDatabase, existing: Existing, heard: Heard) -> None:
