@@ -21,12 +21,26 @@ class UnreachableError(ServerError):
 
     @classmethod
     def at(cls, address: str, reason: str) -> UnreachableError:
-        """The connection failed for a reason that has no error of its own."""
+        """For a reason that has no error of its own."""
         return cls(
             "the server cannot be reached",
             where=address,
             facts=[("expected", "a PostgreSQL server that accepts the connection"), ("found", reason)],
             help="check host, port and that the server runs; unset DATABASE_URL for a fresh server of the run's own",
+        )
+
+
+class NoConnectionLeftError(UnreachableError):
+    """SQLSTATE 53300."""
+
+    @classmethod
+    def at(cls, address: str, reason: str) -> NoConnectionLeftError:
+        """`reason` is the server's own: it says whose limit it is, the login's, the database's or its own."""
+        return cls(
+            "the server takes no more connections",
+            where=address,
+            facts=[("expected", "room for four, or, slower, for three"), ("found", reason)],
+            help="end what nobody needs, or raise that limit (ALTER ROLE or DATABASE … CONNECTION LIMIT)",
         )
 
 
@@ -69,11 +83,8 @@ class DatabaseMissingError(ServerError):
     @classmethod
     def at(cls, address: str, database: str) -> DatabaseMissingError:
         """The server answers but has no such database."""
-        return cls(
-            f'there is no database "{database}"',
-            where=address,
-            help="create it, or name another one in DATABASE_URL",
-        )
+        what, help_ = f'there is no database "{database}"', "create it, or name another one in DATABASE_URL"
+        return cls(what, where=address, help=help_)
 
 
 class NotAllowedError(ServerError):

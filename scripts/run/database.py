@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scripts.catalog.golden import golden_name
 from scripts.clock import utc_now
 from scripts.result import Check, Result
+from scripts.run.room import FOR_ALL, connections_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -223,11 +224,20 @@ class DatabaseGates:
             self._before, self._numbers = self._snapshot(), self._numbering()
             self._read_catalog()
             coming = select_invariants(self._verifying) if self._verifying else ()
-            ahead = Ahead(self._connect, self._files, coming) if coming else None
+            ahead = Ahead(self._connect, self._files, coming) if coming and self._has_room() else None
             self._database = Database(
                 self._conn, self._connect, self._files, ahead=ahead, lasting=not self._settings.fresh_db
             )
         return verify_invariant(select_invariants([name])[0], self._database, controls=True)
+
+    def _has_room(self) -> bool:
+        """Whether there are connections enough to play ahead in another thread; without, all takes longer."""
+        left = connections_left(self._conn)
+        if left < FOR_ALL:
+            self._say(
+                f"verify   of {FOR_ALL} more connections the server has {max(left, 0)} left for this login: slower"
+            )
+        return left >= FOR_ALL
 
     def _traces(self, name: str) -> Result:
         started_at = utc_now()

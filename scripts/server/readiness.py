@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripts.errors.server import (
     DatabaseMissingError,
     MalformedUrlError,
+    NoConnectionLeftError,
     ServerError,
     UnreachableError,
     WrongPasswordError,
@@ -36,6 +37,10 @@ APPLICATION = "parity-runner"
 # gets the general error, with those words in it.
 _REFUSED_LOGIN = re.compile(
     r'authentication failed|no pg_hba\.conf entry|no password supplied|role "[^"]*" does not exist'
+)
+_FULL = re.compile(
+    r'too many connections for (?:role|database) "[^"]*"|sorry, too many clients already'
+    r"|remaining connection slots are reserved for [^\n]*"
 )
 _PORTS = re.compile(r"[0-9,]*")
 # At the value PostgreSQL ships with: what decides how a value is written, and how long one may take. And the
@@ -118,7 +123,7 @@ def connect(dsn: str) -> Connection:
 
     Raises:
         MalformedUrlError: the DSN cannot be read.
-        UnreachableError: nothing answers.
+        UnreachableError: nothing answers, or no connection is left.
         WrongPasswordError: the login is refused.
         DatabaseMissingError: the server has no such database.
         SessionSettingError: the login's search_path has pg_catalog behind another schema.
@@ -237,6 +242,9 @@ def error_of(exc: OperationalError, dsn: str) -> ServerError:
         reason = reason.replace(password, "***")
     if _REFUSED_LOGIN.search(reason):
         return WrongPasswordError.at(address_of(dsn))
+    full = _FULL.search(reason)
+    if full:
+        return NoConnectionLeftError.at(address_of(dsn), full[0])
     missing = _NO_DATABASE.search(reason)
     if missing:
         return DatabaseMissingError.at(address_of(dsn), missing[1])

@@ -142,20 +142,28 @@ class Twin:
         if self._sessions and (home != self._home or any(conn.closed for conn in self._sessions)):
             self.close()
         if self._sessions is None:
-            first = self._settled(home)
-            self._home, self._sessions = home, (first, first)
-            row = first.execute(_MAY_CREATE, [home, list(_CALLERS)]).fetchone()
-            if row is None or not row[0]:
-                raise UnaskedError.no_room_for_a_twin(home)
-            self._roles = frozenset(row[1])
-            sweep(first)
-            self.name = new_name()
-            if not lock(first, self.name):
-                msg = "a name of 64 random bits is taken"
-                raise RuntimeError(msg)
-            self._sessions = (first, self._settled(home))
+            try:
+                self._sessions = self._open(home)
+            except BaseException:
+                # Half a pair is none: whoever asks next begins again.
+                self.close()
+                raise
             self._wires = tuple(Wire(conn) for conn in self._sessions)
         return self._sessions
+
+    def _open(self, home: str) -> tuple[psycopg.Connection[Any], psycopg.Connection[Any]]:
+        first = self._settled(home)
+        self._home, self._sessions = home, (first, first)
+        row = first.execute(_MAY_CREATE, [home, list(_CALLERS)]).fetchone()
+        if row is None or not row[0]:
+            raise UnaskedError.no_room_for_a_twin(home)
+        self._roles = frozenset(row[1])
+        sweep(first)
+        self.name = new_name()
+        if not lock(first, self.name):
+            msg = "a name of 64 random bits is taken"
+            raise RuntimeError(msg)
+        return first, self._settled(home)
 
     def _settled(self, home: str) -> psycopg.Connection[Any]:
         from psycopg import sql

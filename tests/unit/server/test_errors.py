@@ -18,6 +18,7 @@ from scripts.errors.server import (
     DockerError,
     FolderError,
     MalformedUrlError,
+    NoConnectionLeftError,
     NotAllowedError,
     ServerError,
     StartError,
@@ -33,6 +34,7 @@ AT = "app@db.example:5432/payments"
 # One of each, in the order of the module.
 EXAMPLES: dict[str, ServerError] = {
     "UnreachableError.at": UnreachableError.at(AT, "Connection refused"),
+    "NoConnectionLeftError.at": NoConnectionLeftError.at(AT, 'too many connections for role "app"'),
     "MalformedUrlError.not_read": MalformedUrlError.not_read(),
     "WrongPasswordError.at": WrongPasswordError.at(AT),
     "DatabaseMissingError.at": DatabaseMissingError.at(AT, "payments"),

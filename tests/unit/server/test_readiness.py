@@ -17,6 +17,7 @@ from scripts.errors.base import ExitCode
 from scripts.errors.server import (
     DatabaseMissingError,
     MalformedUrlError,
+    NoConnectionLeftError,
     StartError,
     UnreachableError,
     WrongPasswordError,
@@ -127,6 +128,13 @@ def test_with_database_changes_nothing_else() -> None:
         ('FATAL:  role "app" does not exist', WrongPasswordError),
         ('FATAL:  database "d" does not exist', DatabaseMissingError),
         ("FATAL:  the database system is starting up", UnreachableError),
+        ('FATAL:  too many connections for role "app"', NoConnectionLeftError),
+        ('FATAL:  too many connections for database "d"', NoConnectionLeftError),
+        ("FATAL:  sorry, too many clients already", NoConnectionLeftError),
+        (
+            "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+            NoConnectionLeftError,
+        ),
         ("Connection refused\n\tIs the server running on that host?", UnreachableError),
         ("password hunter22 is in here", UnreachableError),
     ],
