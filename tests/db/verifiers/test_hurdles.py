@@ -139,6 +139,20 @@ def test_what_is_in_nobodys_way_is_not_told(bench: Bench) -> None:
     assert red(bench, "; ".join(changes)) == {}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a default that is a trigger",
+        "a sequence that ends",
+        "an index over what went wrong, in any words",
+        "a virtual column of what may not be a number",
+    ],
+)
+def test_it_is_told_once(bench: Bench, name: str) -> None:
+    """Where no probe's own row is refused, no other invariant is red: nobody's twin is in want of the column."""
+    assert red(bench, IN_THE_WAY[name][0]).keys() == {GATE}
+
+
 _LONG = (
     "(SELECT jsonb_build_object('amount', '12.50', 'note', string_agg(md5(i::text), '')) "
     "FROM generate_series(1, 400) AS i)"
@@ -167,6 +181,19 @@ def test_it_would_have_refused_an_enqueue(bench: Bench, name: str, refused: str)
         with pytest.raises(psycopg.Error) as caught:
             bench.owner.execute(enqueue.encode())
         assert caught.value.sqlstate == refused
+
+
+def test_a_virtual_column_refuses_who_reads_the_row(bench: Bench) -> None:
+    """It is worked out when it is read: an enqueue, a claim and a completion pass, a reader of the whole row does not."""
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute(IN_THE_WAY["a virtual column of what may not be a number"][0].encode())
+        bench.owner.execute(f"SELECT public.enqueue_payment_outbox('i', 'p', 'k', 'r', {_LONG})".encode())
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation), bench.owner.transaction():
+            bench.owner.execute("SELECT * FROM public.payment_outbox_pending")
+        (item,) = bench.owner.execute(
+            "SELECT outbox_id, lease_token FROM public.claim_outbox_batch(1, 'w', 60)"
+        ).fetchall()
+        bench.owner.execute("SELECT public.complete_outbox_attempt(%s, %s, 'w', 'DISPATCHED')", item)
 
 
 def test_a_long_document_passes_what_is_in_nobodys_way(bench: Bench) -> None:

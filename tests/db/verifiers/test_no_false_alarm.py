@@ -138,6 +138,23 @@ def test_a_column_that_is_promised_to_be_empty_may_not_be_stricter(
     assert gate in red_under(bench, bench.owner, stricter([(table, column)]))
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "gates"),
+    [
+        (
+            "tenants",
+            "billable_client_id",
+            {"business-foundation-hooks", "payer-attribution", "legacy-rows", "n-minus-one"},
+        ),
+        ("billable_clients", "client_key", {"business-foundation-hooks", "legacy-rows", "n-minus-one"}),
+        ("policy_versions", "grace_expires_at", {"ci-invariant-gate"}),
+    ],
+)
+def test_who_is_promised_the_empty_column_is_who_is_red(bench: Bench, table: str, column: str, gates: set[str]) -> None:
+    """Where n-minus-one is not alone, or not red: those whose own promise it is, and nobody else (0050)."""
+    assert red_under(bench, bench.owner, stricter([(table, column)])).keys() == gates
+
+
 def test_a_key_of_another_name_that_is_gone_is_told(bench: Bench) -> None:
     """A revocation recorded twice is told whatever the key was called."""
     with bench.owner.transaction(force_rollback=True):
