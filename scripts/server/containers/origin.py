@@ -204,6 +204,8 @@ def _from_kept(plan: _Plan, guard: Guard) -> _Started | None:
     except PoisonedError as exc:
         why = str(exc)
     except (ContainerEndedError, StartError, WrongPasswordError) as exc:
+        if ContainedHolder(guard).out_of_room():  # that says nothing of the cluster
+            raise DiskFullError.in_container("the start on a copy of the kept cluster", plan.settings.pg_image) from exc
         why = unusable(exc)
     if why:
         plan.kept.discard(why)

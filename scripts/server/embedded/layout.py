@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.account import AccountError
-from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError
+from scripts.errors.server import BinariesError, DiskFullError, FolderError, ServerError, StartError
 from scripts.server.embedded import binaries as programs
 from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.folders import data_home, program_home, require_socket_fits
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scripts.server.embedded.account import Account
     from scripts.server.embedded.binaries import Binaries
 
@@ -26,6 +29,7 @@ PREFIX = "parity-"
 CONFIG = ROOT / "infra" / "docker" / "postgresql.conf"
 LOG_LINES = 20
 # The system's words, and those the server has for a write that was cut short.
+ROOM_FOR_LOG = 1 << 20
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
 FILE_LIMIT = "File too large"
 NO_USER = "could not look up effective user ID"
@@ -130,6 +134,36 @@ def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFul
     if NO_USER in log:
         return AccountError.unknown(os.geteuid())
     return StartError.failed(step, status, log)
+
+
+def has_no_room(layout: Layout) -> bool:
+    """By the server's log, and by the file system: on a full one its last words may be lost."""
+    try:
+        free = os.statvfs(layout.data)
+    except OSError:
+        return False
+    return free.f_bavail * free.f_frsize < ROOM_FOR_LOG or any(words in tail_of(layout.log) for words in DISK_FULL)
+
+
+@contextmanager
+def minding_room(layout: Layout, step: str) -> Iterator[None]:
+    """Tell of a server that a full disk kept from starting as that, whatever it said, or had no room to say.
+
+    Args:
+        layout: where its files are.
+        step: what was being done.
+
+    Raises:
+        DiskFullError: so it is.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except ServerError as exc:
+        if not has_no_room(layout):
+            raise
+        raise DiskFullError.during(step, str(layout.folder.parent)) from exc
 
 
 def error_of_files(exc: RefusedError | OSError, step: str, home: Path) -> FolderError | DiskFullError:

@@ -20,7 +20,7 @@ from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.embedded.account import find_account
 from scripts.server.embedded.binaries import digest_of_binary, digest_of_sources, find_binaries
 from scripts.server.embedded.boot import Boot, make_cluster, require_major_of, start_server
-from scripts.server.embedded.layout import error_of_files, make_layout, needs_copy, runnable
+from scripts.server.embedded.layout import error_of_files, make_layout, minding_room, needs_copy, runnable
 from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.embedded.programs import Programs, find_or_keep
 from scripts.server.embedded.sweep import sweeping
@@ -72,7 +72,11 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
         boot = Boot(leash, layout, account, ready.binaries, deadline, settings.server_start_timeout_ms)
         if found.source == "PG_BINDIR":
             require_major_of(boot)
-        made, version, facts = _from_kept(boot, settings, kept) or _make(boot, settings, kept)
+        started = _from_kept(boot, settings, kept)
+        if started is None:
+            with minding_room(layout, "the start of the server"):
+                started = _make(boot, settings, kept)
+        made, version, facts = started
         require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
         facts |= ready.facts | {
             "binaries": found.source,
@@ -117,7 +121,8 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
     if not why:
         dsn = _superuser_dsn(boot.layout, entry.password, settings.postgres_db)
         try:
-            with start_server(boot, dsn) as conn:
+            # A full disk is asked about first: it says nothing of the cluster, and there is no room for another.
+            with minding_room(boot.layout, "the start on a copy of the kept cluster"), start_server(boot, dsn) as conn:
                 made, version, facts = _hand_over(conn, dsn)
             why = not_fresh(facts, entry)
             boot.leash.require_unpacked()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.residents import ResidentError
-from scripts.server.embedded.layout import DISK_FULL, Layout, tail_of
+from scripts.server.embedded.layout import Layout, has_no_room
 from scripts.server.embedded.leash import END_TIMEOUT_S, Leash, RefusedError
 from scripts.server.embedded.sweep import sweep
 from scripts.server.owner import HOST, PID, PLACE, is_of_this_boot, owner_is_gone, owner_labels
@@ -32,7 +32,6 @@ _BETWEEN = "\n"
 KILLED_TIMEOUT_S = 3.0
 _POLL_S = 0.002
 # Bytes. It writes ahead in files of a megabyte, and ends where it cannot.
-ROOM_FOR_LOG = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,8 @@ class WatchedHolder:
         return owner_labels(self.leash.pid) | {FOLDERS: _BETWEEN.join(self.leash.folders)}
 
     def out_of_room(self) -> bool:
-        """By its log, and by the file system: on a full one its last words may be lost."""
-        layout = Layout(Path(self.leash.folders[0]))
-        try:
-            free = os.statvfs(layout.data)
-        except OSError:
-            return False
-        return free.f_bavail * free.f_frsize < ROOM_FOR_LOG or any(words in tail_of(layout.log) for words in DISK_FULL)
+        """As layout.py sees it."""
+        return has_no_room(Layout(Path(self.leash.folders[0])))
 
     def let_stay(self, alive: Path) -> None:
         """Ask the watcher.

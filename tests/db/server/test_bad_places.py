@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from make_runs import SITE
+from make_runs import AS_USERS, SITE, python_for_others
 
 from scripts.errors.server import BinariesError
 from scripts.server import folders
@@ -47,10 +47,10 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def migrate(place: Path, before: str = "", *, mounted: bool = False) -> tuple[int, str]:
+def migrate(place: Path, before: str = "", *, mounted: bool = False, run: str = RUN) -> tuple[int, str]:
     """Run `invoke migrate` after some shell commands; its exit code and what it said."""
     done = subprocess.run(
-        [*(["unshare", "--mount"] if mounted else []), "/bin/sh", "-ec", f"{before}\n{RUN}"],
+        [*(["unshare", "--mount"] if mounted else []), "/bin/sh", "-ec", f"{before}\n{run}"],
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -101,6 +101,34 @@ def test_a_file_system_without_room_is_told_with_step_and_place(
         "  help: free space there; TMPDIR says where files go while /dev/shm has less than 512 MB free\n"
     )
     assert status == 3
+
+
+def kept_in(place: Path) -> dict[str, bytes]:
+    """The kept clusters."""
+    folder = place / "home" / "clusters"
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@needs_mounts
+@pytest.mark.skipif(not AS_USERS, reason="root that can test as a user without rights")
+def test_a_full_disk_costs_no_kept_cluster(place: Path) -> None:
+    """At whatever size it is full, as a user without rights: one error, the disk's, and the entry stays as it was."""
+    for name in ("home", "tmp"):
+        shutil.chown(place / name, "nobody")
+    run = RUN.replace(sys.executable, f"setpriv --reuid=nobody --regid=nogroup --clear-groups {python_for_others()[0]}")
+    assert migrate(place, run=run)[0] == 0
+    before, ended = kept_in(place), False
+    assert before
+    for size in range(8_000, 16_000, 500):
+        mount = "mount -t tmpfs -o mode=1777,size={} none {}"
+        full = f"{mount.format('100m', folders.MEMORY)}\n{mount.format(f'{size}k', place / 'tmp')}"
+        status, text = migrate(place, full, mounted=True, run=run)
+        assert kept_in(place) == before, (size, text)
+        assert text.count("error[") == text.count("error[disk full]: ") == 1, (size, text)
+        assert "the kept cluster is not used" not in text
+        assert status == 3
+        ended = ended or "no space left during the start on a copy of the kept cluster" in text
+    assert ended
 
 
 @pytest.mark.parametrize(("warm", "step"), [(False, "initdb"), (True, "the copy of the kept cluster")])
