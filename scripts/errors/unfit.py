@@ -1,6 +1,6 @@
 """A server that answers, and is not the one the schema is proved on: exit 3, what was found, and the next step.
 
-Owns: the major version that is asked for, and the text of every such error.
+Owns: the major version and the encoding that are asked for, and the text of every such error.
 Promises: no password, no data row; a connection is shown as `user@host:port/database`.
 """
 
@@ -12,6 +12,8 @@ from scripts.errors.server import ServerError
 
 # Exactly this one: another major has another catalog, so its verdict would be about something else.
 MAJOR = 18
+# Files are written in it, and so is what the functions compare; in another some of it cannot be said.
+ENCODING = "UTF8"
 _FULL = frozenset({"53100", "53200"})
 
 
@@ -71,6 +73,23 @@ class TooNewError(OtherMajorError):
     """Above it."""
 
     kind = "too new"
+
+
+class OtherEncodingError(ServerError):
+    """The database keeps text in another encoding than the schema is proved in."""
+
+    kind = "other encoding"
+
+    @classmethod
+    def database(cls, address: str, encoding: str) -> OtherEncodingError:
+        """`encoding` as the server names it; SQL_ASCII is none."""
+        return cls(
+            "the database keeps its text in another encoding",
+            where=address,
+            facts=[("expected", ENCODING), ("found", encoding)],
+            help=f"CREATE DATABASE … TEMPLATE template0 ENCODING '{ENCODING}', and move what is there by pg_dump; "
+            "or unset DATABASE_URL for a fresh server of the run's own",
+        )
 
 
 class NotFreshError(ServerError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +124,18 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
             asked.planted = _controls(invariant, database, asked.findings)
     except Settled:
         asked.cut_short = True
+    except psycopg.errors.InvalidSchemaName as exc:
+        if _is_there(database, "public"):
+            asked.error = _unasked(exc, database).sentence
+        else:
+            with suppress(Settled):
+                asked.findings.check(
+                    "schema_public",
+                    expected="there",
+                    observed="absent",
+                    where="schema public",
+                    help="it was dropped or renamed; what could not be asked without it was not",
+                )
     except psycopg.Error as exc:
         if wants(exc.sqlstate or "", exc.diag.message_primary or ""):
             raise  # the machine's, which stops the whole run
@@ -148,6 +161,12 @@ def _controls(invariant: Invariant, database: Database, findings: Findings) -> t
         with bounded(database.conn):
             found += play_controls(database.conn, findings.probes, around=database.around)
     return found
+
+
+def _is_there(database: Database, schema: str) -> bool:
+    """Whether the schema is, after a question that did not find one."""
+    row = database.conn.execute("SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL", [schema]).fetchone()
+    return row is None or bool(row[0])
 
 
 def _unasked(exc: psycopg.Error, database: Database) -> UnaskedError:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.errors.server import NotAllowedError, ServerError
+from scripts.errors.unfit import ENCODING, OtherEncodingError
 from scripts.server.facts import read_facts, require_fresh
 from scripts.server.foreign.mourner import mourning
 from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
@@ -35,11 +36,14 @@ def open_existing(url: str, *, reason: str) -> Iterator[Server]:
     """The database as it is; it is never dropped or emptied.
 
     Raises:
-        ServerError: unreachable, refused, missing, or too old.
+        ServerError: unreachable, refused, missing, too old, or in another encoding than the schema is proved in.
     """
     with connect(url) as conn:
         version = require_version(conn, url)
         facts = read_facts(conn)
+    # Before the first file: the one that cannot be said in it would be the second, and be told to be corrected.
+    if facts["encoding"] != ENCODING:
+        raise OtherEncodingError.database(address_of(url), facts["encoding"])
     yield Server(url, None, "external", reason, version, facts | {"database": "as it is"})
 
 

@@ -12,7 +12,7 @@ from make_foreign import url_of
 from make_runs import fail_inside, quiet
 from psycopg import sql
 
-from scripts.errors.base import Interrupted
+from scripts.errors.base import ExitCode, Interrupted
 from scripts.errors.server import (
     DatabaseMissingError,
     NotAllowedError,
@@ -20,8 +20,9 @@ from scripts.errors.server import (
     UnreachableError,
     WrongPasswordError,
 )
+from scripts.errors.unfit import OtherEncodingError
 from scripts.server.open import open_server
-from scripts.server.readiness import connect, parse_dsn
+from scripts.server.readiness import connect, parse_dsn, with_database
 from scripts.server.staying_on import begin_anew, told_of_kept
 from scripts.settings import Settings
 
@@ -43,6 +44,27 @@ def state(url: str) -> list[str]:
     """What is on the server."""
     with connect(url) as conn:
         return [line for (line,) in conn.execute(STATE)]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
+def test_a_database_in_another_encoding_is_told_before_anything_is_done(foreign: str, encoding: str) -> None:
+    """By name, with what is expected; nothing was migrated into it. A throw-away one is in ours, whoever's server."""
+    name = f"other_{encoding.lower()}"
+    with connect(foreign) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode())
+    url = with_database(foreign, name)
+    settings = Settings(database_url=url, fresh_db=False)
+    try:
+        with pytest.raises(OtherEncodingError) as caught, open_server(settings, run_id="r", report=quiet):
+            pass
+        assert caught.value.exit_code is ExitCode.NO_SERVER
+        assert f"/{name}: the database keeps its text in another encoding" in str(caught.value)
+        assert f"expected  UTF8\n  found     {encoding}" in str(caught.value)
+        with open_server(Settings(database_url=url), run_id="r", report=quiet) as server:
+            assert server.facts["encoding"] == "UTF8"
+    finally:
+        with connect(foreign) as conn:
+            conn.execute(f"DROP DATABASE {name}".encode())
 
 
 def test_a_throw_away_database_leaves_the_server_as_it_was(foreign: str) -> None:

@@ -27,3 +27,16 @@ def test_each_in_turn(bench: Bench, name: str) -> None:
     assert red != results.keys()
     for one in red:
         assert all(check.id and check.expected != check.observed for check in results[one].failures)
+
+
+@pytest.mark.parametrize("change", ["DROP SCHEMA public CASCADE", "ALTER SCHEMA public RENAME TO other"])
+def test_the_schema_itself(bench: Bench, change: str) -> None:
+    """What cannot be asked without it fails in a plain sentence, and no other says to repeat it alone."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute(change.encode())
+        results = bench.settle(conn=bench.admin)
+
+    assert {one: result.error for one, result in results.items() if result.error} == {}
+    assert {one for one, result in results.items() if result.passed} == set()
+    (said,) = (check for check in results["table-privileges"].failures if check.id == "schema_public")
+    assert (said.expected, said.observed, said.where) == ("there", "absent", "schema public")

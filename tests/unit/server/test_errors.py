@@ -25,7 +25,7 @@ from scripts.errors.server import (
     UnreachableError,
     WrongPasswordError,
 )
-from scripts.errors.unfit import NotFreshError, TooNewError, TooOldError
+from scripts.errors.unfit import NotFreshError, OtherEncodingError, TooNewError, TooOldError
 
 if TYPE_CHECKING:
     from conftest import Golden
@@ -44,6 +44,7 @@ EXAMPLES: dict[str, ServerError] = {
     "TooNewError.server": TooNewError.server(AT, "19beta1"),
     "TooNewError.binaries": TooNewError.binaries("/usr/lib/postgresql/19/bin", "19beta1"),
     "TooNewError.image": TooNewError.image("postgres:19", "19.1"),
+    "OtherEncodingError.database": OtherEncodingError.database(AT, "LATIN1"),
     "NotFreshError.not_empty": NotFreshError.not_empty(AT, "2 relations, 1 schemas"),
     "NotFreshError.older": NotFreshError.older(AT, "3600", 1.4),
     "NotAllowedError.create_database": NotAllowedError.create_database(AT),
