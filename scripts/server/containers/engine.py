@@ -6,6 +6,7 @@ Owns: the SDK's client, its timeouts, its failures turned into errors, and where
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from contextlib import ExitStack, contextmanager
@@ -107,6 +108,7 @@ def find_engine() -> Iterator[Engine]:
         DockerError: none answers within two seconds.
     """
     import docker.errors
+    import requests
 
     with ExitStack() as opened:
         tunnel = None
@@ -123,6 +125,9 @@ def find_engine() -> Iterator[Engine]:
             client = _client(_named() if socket_of_its_own is None else {"base_url": f"unix://{socket_of_its_own}"})
             opened.callback(client.close)
             version = client.api.engine_version or str(client.version().get("Version", ""))
+        except requests.Timeout as exc:
+            words = f"it takes connections, and does not answer within {PROBE_TIMEOUT_S} s"
+            raise DockerError.no_engine(f"{_place() if tunnel is None else tunnel.place}: {words}") from exc
         except (docker.errors.DockerException, OSError, ValueError) as exc:
             at = "" if tunnel is None else f"{tunnel.place}: no engine behind ssh, or not for this user: "
             raise DockerError.no_engine(at + one_line(exc)) from exc
@@ -172,7 +177,31 @@ def _named() -> dict[str, Any]:
     from docker.utils import kwargs_from_env
 
     by_env: dict[str, Any] = kwargs_from_env()
-    return by_env if by_env.get("base_url") else {**ContextAPI.kwargs_from_context(), **by_env}
+    if by_env.get("base_url"):
+        return by_env
+    _require_configuration()
+    return {**ContextAPI.kwargs_from_context(), **by_env}
+
+
+def _require_configuration() -> None:
+    """The file that names the context can be read: the SDK takes one that cannot for one that names nothing.
+
+    Raises:
+        DockerError: it is there, and is no JSON object.
+    """
+    from docker.utils.config import find_config_file
+
+    path = find_config_file()
+    if path is None:
+        return
+    try:
+        found = json.loads(Path(path).read_bytes().strip() or b"{}")  # an empty one is none, as for the docker command
+    except OSError as exc:
+        raise DockerError.no_engine(f"{path} cannot be read: {(exc.strerror or str(exc)).lower()}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise DockerError.no_engine(f"{path} is not JSON, so which engine is meant is not known") from exc
+    if not isinstance(found, dict):
+        raise DockerError.no_engine(f"{path} is not a JSON object, so which engine is meant is not known")
 
 
 def _place() -> str:
@@ -193,6 +222,7 @@ def _unnamed_socket() -> Path | None:
 
     if kwargs_from_env().get("base_url"):
         return None
+    _require_configuration()
     place = ContextAPI.kwargs_from_context().get("base_url")
     if place is None:
         raise DockerError.no_engine("the Docker context that is asked for does not exist, or names no host")

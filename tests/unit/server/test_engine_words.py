@@ -1,0 +1,83 @@
+"""Where the engine is, and that it answers: what the SDK passes over, or says in its own words, is told in ours."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.errors.server import DockerError
+from scripts.server.containers.engine import find_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def nothing_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the docker command reads; no variable names an engine."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path / "config.json"
+
+
+@pytest.fixture
+def silent() -> Iterator[Path]:
+    """A socket that takes connections and says nothing, as that of an engine that is stopped by SIGSTOP."""
+    with tempfile.TemporaryDirectory(prefix="e-") as folder, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{folder}/docker.sock")
+        listening.listen()
+        yield Path(folder) / "docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"currentContext": "ot', "is not JSON, so which engine is meant is not known"),
+        ("[" * 100_000, "is not JSON, so which engine is meant is not known"),
+        ("\N{LATIN SMALL LETTER E WITH ACUTE}", "is not JSON, so which engine is meant is not known"),
+        ("[]", "is not a JSON object, so which engine is meant is not known"),
+    ],
+    ids=["half-written", "without end", "a text", "a list"],
+)
+def test_a_configuration_that_cannot_be_read_is_named(nothing_named: Path, content: str, words: str) -> None:
+    """It may name another engine than the usual one: that is not taken in its place."""
+    nothing_named.write_text(content, encoding="utf-8")
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    assert caught.value.facts[-1] == ("found", f"{nothing_named} {words}")
+
+
+def test_a_folder_in_its_place_is_named(nothing_named: Path) -> None:
+    """The system's words, and the name."""
+    nothing_named.mkdir()
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    assert caught.value.facts[-1] == ("found", f"{nothing_named} cannot be read: is a directory")
+
+
+def test_a_variable_that_names_the_engine_needs_no_configuration(
+    nothing_named: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor is an empty file a trouble: the docker command takes it for none."""
+    nothing_named.write_text("{")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(DockerError, match=r"nobody\.sock: No such file or directory"), find_engine():
+        pass
+
+
+def test_an_engine_that_hangs_is_told_in_our_words(silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place and how long it was waited for; none of the SDK's classes."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{silent}")
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    assert str(caught.value) == (
+        "error[docker]: no Docker engine answers\n"
+        "  expected  an engine at DOCKER_HOST or the current context\n"
+        f"  found     unix://{silent}: it takes connections, and does not answer within 2 s\n"
+        "  help: start Docker, or use SERVER=embedded, which needs none"
+    )
