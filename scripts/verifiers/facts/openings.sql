@@ -26,11 +26,11 @@ WITH RECURSIVE core AS MATERIALIZED (
                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
      WHERE w.oid >= 16384
      UNION ALL
-    -- Long values lie in a table of their own; who reads a parent reads what inherits from it.
-    SELECT c.reltoastrelid, 'o', c.oid, 0 FROM pg_class AS c
+    -- Long values lie in a table of their own; who reads a parent reads what inherits from it: all columns, said by -1.
+    SELECT c.reltoastrelid, 'o', c.oid, -1 FROM pg_class AS c
      WHERE c.reltoastrelid <> 0 AND (c.relkind = 'm' OR c.oid IN (SELECT oid FROM core))
      UNION ALL
-    SELECT i.inhparent, 'i', i.inhrelid, 0 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent
+    SELECT i.inhparent, 'i', i.inhrelid, -1 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent
      WHERE c.relkind IN ('r', 'p', 'f')
 ), through AS (
     -- From ours backwards: what others have between themselves may be large, and is not asked for.
@@ -259,7 +259,7 @@ SELECT 'view', a.name, v.privilege, format('%I.%I', n.nspname, r.relname)
    AND (r.event NOT IN ('1', 'i', 'o') OR EXISTS (
            SELECT FROM through AS t
             WHERE (t.relation, t.event) = (r.oid, r.event)
-              AND NOT CASE WHEN v.privilege <> 'SELECT' OR r.event <> '1'
+              AND NOT CASE WHEN v.privilege <> 'SELECT' OR t.col < 0
                                 THEN has_table_privilege(a.name, t.at, v.privilege)
                            WHEN t.col = 0 THEN has_any_column_privilege(a.name, t.at, 'SELECT')
                            ELSE has_column_privilege(a.name, t.at, t.col::smallint, 'SELECT') END))

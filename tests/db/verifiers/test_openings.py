@@ -489,6 +489,19 @@ def test_where_long_values_lie_is_a_part_of_the_table(bench: Bench, role: str) -
     assert (reach.get(lain) == ("SELECT",)) is (role != "symphony_ingest")
 
 
+def test_a_view_of_where_long_values_lie_is_red_for_who_reads_some_columns(bench: Bench) -> None:
+    """What lies there is not told apart by columns."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute(
+            f"{PLACE} SET LOCAL allow_system_table_mods TO on; DO $$ BEGIN EXECUTE (SELECT "
+            "format('CREATE VIEW report.v AS TABLE %s', c.reltoastrelid::regclass) FROM pg_class AS c "
+            f"WHERE c.oid = '{SECRET}'::regclass); END $$; GRANT SELECT ON report.v TO symphony_ingest".encode()
+        )
+        failures = {check.id: check.observed for check in bench.settle(GATE, conn=bench.admin)[GATE].failures}
+
+    assert failures == {"opened_by_views": "symphony_ingest: SELECT on report.v"}
+
+
 @pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT", "CASCADE"])
 def test_a_reference_to_rows_that_are_deleted_is_red(bench: Bench, action: str) -> None:
     """Completion would be refused for it, or delete somebody else's rows; onto other tables anybody may refer."""
