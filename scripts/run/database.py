@@ -225,8 +225,10 @@ class DatabaseGates:
             self._read_catalog()
             coming = select_invariants(self._verifying) if self._verifying else ()
             ahead = Ahead(self._connect, self._files, coming) if coming and self._has_room() else None
+            lasting = not self._settings.fresh_db
+            seeded = lasting and self._settings.require_policy_seed
             self._database = Database(
-                self._conn, self._connect, self._files, ahead=ahead, lasting=not self._settings.fresh_db
+                self._conn, self._connect, self._files, ahead=ahead, lasting=lasting, seeded=seeded
             )
         return verify_invariant(select_invariants([name])[0], self._database, controls=True)
 

@@ -133,13 +133,14 @@ class Database:
         sources: Mapping[str, str] | None = None,
         server: tuple[Setting, ...] | None = None,
         lasting: bool = False,
+        seeded: bool = False,
     ) -> None:
         """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
 
         A `twin` that is given, to be shared by many of these, is closed by whoever gave it. With `ahead`, probes of two
-        sessions are played there, and it is closed with this. `facts`, `sources` and
-        settings of the `server` that are given are not read: what is asked of them is then answered as of the moment
-        they were. A `lasting` database is there after the run, with somebody's rows in it.
+        sessions are played there, and it is closed with this. `facts`, `sources` and settings of the `server` that are
+        given are not read: what is asked of them is then answered as of the moment they were. A `lasting` database is
+        there after the run, with somebody's rows in it; a `seeded` one must have a policy that is active.
         """
         self._given = conn
         self._conn = conn
@@ -154,6 +155,7 @@ class Database:
         self._sources = sources
         self._server = server
         self._lasting = lasting
+        self.seeded = seeded
         # The written conventions, where they are not to be read from their file.
         self.spec: Mapping[str, Any] | None = None
 

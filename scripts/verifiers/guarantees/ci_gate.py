@@ -25,6 +25,8 @@ _TABLES = (
     "policy_versions",
 )
 _POLICY, _ATTEMPTS = TABLES["policy_versions"], TABLES["payment_outbox_attempts"]
+# Under an expectation of another type too, as in the controls.
+_ACTIVE = "SELECT pg_catalog.count(*) FROM public.policy_versions WHERE is_active::pg_catalog.text = 'true'"
 _EMPTY = (
     "SELECT pg_catalog.count(*) FROM public.policy_versions WHERE checksum IS NULL OR pg_catalog.btrim(checksum) = ''"
 )
@@ -79,5 +81,14 @@ def verify_policy(database: Database, findings: Findings) -> None:
     if _POLICY.name in database.facts.tables:
         row = database.conn.execute(_EMPTY).fetchone()
         findings.check("policy_rows_without_checksum", expected=0, observed=row[0] if row else -1)
+        if database.seeded:
+            row = database.conn.execute(_ACTIVE).fetchone()
+            findings.check(
+                "policy_is_active",
+                expected=1,
+                observed=row[0] if row else -1,
+                where=f"public.{_POLICY.name}",
+                help="invoke policy.seed, since REQUIRE_POLICY_SEED=1",
+            )
     twins = pairs(database)
     play(database.conn, findings, (*VERSION_PROBES, *edges.AGE_PROBES, *twins, *BOOT_PROBES))

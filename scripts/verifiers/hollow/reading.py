@@ -76,6 +76,7 @@ class _Hollowed(Database):
         super().__init__(
             database.conn, _lost, _doctored(database.files), facts=facts, sources=database.sources, server=()
         )
+        self.seeded = database.seeded
         self.spec = {**read_spec(), "version": 0}
 
 
