@@ -329,7 +329,7 @@ class DockerError(ServerError):
             where=image,
             facts=[("expected", "an engine that answers until the run ends"), ("found", reason)],
             help="start Docker and run again; the container ended with the engine, or, if that was killed, goes on "
-            "until it is started again, which ends it; if it does not: docker rm -f what `docker ps` lists of this image",
+            "until it is started again, which ends it; else: docker rm -f what `docker ps` lists of this image",
         )
 
     @classmethod

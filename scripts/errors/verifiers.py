@@ -17,7 +17,8 @@ class UnaskedError(ProjectError):
         return cls(
             f"the probes cannot act as {role}",
             facts=[("SQLSTATE", sqlstate)],
-            help=f"verify as the role that made {role}, or as a superuser",
+            help=f"verify as the role that made {role}, or as a superuser; or let one of them give the login what the "
+            f"maker has: GRANT {role} TO … WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
         )
 
     @classmethod

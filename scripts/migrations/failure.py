@@ -230,6 +230,10 @@ _HELPS = {
     "55P03": "wait for the sessions in the way, or end them, and run again; see LOCK_TIMEOUT_MS and LOCK_ATTEMPTS",
     "57014": "the statement ran out of time or was cancelled; STATEMENT_TIMEOUT_MS and INDEX_TIMEOUT_MS set the limits",
     "42501": "run as a role that may do this; see DATABASE_URL and MIGRATE_ROLE",
+    "P7004": (
+        "roles belong to the whole server: making or mending one needs CREATEROLE (ALTER ROLE … CREATEROLE for whoever"
+        " migrates), or a superuser does it; see the hint, DATABASE_URL and MIGRATE_ROLE"
+    ),
     "25001": "the target may be partitioned or have a slot: put the statement into a file marked `-- symphony:no_tx`",
     "55006": (
         "the table has triggers or a cursor waiting in this transaction: SET CONSTRAINTS ALL IMMEDIATE before the"

@@ -157,6 +157,7 @@ def test_a_role_that_cannot_be_put_right_is_refused(
         empty_database.apply(project_files)
 
     assert "P7004" in str(caught.value)
+    assert caught.value.help.startswith("roles belong to the whole server: making or mending one needs CREATEROLE")
     assert len(empty_database.recorded()) == (2 if role == "symphony_executor" else 24)
 
 

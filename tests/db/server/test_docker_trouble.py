@@ -139,7 +139,7 @@ def test_an_engine_that_stops_in_the_middle_of_a_run(monkeypatch: pytest.MonkeyP
     )
     assert said.endswith(
         "  help: start Docker and run again; the container ended with the engine, or, if that was killed, goes on "
-        "until it is started again, which ends it; if it does not: docker rm -f what `docker ps` lists of this image"
+        "until it is started again, which ends it; else: docker rm -f what `docker ps` lists of this image"
     )
 
 

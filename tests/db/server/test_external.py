@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from make_foreign import url_of
 from make_runs import fail_inside, quiet
+from make_voices import Heard
 from psycopg import sql
 
 from scripts.errors.base import ExitCode, Interrupted
@@ -21,12 +23,17 @@ from scripts.errors.server import (
     WrongPasswordError,
 )
 from scripts.errors.unfit import OtherEncodingError
+from scripts.run.commands import COMMANDS
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn, with_database
 from scripts.server.staying_on import begin_anew, told_of_kept
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fix_database import ScratchDatabase
+
     from scripts.server.model import Server
 
 WRONG = "hunter22"
@@ -142,6 +149,23 @@ def test_an_interruption_says_that_a_kept_database_stays(foreign: str) -> None:
     assert told_of_kept() == f'the database {database} stays (DROP DATABASE "{database}" removes it)'
     with connect(foreign) as conn:
         conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
+
+
+def test_another_login_than_the_roles_maker_is_told_the_grant_that_helps(
+    foreign: str, server: Server, database: ScratchDatabase, tmp_path: Path
+) -> None:
+    """The roles stay on the server, with ADMIN for whoever made them: 42501, until the very GRANT of the help."""
+    assert database.name  # somebody else migrated on that server, and made the roles
+    settings = Settings(database_url=foreign, evidence_dir=tmp_path)
+    heard = Heard()
+    assert COMMANDS["verify"](settings, heard.voice(), only=["outbox-claim-semantics"]) == 1
+    found = re.search(r"GRANT [a-z_, ]+ TO … WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", heard.text)
+    assert found is not None, heard.text
+    login = sql.Identifier(parse_dsn(foreign)["user"])
+    with connect(str(server.admin_dsn)) as conn:
+        before, after = found[0].split("…")
+        conn.execute(sql.SQL(before) + login + sql.SQL(after))
+    assert COMMANDS["verify"](settings, Heard().voice(), only=["outbox-claim-semantics", "role-login-posture"]) == 0
 
 
 def test_fresh_db_0_is_the_database_as_it_is(foreign: str) -> None:

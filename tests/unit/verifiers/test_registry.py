@@ -215,7 +215,8 @@ def test_an_unknown_or_empty_selection_is_an_error(only: list[str]) -> None:
             UnaskedError.role_out_of_reach("a, b", sqlstate="42501"),
             (
                 "error[unasked]: the probes cannot act as a, b\n  SQLSTATE  42501\n"
-                "  help: verify as the role that made a, b, or as a superuser"
+                "  help: verify as the role that made a, b, or as a superuser; or let one of them give the login what "
+                "the maker has: GRANT a, b TO … WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
             ),
         ),
         (
