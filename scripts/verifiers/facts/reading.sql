@@ -153,8 +153,9 @@ WITH member AS MATERIALIZED (
                                         WHERE o.oid >= 16384 AND s.amprocfamily = o.opcfamily AND l.lanname NOT IN ('c', 'internal')))
                        ORDER BY x.attnum)
               FROM pg_catalog.pg_attribute AS x
-              JOIN pg_catalog.pg_type AS t ON t.oid = x.atttypid
               LEFT JOIN pg_catalog.pg_attribute AS h ON h.attrelid = i.indrelid AND h.attnum = i.indkey[x.attnum - 1] AND h.attnum > 0
+              -- What an index keeps of a column may have a type of the operator class's own.
+              JOIN pg_catalog.pg_type AS t ON t.oid = coalesce(h.atttypid, x.atttypid)
               LEFT JOIN pg_catalog.pg_opclass AS o ON x.attnum <= i.indnkeyatts AND o.oid = i.indclass[x.attnum - 1]
              WHERE x.attrelid = i.indexrelid)
       FROM relation AS r

@@ -376,6 +376,12 @@ BY_ADMIN = {
         "CREATE INDEX ON unrelated_{n}.p (lower(name)); "
         "GRANT ALL ON unrelated_{n}.p, unrelated_{n}.c TO symphony_ingest"
     ),
+    "indexes by an extension's operator classes": (
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public; "
+        "CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public; "
+        "CREATE INDEX pieces_{n} ON public.tenants USING gin (tenant_name public.gin_trgm_ops); "
+        "CREATE INDEX near_{n} ON public.payment_outbox_attempts USING gist (participant_id, created_at)"
+    ),
     "a publication": "CREATE PUBLICATION unrelated_{n} FOR TABLE public.payment_outbox_attempts",
 }
 

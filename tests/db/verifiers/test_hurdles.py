@@ -133,6 +133,21 @@ def test_what_is_in_the_way_of_a_row_is_told(bench: Bench, name: str) -> None:
     assert {one.id for one in result.failures} == {check}, result.error
 
 
+def test_an_index_that_sorts_by_somebodys_function_is_told(bench: Bench) -> None:
+    """A superuser's operator class over a type of the server's runs whatever its function says, at every row."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute(
+            "CREATE SCHEMA hop; CREATE FUNCTION hop.cmp(uuid, uuid) RETURNS int LANGUAGE sql IMMUTABLE AS "
+            "'SELECT pg_catalog.uuid_cmp($1, $2)'; CREATE OPERATOR CLASS hop.sorted FOR TYPE uuid USING btree AS "
+            "OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 hop.cmp(uuid, uuid); "
+            "CREATE INDEX further ON public.tenants (tenant_id hop.sorted)"
+        )
+        result = bench.settle(GATE, conn=bench.admin)[GATE]
+    assert [(check.id, check.observed) for check in result.failures] == [
+        ("tenants_no_index_in_the_way", "further: runs the functions of sorted")
+    ]
+
+
 def test_what_is_in_nobodys_way_is_not_told(bench: Bench) -> None:
     """All of it at once leaves every invariant green."""
     changes = [change.replace("further", f"further_{at}") for at, change in enumerate(FREE.values())]
