@@ -7,6 +7,7 @@ Never: decides anything about migrations, gates or evidence.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -70,12 +71,18 @@ def _run(command: str, options: Mapping[str, object]) -> int:
 
     run: Command = COMMANDS[command]
     begin_anew()
+    _keep_owners_rights()
     with ending_on_signals(), ending_with(parent_to_end_with()):
         settings = read_settings()
         if options.get("show_row_data"):
             _require_a_reader(settings)
         voice = Voice(_print, _say, json=bool(options.get("json")), color=settings.color and sys.stdout.isatty())
         return run(settings, voice, **{name: value for name, value in options.items() if name not in _OURS})
+
+
+def _keep_owners_rights() -> None:
+    """A umask that takes rights from the owner, too, would close every folder of ours to ourselves."""
+    os.umask(os.umask(0o077) & 0o077)
 
 
 def _require_a_reader(settings: Settings) -> None:

@@ -121,14 +121,16 @@ def cells(result: PGresult) -> list[tuple[str, ...]]:
 
 def _answers(
     pgconn: PGconn, results: list[PGresult], watch: Watch | None, meanwhile: Callable[[], None] | None
-) -> Generator[Wait, Ready | int, None]:
+) -> Generator[Wait, Ready | int | None, None]:
     """Send what is not sent yet, then take every result; yields what has to be waited for, is sent what is ready."""
     from psycopg import errors
     from psycopg.pq import ExecStatus
     from psycopg.waiting import Ready, Wait
 
     while pgconn.flush() != 0:
-        ready = yield Wait.RW
+        # None: the driver begins to wait anew, after an interruption that it has cancelled the statement for.
+        while (ready := (yield Wait.RW)) is None:
+            pass
         if ready & Ready.R:
             pgconn.consume_input()
     if meanwhile is not None:
@@ -141,13 +143,14 @@ def _answers(
             raise
 
 
-def _take(pgconn: PGconn, results: list[PGresult], watch: Watch | None) -> Generator[Wait, Ready | int, None]:
+def _take(pgconn: PGconn, results: list[PGresult], watch: Watch | None) -> Generator[Wait, Ready | int | None, None]:
     from psycopg.pq import ExecStatus
     from psycopg.waiting import Ready, Wait
 
     while True:
         while pgconn.is_busy():
-            ready = yield Wait.R
+            while (ready := (yield Wait.R)) is None:
+                pass
             if ready & Ready.R:
                 pgconn.consume_input()
             elif watch is not None:

@@ -98,7 +98,7 @@ class Kept:
             "cluster": "kept",
             "cluster_key": self.key,
             "cluster_sha256": entry.digest,
-            "cluster_age_s": str(max(0, int(time.time()) - int(entry.known["made_at_s"]))),
+            "cluster_age_s": _age(int(time.time()) - int(entry.known["made_at_s"])),
             "cluster_identity": "system_identifier and initdb_epoch are those of the kept cluster",
         }
 
@@ -121,6 +121,11 @@ class Kept:
             {**more, **known, "made_at_s": int(time.time()), "password": password},
             self.report,
         )
+
+
+def _age(seconds: int) -> str:
+    """In seconds; one that was made in the future is of no known age: the clock was set meanwhile."""
+    return str(seconds) if seconds >= 0 else "unknown"
 
 
 def not_fresh(facts: Mapping[str, str], entry: Entry) -> str:

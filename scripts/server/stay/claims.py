@@ -7,6 +7,7 @@ Promises: a record is there whole or not at all; two who work on one name take t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -95,7 +96,11 @@ def _open(folder: Path, *, make: bool) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise ResidentError.no_place(str(folder), "a link or a file, not a folder") from exc
+        # A link is told as "not a directory", too.
+        words = "a link or a file, not a folder"
+        if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+            words = (exc.strerror or str(exc)).lower()
+        raise ResidentError.no_place(str(folder), words) from exc
     found = os.fstat(descriptor)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(descriptor)

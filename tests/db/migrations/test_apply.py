@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from scripts.errors.base import Interrupted
 from scripts.errors.history import LedgerShapeError, OutOfOrderError, TamperedError, VanishedError
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import ConnectionLostError, InvalidIndexError, LedgerAccessError, MigrationFailedError
 from scripts.errors.sql_text import TransactionControlError
 from scripts.migrations.apply import migrate
 from scripts.migrations.ledger import LEDGER_SQL
+from scripts.server.signals import ending_on_signals
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -353,6 +359,21 @@ def test_an_invalid_index_anywhere_ends_the_run_red(
     assert "one index is not valid" in str(caught.value)
     assert "found  other.t_a on other.t" in str(caught.value)
     assert caught.value.exit_code == 5
+
+
+def test_an_interruption_cancels_the_statement_and_keeps_the_connection(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGTERM in a long statement: the server is asked to end it, and the driver has nothing to say about it."""
+    migrations.write("0001_slow.sql", "SELECT pg_sleep(25);")
+    conn = empty_database.connect()
+    threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted), ending_on_signals():
+        migrate(conn, migrations.files(), Settings(), report=lambda _: None)
+    assert time.monotonic() - began < 5
+    assert [record.getMessage() for record in caplog.records] == []
+    assert not conn.closed
 
 
 def test_an_open_transaction_is_our_own_mistake(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:

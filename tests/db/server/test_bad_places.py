@@ -227,8 +227,26 @@ def test_programs_that_are_missing_or_no_programs_are_named(programs: Path, miss
     assert caught.value.exit_code == 3
 
 
-def test_a_cluster_that_was_kept_in_the_future_is_of_no_age(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock was set back meanwhile: it is used, and its age in the evidence is none."""
+@pytest.mark.skipif(not AS_USERS, reason="root that can test as a user without rights: root may enter any folder")
+def test_a_umask_that_takes_the_owners_rights_is_not_followed(place: Path) -> None:
+    """`umask 0777`, as a user whom a folder of mode 0000 would keep out: a server that stays, and its end."""
+    for name in ("home", "tmp"):
+        shutil.chown(place / name, "nobody")
+    python = f"setpriv --reuid=nobody --regid=nogroup --clear-groups {python_for_others()[0]}"
+    up, down = (RUN.replace(sys.executable, python).replace("migrate", verb) for verb in ("up --no-migrate", "down"))
+    try:
+        status, text = migrate(place, "umask 0777", run=up)
+        assert status == 0, text
+        (state,) = (place / "home" / ".local" / "state" / "parity-runner" / "servers").iterdir()
+        assert state.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
+    finally:
+        status, text = migrate(place, "umask 0777", run=down)
+    assert (status, text.splitlines()[-1].endswith("server and data are gone")) == (0, True), text
+
+
+def test_a_cluster_that_was_kept_in_the_future_is_of_unknown_age(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was set back meanwhile: it is used, and the evidence does not say that it is new."""
     settings = Settings(cluster_cache=place / "home" / "clusters")
     real = time.time
     with monkeypatch.context() as patched:
@@ -236,7 +254,7 @@ def test_a_cluster_that_was_kept_in_the_future_is_of_no_age(place: Path, monkeyp
         with open_embedded(settings, reason="") as server:
             assert server.facts["cluster"] == "made for this run"
     with open_embedded(settings, reason="") as server:
-        assert (server.facts["cluster"], server.facts["cluster_age_s"]) == ("kept", "0")
+        assert (server.facts["cluster"], server.facts["cluster_age_s"]) == ("kept", "unknown")
 
 
 def test_a_clock_that_jumps_ends_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
