@@ -1,4 +1,5 @@
-"""Sessions: the same gates and checks that CI runs, each in its own locked environment. Plain `nox` runs what CI runs.
+"""Sessions: the same gates and checks that CI runs, each in its own locked environment. Plain `nox` runs
+what needs neither a Docker engine, PgBouncer nor root; CI runs that and every session below but `bench`.
 
 Never imports `scripts`: Nox lives outside the environments it makes.
 """
@@ -61,6 +62,15 @@ def tests_pooler(session: nox.Session) -> None:
     _install(session, DEV)
     arguments = session.posargs or ["-m", "pooler"]
     _run(session, "pytest", *arguments)
+
+
+@nox.session(name="tests-users", default=False)
+def tests_users(session: nox.Session) -> None:
+    """The tests of several users beside each other: as root, who can be the others; fails where that cannot be."""
+    _install(session, DEV)
+    able = "import sys; from make_runs import AS_USERS, WHY_ALONE; sys.exit(None if AS_USERS else WHY_ALONE)"
+    session.run("python", "-c", able, env={"PYTHONPATH": os.pathsep.join(("tests", "."))})
+    _run(session, "pytest", "-m", "users and not docker", *session.posargs)
 
 
 @nox.session

@@ -35,6 +35,8 @@ PINS = {
 _LOOKED_AT = ("NEEDS", "MATRIX_JOBS", "MUTANT_SHARDS", "COMMIT", "RUN_PREFIX")
 USES = re.compile(r"^\s*(?:- )?uses: (\S+)@(\S+) # (\S+)$")
 VERDICT = "verdict"
+# What plain nox leaves out, since not every machine can: an engine, PgBouncer, root; a quarter of an hour of kills.
+NOT_PLAIN = {"tests-docker", "tests-pooler", "tests-users", "kills", "kills-docker"}
 
 
 def load(text: str) -> Any:
@@ -164,8 +166,12 @@ def _gates(workflow: Any) -> Iterator[str]:
     if 'nox --session verify --force-python "$PYTHON"' not in scripts:
         yield "the gates are not run by Nox on the Python of the matrix"
     sessions = set(jobs.get("checks", {}).get("strategy", {}).get("matrix", {}).get("session", []))
-    if sessions | {"verify"} != nox_sessions() | {"tests-docker", "tests-pooler"}:
+    if sessions | {"verify"} != nox_sessions() | NOT_PLAIN:
         yield "CI does not run what plain nox runs"
+    steps = [step for step in jobs.get("checks", {}).get("steps", []) if "nox" in step.get("run", "")]
+    ways = {step.get("if"): "sudo .venv/bin/nox" in step["run"] for step in steps}
+    if ways != {"matrix.session != 'tests-users'": False, "matrix.session == 'tests-users'": True}:
+        yield "the tests of several users are not run as root, or others are"
 
 
 def _mutants(workflow: Any) -> Iterator[str]:
@@ -248,6 +254,12 @@ BREAKS: dict[str, tuple[str, Any, str]] = {
     "mutants without evidence": ("jobs/mutants/steps/4/if", None, "the evidence of a shard is not kept"),
     "mutants that are no part of the verdict": (
         "jobs/verdict/needs", ["plan", "verify", "checks"], "the verdict does not wait for every job",
+    ),
+    "several users without root": (
+        "jobs/checks/steps/5/run", "nox", "the tests of several users are not run as root, or others are",
+    ),
+    "no kills": (
+        "jobs/checks/strategy/matrix/session", ["lint", "types", "tests", "tests-docker"], "CI does not run what",
     ),
     "a job without a limit": ("jobs/plan/timeout-minutes", None, "plan: no time limit"),
     "a floating machine": ("jobs/plan/runs-on", "ubuntu-latest", "plan: the machine's image is not pinned"),

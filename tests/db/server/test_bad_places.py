@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from make_runs import AS_USERS, SITE, python_for_others
+from make_runs import AS_NOBODY, SITE, python_for_others
 
 from scripts.errors.server import BinariesError
 from scripts.server import folders
@@ -110,12 +110,12 @@ def kept_in(place: Path) -> dict[str, bytes]:
 
 
 @needs_mounts
-@pytest.mark.skipif(not AS_USERS, reason="root that can test as a user without rights")
-def test_a_full_disk_costs_no_kept_cluster(place: Path) -> None:
+@pytest.mark.parametrize("user", [AS_NOBODY])
+def test_a_full_disk_costs_no_kept_cluster(place: Path, user: str) -> None:
     """At whatever size it is full, as a user without rights: one error, the disk's, and the entry stays as it was."""
     for name in ("home", "tmp"):
-        shutil.chown(place / name, "nobody")
-    run = RUN.replace(sys.executable, f"setpriv --reuid=nobody --regid=nogroup --clear-groups {python_for_others()[0]}")
+        shutil.chown(place / name, user)
+    run = RUN.replace(sys.executable, f"setpriv --reuid={user} --regid=nogroup --clear-groups {python_for_others()[0]}")
     assert migrate(place, run=run)[0] == 0
     before, ended = kept_in(place), False
     assert before
@@ -227,12 +227,12 @@ def test_programs_that_are_missing_or_no_programs_are_named(programs: Path, miss
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.skipif(not AS_USERS, reason="root that can test as a user without rights: root may enter any folder")
-def test_a_umask_that_takes_the_owners_rights_is_not_followed(place: Path) -> None:
+@pytest.mark.parametrize("user", [AS_NOBODY])
+def test_a_umask_that_takes_the_owners_rights_is_not_followed(place: Path, user: str) -> None:
     """`umask 0777`, as a user whom a folder of mode 0000 would keep out: a server that stays, and its end."""
     for name in ("home", "tmp"):
-        shutil.chown(place / name, "nobody")
-    python = f"setpriv --reuid=nobody --regid=nogroup --clear-groups {python_for_others()[0]}"
+        shutil.chown(place / name, user)
+    python = f"setpriv --reuid={user} --regid=nogroup --clear-groups {python_for_others()[0]}"
     up, down = (RUN.replace(sys.executable, python).replace("migrate", verb) for verb in ("up --no-migrate", "down"))
     try:
         status, text = migrate(place, "umask 0777", run=up)

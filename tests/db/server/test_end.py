@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from make_runs import AS_USERS, Run, alive, parent_of, plain_watcher, postmaster_of, segments_of
+from make_runs import AS_NOBODY, Run, alive, parent_of, plain_watcher, postmaster_of, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_killed_server_leaves_no_memory(run: Run) -> None:
     assert segments_of(pid) == []
 
 
-@pytest.mark.parametrize("user", [None, *AS_USERS])
+@pytest.mark.parametrize("user", [None, AS_NOBODY])
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_the_server_never_runs_as_root(
     begin: Callable[..., Run], run_folder: Path, user: str | None, signum: int

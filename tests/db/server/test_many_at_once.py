@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from make_kills import Place
-from make_runs import AS_USERS, SITE, python_for_others
+from make_runs import AS_OTHERS, SITE, python_for_others
 
 from scripts.server.cluster.cache import SUFFIX
 from scripts.server.folders import MEMORY
@@ -69,10 +69,10 @@ def copies(place: Place) -> list[Path]:
     return made
 
 
-@pytest.fixture
-def users(place: Place) -> list[User]:
+@pytest.fixture(params=[False, pytest.param(True, marks=AS_OTHERS)], ids=["one user", "three users"])
+def users(place: Place, request: pytest.FixtureRequest) -> list[User]:
     """Ourselves; and as root two users without rights, too."""
-    names = [None, "nobody", "daemon"] if AS_USERS else [None]
+    names = [None, "nobody", "daemon"] if request.param else [None]
     users = [User(name, place.folder / f"home-{name}") for name in names]
     for user in users:
         user.home.mkdir(mode=0o700)
