@@ -1,5 +1,6 @@
-"""Sessions: the same gates and checks that CI runs, each in its own locked environment. Plain `nox` runs
-what needs neither a Docker engine, PgBouncer nor root; CI runs that and every session below but `bench`.
+"""Sessions: the gates and checks that CI runs, each in its own locked environment; CI runs all of them but `bench`.
+
+Plain `nox` runs those that need neither a Docker engine, PgBouncer nor root, and take minutes.
 
 Never imports `scripts`: Nox lives outside the environments it makes.
 """

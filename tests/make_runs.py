@@ -239,9 +239,7 @@ AS_USERS = (
     if os.geteuid() == 0 and python_for_others() and all(others_can_pass(path) for path in (SITE, ROOT))
     else []
 )
-WHY_ALONE = (
-    "needs root, and a checkout, packages and a Python that other users can read: `nox -s tests-users` requires it"
-)
+WHY_ALONE = "needs root, and a checkout, packages and a Python that others can read (`nox -s tests-users` insists)"
 # What is said of two users is not seen where there is one: skipped with that reason, and run as root by CI.
 AS_OTHERS = (pytest.mark.users, pytest.mark.skipif(not AS_USERS, reason=WHY_ALONE))
 AS_NOBODY = pytest.param("nobody", marks=AS_OTHERS)
