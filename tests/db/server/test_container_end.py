@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_kills import gone_within_s
+from make_runs import processes
 
 from scripts.server.containers.engine import Engine, find_engine
 from scripts.server.containers.image import TAG, build_offline_image
-from scripts.server.containers.reaper import dismiss, removed, spawn_reaper
+from scripts.server.containers.reaper import PATIENCE_S, dismiss, removed, spawn_reaper
 from scripts.server.containers.unstarted import sweep
 from scripts.settings import ROOT
 
@@ -122,6 +123,16 @@ def leftovers(engine: Engine, run_id: str) -> list[str]:
     return [container["State"] for container in found]
 
 
+def beside(engine: Engine) -> list[str]:
+    """The processes beside dead runs: they ask for a while, since a request may be under way, and end."""
+    deadline = time.monotonic() + gone_within_s() + PATIENCE_S
+    while True:
+        found = [line for _, _, line in processes() if "reaper.py" in line and str(engine.socket) in line]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
 def test_runs_killed_at_any_moment_leave_nothing(
     engine: Engine, tmp_path: Path, tally: Callable[[str, int], None], request: pytest.FixtureRequest
 ) -> None:
@@ -151,6 +162,7 @@ def test_runs_killed_at_any_moment_leave_nothing(
     tally("containers", kills)
     assert seen == Counter()
     assert things(engine) == before
+    assert beside(engine) == []
 
 
 def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> None:
@@ -170,6 +182,7 @@ def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> 
             run.kill()
             run.wait()
         assert leftovers(engine, run_id) == (["created"] if both else [])
+        assert beside(engine) == []
         sweep(engine)
         assert containers(engine, run_id) == []
 
