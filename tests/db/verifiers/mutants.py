@@ -28,6 +28,8 @@ STRAYS = {
     "a reference that nobody reviewed": "no_other_constraint",
     "an exclusion that nobody reviewed": "no_other_constraint",
     "a unique index that nobody reviewed": "no_other_unique_index",
+    "an index that divides": "no_index_in_the_way",
+    "a column whose default fails": "no_column_in_the_way",
 }
 # Kind of object → the changes of the suite that are made here: of each way to hollow it out in its place one or two.
 # The others are left to the suite, which asks for the invariant and not for the check.
