@@ -1,4 +1,5 @@
-"""Sessions: the gates and checks that CI runs, each in its own locked environment; CI runs all of them but `bench`.
+"""Sessions: the gates and checks that CI runs, each in its own locked environment: the workflow all of them but `bench`,
+whose table of servers `.ci/run` judges.
 
 Plain `nox` runs those that need neither a Docker engine, PgBouncer nor root, and take minutes.
 
