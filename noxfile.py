@@ -1,6 +1,6 @@
-"""Sessions: the gates and checks that CI runs, each in its own locked environment: the workflow all of them but `bench`,
-whose table of servers `.ci/run` judges.
+"""Sessions: the gates and checks that CI runs, each in its own locked environment.
 
+The workflow runs all of them but `bench`, whose table of servers `.ci/run` judges.
 Plain `nox` runs those that need neither a Docker engine, PgBouncer nor root, and take minutes.
 
 Never imports `scripts`: Nox lives outside the environments it makes.
