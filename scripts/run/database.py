@@ -217,6 +217,7 @@ class DatabaseGates:
 
     def _verified(self, name: str) -> Result:
         from scripts.verifiers.model import Database
+        from scripts.verifiers.registry import INVARIANTS
         from scripts.verifiers.run import select_invariants, verify_invariant
         from scripts.verifiers.twin.ahead import Ahead
 
@@ -228,7 +229,13 @@ class DatabaseGates:
             lasting = not self._settings.fresh_db
             seeded = lasting and self._settings.require_policy_seed
             self._database = Database(
-                self._conn, self._connect, self._files, ahead=ahead, lasting=lasting, seeded=seeded
+                self._conn,
+                self._connect,
+                self._files,
+                ahead=ahead,
+                whole={*INVARIANTS} <= {*coming},
+                lasting=lasting,
+                seeded=seeded,
             )
         return verify_invariant(select_invariants([name])[0], self._database, controls=True)
 

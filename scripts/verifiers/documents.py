@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from scripts.verifiers.model import Database
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.playing import Probe
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.registry.brought import BROUGHT_BY
 from scripts.verifiers.registry.numbers import NUMBERS, ROADMAP, number_of

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from scripts.result import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import psycopg
 
     from scripts.digest import Json
     from scripts.migrations.files import MigrationFile
+    from scripts.verifiers.facts.catalog import Catalog
+    from scripts.verifiers.facts.openings import Openings
+    from scripts.verifiers.facts.reach import Reach
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.facts.sessions import Setting
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.facts.standins import StandIns
+    from scripts.verifiers.probes.playing import Probe
     from scripts.verifiers.probes.surroundings import Surroundings
     from scripts.verifiers.twin.ahead import Ahead
     from scripts.verifiers.twin.schema import Twin
@@ -57,6 +61,7 @@ class Findings:
     around: list[Surroundings] = field(default_factory=list)
     _origin: dict[str, str] = field(default_factory=dict, repr=False)
     _playing: str = field(default="", repr=False)
+    _first: Callable[[], None] | None = field(default=None, repr=False)
 
     def check(  # noqa: PLR0913 - a Check's fields, by keyword
         self,
@@ -81,6 +86,9 @@ class Findings:
         Raises:
             Settled: this was the last answer that is wanted.
         """
+        do, self._first = self._first, None
+        if do is not None:
+            do()
         if id in self._origin:
             msg = f"two checks of one id: {id}"
             raise RuntimeError(msg)
@@ -91,9 +99,17 @@ class Findings:
         if (self.until_red and not check.holds) or (self.wanted and self.wanted <= self._origin.keys()):
             raise Settled
 
+    def first(self, do: Callable[[], None] | None) -> None:
+        """Have this done before the next check is kept: it keeps those that were asked before it."""
+        self._first = do
+
     def passes_over(self, id: str) -> bool:  # noqa: A002 - the check's id
         """Whether nobody wants the answer, so that a question without consequences need not be asked."""
         return bool(self.wanted) and id not in self.wanted
+
+    def settled_by(self, ids: Iterable[str]) -> bool:
+        """Whether the answers to these are the last that are wanted."""
+        return bool(self.wanted) and self.wanted <= {*self._origin, *ids}
 
     def failed(self) -> tuple[str, ...]:
         """Ids of the checks that do not hold, so far."""
@@ -130,17 +146,20 @@ class Database:
         twin: Twin | None = None,
         ahead: Ahead | None = None,
         facts: Reading | None = None,
+        catalog: Catalog | None = None,
         sources: Mapping[str, str] | None = None,
         server: tuple[Setting, ...] | None = None,
+        whole: bool = False,
         lasting: bool = False,
         seeded: bool = False,
     ) -> None:
         """Take a connection that the caller closes; those made by `connect` to replace it are closed by `close`.
 
         A `twin` that is given, to be shared by many of these, is closed by whoever gave it. With `ahead`, probes of two
-        sessions are played there, and it is closed with this. `facts`, `sources` and settings of the `server` that are
-        given are not read: what is asked of them is then answered as of the moment they were. A `lasting` database is
-        there after the run, with somebody's rows in it; a `seeded` one must have a policy that is active.
+        sessions are played there, and it is closed with this. `facts`, the `catalog`, `sources` and settings of the
+        `server` that are given are not read: what is asked of them is then answered as of the moment they were. Of a
+        `whole` database all that the catalog is asked for is read at once, at the first question. A `lasting` database
+        is there after the run, with somebody's rows in it; a `seeded` one must have a policy that is active.
         """
         self._given = conn
         self._conn = conn
@@ -152,6 +171,8 @@ class Database:
         # Filled at the first probe, and true for as long as the catalog that was read is.
         self.around: list[Surroundings] = []
         self._facts = facts
+        self._whole = whole
+        self._catalog = catalog
         self._sources = sources
         self._server = server
         self._lasting = lasting
@@ -176,12 +197,49 @@ class Database:
             from scripts.verifiers.facts.roles import ROLES
             from scripts.verifiers.facts.tables import REVIEWED, TABLES
 
+            whole = self._read()
             try:
-                self._facts = read_facts(self.conn, ROLES, TABLES, REVIEWED)
+                self._facts = whole.reading if whole else read_facts(self.conn, ROLES, TABLES, REVIEWED)
             except errors.InvalidSchemaName:
                 # Without schema public there is nothing of ours, and each fact says so.
                 self._facts = Reading()
         return self._facts
+
+    def openings(self) -> Openings:
+        """Who gets around the grants of our tables."""
+        from scripts.verifiers.facts.openings import read_openings
+
+        whole = self._read()
+        return whole.openings if whole else read_openings(self.conn)
+
+    def stand_ins(self) -> StandIns:
+        """What could be meant where ours is."""
+        from scripts.verifiers.facts.standins import read_stand_ins
+
+        whole = self._read()
+        return whole.stand_ins if whole else read_stand_ins(self.conn)
+
+    def reach(self) -> Reach:
+        """What the regulator's seat can get at."""
+        from scripts.verifiers.facts.reach import read_reach
+
+        whole = self._read()
+        return whole.reach if whole else read_reach(self.conn)
+
+    def _read(self) -> Catalog | None:
+        """Everything at once, where that is wanted and can be had: what one part cannot be asked for hides no other."""
+        if self._whole and self._catalog is None:
+            import psycopg
+
+            from scripts.verifiers.facts.catalog import read_catalog
+
+            self._whole = False
+            try:
+                self._catalog = read_catalog(self.conn)
+            except psycopg.Error:
+                if self._conn.closed:
+                    raise
+        return self._catalog
 
     @property
     def sources(self) -> Mapping[str, str]:

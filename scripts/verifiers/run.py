@@ -150,13 +150,10 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
 
 def _controls(invariant: Invariant, database: Database, findings: Findings) -> tuple[Planted, ...]:
     from scripts.verifiers.hollow.reading import hollow_facts
-    from scripts.verifiers.probes.stage import play_controls
+    from scripts.verifiers.probes.playing import play_controls
 
     facts = findings.facts()
-    found: tuple[Planted, ...] = ()
-    if facts:
-        with bounded(database.conn):
-            found = hollow_facts(invariant, database, facts)
+    found = hollow_facts(invariant, database, facts) if facts else ()
     if findings.probes:
         with bounded(database.conn):
             found += play_controls(database.conn, findings.probes, around=database.around)

@@ -25,9 +25,12 @@ from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.twin.names import COMMENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import psycopg
 
 _QUERY = Path(__file__).with_name("openings.sql")
+OPENINGS_NAMES = (ROLES, (*TABLES, *RUNNER_TABLES), tuple(FUNCTIONS), (COMMENT,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,11 @@ def read_openings(conn: psycopg.Connection[Any]) -> Openings:
     from psycopg.rows import tuple_row
 
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS, (COMMENT,))
+        return openings_of(openings_question().ask(cursor, *OPENINGS_NAMES))
+
+
+def openings_of(rows: Iterable[Sequence[str]]) -> Openings:
+    """What the answer to the question says."""
     found: dict[str, list[tuple[str, str]]] = {"view": [], "function": [], "schema": []}
     for way, who, privilege, what in rows:
         found[way].append(("PUBLIC" if who == "public" else who, f"{privilege} on {what}"))
@@ -60,5 +67,6 @@ def read_openings(conn: psycopg.Connection[Any]) -> Openings:
 
 
 @cache
-def _query() -> Planned:
+def openings_question() -> Planned:
+    """The question; what it is asked of is `OPENINGS_NAMES`."""
     return Planned(_QUERY.read_text(encoding="utf-8"), parameters=4)

@@ -34,7 +34,7 @@ from scripts.verifiers.facts.shape import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -170,24 +170,31 @@ def read_facts(
     """
     from psycopg.rows import tuple_row
 
+    # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
+    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+        return reading_of(reading_question().ask(cursor, *reading_names(roles, tables, reviewed)))
+
+
+def reading_names(
+    roles: Iterable[str], tables: Iterable[str] = (), reviewed: Mapping[str, Table] | None = None
+) -> tuple[Iterable[str], ...]:
+    """What the question is asked of; see `read_facts`."""
     known = [
         f"{name}.{one}"
         for name, table in (reviewed or {}).items()
         for one in (*(column.name for column in table.columns), *(index.name for index in table.indexes))
     ]
-
-    # Rolled back, so that the settings are the caller's again also inside a transaction of the caller's.
-    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _query().ask(cursor, roles, tables, known)
-    return _reading(rows)
+    return roles, tables, known
 
 
 @cache
-def _query() -> Planned:
+def reading_question() -> Planned:
+    """The question; what it is asked of is `reading_names`."""
     return Planned(_QUERY.read_text(encoding="utf-8"), parameters=3)
 
 
-def _reading(rows: Iterable[tuple[str, str]]) -> Reading:
+def reading_of(rows: Iterable[Sequence[str]]) -> Reading:
+    """What the answer to the question says."""
     told: dict[str, list[str]] = {"relation": [], "function": [], "rest": []}
     for kind, text in rows:
         told[kind].append(text)

@@ -20,9 +20,12 @@ from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import ENUMS, TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import psycopg
 
 _QUERY = Path(__file__).with_name("standins.sql")
+STAND_INS_NAMES = (ROLES, (*TABLES, *RUNNER_TABLES), tuple(FUNCTIONS), tuple(ENUMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,18 @@ def read_stand_ins(conn: psycopg.Connection[Any]) -> StandIns:
     from psycopg.rows import tuple_row
 
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _query().ask(cursor, ROLES, (*TABLES, *RUNNER_TABLES), FUNCTIONS, ENUMS)
+        return stand_ins_of(stand_ins_question().ask(cursor, *STAND_INS_NAMES))
+
+
+def stand_ins_of(rows: Iterable[Sequence[str]]) -> StandIns:
+    """What the answer to the question says."""
     found: dict[str, list[str]] = {"function": [], "operator": [], "cast": [], "name": []}
-    for kind, what in sorted(rows):
+    for kind, what in sorted(tuple(row) for row in rows):
         found[kind].append(what)
     return StandIns(*(tuple(one) for one in found.values()))
 
 
 @cache
-def _query() -> Planned:
+def stand_ins_question() -> Planned:
+    """The question; what it is asked of is `STAND_INS_NAMES`."""
     return Planned(_QUERY.read_text(encoding="utf-8"), parameters=4)

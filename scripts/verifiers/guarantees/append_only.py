@@ -8,7 +8,8 @@ from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import victims
-from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Control, Probe, Stage, play
+from scripts.verifiers.probes.playing import Control, Probe, play
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Stage
 from scripts.verifiers.probes.violations import hollowed
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.guarantees.legacy_details import name_list
 from scripts.verifiers.probes import at_once_tenancy, edges, packs
 from scripts.verifiers.probes.new_rows import PROBES
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.playing import Probe
 
 BUSINESS_TABLES = (
     "participants",

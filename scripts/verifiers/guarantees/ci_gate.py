@@ -10,12 +10,12 @@ from scripts.verifiers.facts.privileges import matrix_of, public_privileges
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import at_once_tenancy, edges
+from scripts.verifiers.probes.playing import play
 from scripts.verifiers.probes.policy import BOOT_PROBES, VERSION_PROBES
-from scripts.verifiers.probes.stage import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.playing import Probe
 
 _TABLES = (
     "schema_migrations",

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS, for_review
 from scripts.verifiers.facts.privileges import ALONE, EXECUTORS, NONE, grantees, open_to
-from scripts.verifiers.facts.standins import read_stand_ins
 from scripts.verifiers.probes.callers import PRIVILEGE_PROBES, SHADOW_PROBES
 from scripts.verifiers.probes.edges import GENERATOR_PROBES
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from scripts.digest import Json
@@ -53,7 +52,7 @@ def verify_search_path(database: Database, findings: Findings) -> None:
     strangers: list[Json] = [
         routine.signature for routine in for_review(database.facts.routines) if routine.function.name not in FUNCTIONS
     ]
-    others = read_stand_ins(database.conn)
+    others = database.stand_ins()
     # Whatever is called by an unqualified name may be answered by a function nobody has reviewed.
     strangers.extend(others.functions)
     findings.check("functions_not_reviewed", expected=[], observed=strangers, where="schema public")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.verifiers import StatementsError
 from scripts.settings import ROOT
-from scripts.verifiers.probes.stage import Control, Probe, Stage, play
+from scripts.verifiers.probes.playing import Control, Probe, play
 from scripts.verifiers.probes.violations import rewritten, said
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Stage
 
 STATEMENTS = ROOT / "schema" / "n_minus_one.yml"
 _FIELDS = {"name", "role", "sql", "answer", "broken_by"}

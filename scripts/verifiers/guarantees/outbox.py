@@ -26,11 +26,11 @@ from scripts.verifiers.probes import (
     replay,
     several,
 )
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.playing import Probe
 
 _PENDING, _ATTEMPTS, _PROOFS, _TENANTS, _PAYERS, _INGRESS = (
     TABLES[name]

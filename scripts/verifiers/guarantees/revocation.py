@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.guarantees.append_only import verify_tables
 from scripts.verifiers.probes import victims
-from scripts.verifiers.probes.stage import Control, Probe, Stage, play
+from scripts.verifiers.probes.playing import Control, Probe, play
 from scripts.verifiers.probes.violations import all_of, altered
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
+    from scripts.verifiers.probes.stage import Stage
 
 _TABLES = (TABLES["revoked_client_certs"], TABLES["revoked_tokens"])
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.facts.holdings import NOTHING, held_by_the_seat, held_by_workers
 from scripts.verifiers.facts.logins import LEGAL, beyond_one_role
 from scripts.verifiers.facts.privileges import BOZ_TABLES, privileges_of
-from scripts.verifiers.facts.reach import read_reach
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.facts.sessions import NOBODY, fired, is_own, told
 from scripts.verifiers.facts.stored import decisive
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import BOZ_PROBES
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from scripts.digest import Json
@@ -92,7 +91,7 @@ def verify_boz(database: Database, findings: Findings) -> None:
                 {"table": name}
                 | {verb.lower(): verb in words for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")}
             )
-    reach = read_reach(database.conn, BOZ_ROLE)
+    reach = database.reach()
     allowed = {f"public.{name}": ("SELECT",) for name in BOZ_TABLES} | {"schema public": ("USAGE",)}
     # The tables above are asked for what was granted to the seat itself; this, for whatever it can get at in any way.
     beyond = [f"{name}: {', '.join(held)}" for name, held in reach.items() if set(held) - set(allowed.get(name, ()))]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import MEMBER
-from scripts.verifiers.facts.openings import read_openings
 from scripts.verifiers.facts.privileges import ALONE, SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to, others_to_come
 from scripts.verifiers.facts.sessions import NOBODY, told
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import TABLE_PROBES
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
@@ -71,7 +70,7 @@ def verify(database: Database, findings: Findings) -> None:
         where="the database",
         help="REVOKE CREATE ON DATABASE",
     )
-    openings = read_openings(database.conn)
+    openings = database.openings()
     for way, found in (
         ("opened_by_views", openings.views),
         ("opened_by_functions", openings.functions),

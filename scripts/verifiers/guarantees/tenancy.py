@@ -8,12 +8,12 @@ from scripts.verifiers.facts.compare import Facts
 from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import at_once_tenancy, borders
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 from scripts.verifiers.probes.tenancy import TENANCY_PROBES, USAGE_PROBES
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database, Findings
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.playing import Probe
 
 _GUARDS = {
     "ingress_attestations": ("trg_ingress_member_tenant_match", "trg_ingress_client_tenant_match"),

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
+from scripts.verifiers.bounds import bounded
 from scripts.verifiers.facts.logins import Login
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.sessions import Power
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.migrations.files import MigrationFile
-    from scripts.verifiers.facts.reading import Reading
+    from scripts.verifiers.facts.catalog import Catalog
     from scripts.verifiers.hollow.script import Section
     from scripts.verifiers.model import Invariant
 
@@ -69,12 +70,12 @@ class _Hollow:
 class _Hollowed(Database):
     """The same database over the same connection, as it is once everything in it is hollow."""
 
-    def __init__(self, database: Database, facts: Reading) -> None:
+    def __init__(self, database: Database, catalog: Catalog) -> None:
         from scripts.verifiers.guarantees.conventions import read_spec
 
         # What the bodies must be is what it was: the bodies that are there are others.
         super().__init__(
-            database.conn, _lost, _doctored(database.files), facts=facts, sources=database.sources, server=()
+            database.conn, _lost, _doctored(database.files), catalog=catalog, sources=database.sources, server=()
         )
         self.seeded = database.seeded
         self.spec = {**read_spec(), "version": 0}
@@ -94,7 +95,7 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
 
     Args:
         invariant: whose facts.
-        database: inside a bounded transaction.
+        database: in no transaction.
         facts: ids of its checks that no probe made.
 
     Raises:
@@ -103,7 +104,8 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
     """
     hollow = _known.get(database)
     if hollow is None or (hollow.trouble is None and invariant.verify not in hollow.noticed):
-        hollow = _known[database] = _hollow(invariant, database)
+        with bounded(database.conn):
+            hollow = _known[database] = _hollow(invariant, database)
     if hollow.trouble is not None:
         raise hollow.trouble
     found = hollow.noticed[invariant.verify]
@@ -119,8 +121,7 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
 
 def _hollow(invariant: Invariant, database: Database) -> _Hollow:
     """Plant everything, read once, ask everybody."""
-    from scripts.verifiers.facts.reading import read_facts
-    from scripts.verifiers.facts.tables import REVIEWED, TABLES
+    from scripts.verifiers.facts.catalog import read_catalog
     from scripts.verifiers.registry import INVARIANTS
 
     # The bounded transaction also has the driver prepare nothing by itself, so that no statement made for the real
@@ -141,12 +142,13 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
         forged |= {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        facts = read_facts(conn, ROLES, TABLES, REVIEWED)
+        catalog = read_catalog(conn)
+        facts = catalog.reading
         if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
         if "boz_logins" in forged:
             facts = replace(facts, logins=(*facts.logins, _LOGIN))
-        view = _Hollowed(database, facts)
+        view = _Hollowed(database, catalog._replace(reading=facts))
         questions = dict.fromkeys((*(one.verify for one in INVARIANTS), invariant.verify))
         noticed = {verify: _asked(verify, view, conn) for verify in questions}
     return _Hollow(noticed, unplanted, frozenset(forged))

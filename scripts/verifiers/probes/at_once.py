@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Control
+from scripts.verifiers.probes.playing import Control
 from scripts.verifiers.probes.violations import before, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
 from scripts.verifiers.twin.probe import two_sessions
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database
-    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.probes.playing import Probe
+    from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair, Session
 
 EXECUTOR, INGEST = "symphony_executor", "symphony_ingest"

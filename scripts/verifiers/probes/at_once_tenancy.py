@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.alike import one_of_two
-from scripts.verifiers.probes.stage import ACCEPTED, Control
+from scripts.verifiers.probes.playing import Control
+from scripts.verifiers.probes.stage import ACCEPTED
 from scripts.verifiers.probes.violations import all_of, rewritten
 from scripts.verifiers.twin.pair import SNAPSHOT
 from scripts.verifiers.twin.probe import two_sessions
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database
-    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.probes.playing import Probe
+    from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair
 
 _SET_PAYER: LiteralString = "UPDATE public.tenants SET billable_client_id = %s WHERE tenant_id = %s"

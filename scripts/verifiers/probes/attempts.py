@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.own_queue import by_order
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import altered, rewritten
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.verifiers.facts.privileges import EXECUTORS
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE
 from scripts.verifiers.probes.violations import all_of, altered, rewritten, said
 
 if TYPE_CHECKING:

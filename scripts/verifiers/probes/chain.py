@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
 from scripts.verifiers.probes.own_queue import by_order
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:

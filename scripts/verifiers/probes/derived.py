@@ -13,7 +13,7 @@ from scripts.verifiers.probes import world
 from scripts.verifiers.probes.alike import same_checks
 from scripts.verifiers.probes.keys import raised
 from scripts.verifiers.probes.limits import ATTEMPT, CREATED, YEARS
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 from scripts.verifiers.twin.probe import two_sessions
 

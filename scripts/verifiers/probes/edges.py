@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.new_rows import NO_PAYER
-from scripts.verifiers.probes.stage import Control, Probe, Stage
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import hollowed, rewritten, said
+
+if TYPE_CHECKING:
+    from scripts.verifiers.probes.stage import Stage
 
 _SETTLE = "settle_tenant_payer"
 _TENANT: LiteralString = (

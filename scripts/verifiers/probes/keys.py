@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import ACCEPTED, Control, Probe, told
+from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, told
 from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:

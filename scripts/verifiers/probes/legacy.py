@@ -15,7 +15,8 @@ from scripts.verifiers.probes import world
 from scripts.verifiers.probes.alike import same_checks
 from scripts.verifiers.probes.attempts import complete
 from scripts.verifiers.probes.own_queue import by_order
-from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, SHARE_ROW_EXCLUSIVE
 from scripts.verifiers.probes.violations import rewritten
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCEPTED
 from scripts.verifiers.probes.violations import rewritten
 from scripts.verifiers.twin.probe import two_sessions
 

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.twins import bare_twin
 from scripts.verifiers.probes.violations import REFUSE, all_of, altered, before, rewritten
 

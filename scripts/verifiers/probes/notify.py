@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
 from scripts.verifiers.probes.own_queue import by_order
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
 from scripts.verifiers.probes.violations import before, rewritten
 

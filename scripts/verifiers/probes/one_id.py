@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import complete
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import rewritten
 from scripts.verifiers.twin.probe import two_sessions
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.at_once import EXECUTOR, INGEST, NUMBERED
-from scripts.verifiers.probes.stage import ACCEPTED, Control
+from scripts.verifiers.probes.playing import Control
+from scripts.verifiers.probes.stage import ACCEPTED
 from scripts.verifiers.probes.violations import before, rewritten
 from scripts.verifiers.twin.pair import DEADLOCK
 from scripts.verifiers.twin.probe import two_sessions
@@ -22,7 +23,8 @@ from scripts.verifiers.twin.schema import LOCK_TIMEOUT_MS
 if TYPE_CHECKING:
     from scripts.digest import Json
     from scripts.verifiers.model import Database
-    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.probes.playing import Probe
+    from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair
 
 _ENQUEUE, _COMPLETE, _BUMP = "enqueue_payment_outbox", "complete_outbox_attempt", "bump_participant_outbox_seq"

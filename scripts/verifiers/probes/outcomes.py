@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import EXECUTOR, WORKER
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.twins import twin_function
 from scripts.verifiers.probes.violations import rewritten
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.roles import BOZ_ROLE, ROLES
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE, Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, ACCESS_EXCLUSIVE
 from scripts.verifiers.probes.violations import all_of, altered, hollowed, said
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, LiteralString
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.attempts import EXECUTOR, REPAIR, STATE, WORKER, complete
 from scripts.verifiers.probes.own_queue import by_order
-from scripts.verifiers.probes.stage import Control, Probe
+from scripts.verifiers.probes.playing import Control, Probe
 from scripts.verifiers.probes.violations import before, rewritten
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ import uuid
 from typing import TYPE_CHECKING, LiteralString
 
 from scripts.verifiers.probes import world
-from scripts.verifiers.probes.stage import Control
+from scripts.verifiers.probes.playing import Control
 from scripts.verifiers.probes.violations import rewritten
 from scripts.verifiers.twin.probe import two_sessions
 
 if TYPE_CHECKING:
     from scripts.verifiers.model import Database
-    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.probes.playing import Probe
+    from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair
 
 EXECUTOR = "symphony_executor"

@@ -9,26 +9,22 @@ Never: knows what a row of ours looks like (world.py).
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, cast
 
-from scripts.errors.unplanted import UnplantedError
 from scripts.errors.verifiers import UnaskedError
-from scripts.result import Planted
 from scripts.verifiers.probes.alike import alike
-from scripts.verifiers.probes.stricter import relaxing
-from scripts.verifiers.probes.surroundings import read_surroundings
+from scripts.verifiers.probes.attacks import NOT_IN_A_BLOCK, Attack, make
 from scripts.verifiers.probes.wire import NotPlanted, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import psycopg
 
     from scripts.verifiers.facts.planned import Planned
     from scripts.verifiers.model import Findings
-    from scripts.verifiers.probes.surroundings import Surroundings
     from scripts.verifiers.probes.wire import Params, Query
 
 ACCEPTED = "accepted"
@@ -37,11 +33,25 @@ ACCEPTED = "accepted"
 STRONG_LOCK_TIMEOUT_MS = 100
 ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
 SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
-_HURRY: LiteralString = f"SET LOCAL lock_timeout TO '{STRONG_LOCK_TIMEOUT_MS}ms'"
+_HASTE: LiteralString = f"{STRONG_LOCK_TIMEOUT_MS}ms"
+_HURRY: LiteralString = f"SET LOCAL lock_timeout TO '{_HASTE}'"
 # SQLSTATE classes that say nothing about the schema: connection, transaction rollback, resources, object in use,
 # operator intervention, system, internal.
 _NO_ANSWER = ("08", "40", "53", "55P03", "57", "58", "XX")
 _NO_ANSWER_STATES = ("25P02", "25P03", "25P04")
+
+
+class _Waiting(NamedTuple):
+    """An attack that is made with those after it, and what is checked of it."""
+
+    findings: Findings
+    id: str
+    expected: str
+    sql: Query
+    params: Params
+    role: str
+    lock: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Stage:
     keyed: bool
     bodies: dict[str, str] = field(default_factory=dict)
     wire: Wire = field(default=None)  # type: ignore[assignment]
+    waiting: list[_Waiting] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """A stage on the same connection as another has that one's wire."""
@@ -155,13 +166,11 @@ class Stage:
         if self.findings.passes_over(id):
             # Nothing of an attack outlives it, so that leaving it out changes nothing for the others.
             return
-        observed = self.attempt(sql, params, role=role, lock=lock, table=where)
-        if " " not in expected:
-            # The name of a constraint that PostgreSQL named itself is nobody's promise.
-            observed = observed.partition(" ")[0]
-        elif observed != expected:
-            observed = alike(self, expected, observed)
-        self.findings.check(id, expected=expected, observed=observed, where=where)
+        self.waiting.append(_Waiting(self.findings, id, expected, sql, params, role, lock, where))
+        self.wire.first(self._make)
+        self.findings.first(self.wire.let)
+        if self.findings.settled_by(one.id for one in self.waiting):
+            self.wire.let()
 
     def accepted(
         self,
@@ -181,6 +190,10 @@ class Stage:
         self.wire.save()
         try:
             yield
+            self.wire.let()
+        except BaseException:
+            self._give_up()
+            raise
         finally:
             self.wire.undo()
 
@@ -192,6 +205,7 @@ class Stage:
         try:
             yield
         except BaseException:
+            self._give_up()
             with suppress(psycopg.Error, NotPlanted):
                 self.wire.settle()
             raise
@@ -212,6 +226,7 @@ class Stage:
             if lock:
                 self.wire.owe(_HURRY)
             yield
+            self.wire.let()
 
     def become(self, role: str) -> None:
         """Act as the role until the savepoint is rolled back, or as another until then."""
@@ -225,6 +240,46 @@ class Stage:
         grant = (f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",) if beyond else ()
         self.wire.owe(*grant, _role(self.home))
         self.wire.settle()
+
+    def _make(self) -> None:
+        """Make the attacks that wait, and keep their checks, in order."""
+        waiting = [*self.waiting]
+        self._give_up()
+        for one, observed in zip(waiting, self._told(waiting), strict=True):
+            self._keep(one, observed)
+
+    def _told(self, waiting: Sequence[_Waiting]) -> Iterator[str]:
+        """What became of each. One that a block cannot tell of is made by itself, when its turn comes."""
+        import psycopg
+
+        answers: list[str] | None = None
+        if len(waiting) > 1:
+            made = [
+                Attack(self.wire.text(one.sql, one.params), one.role, _HASTE if one.lock else "") for one in waiting
+            ]
+            # Whatever the block was refused for, an attack by itself says better.
+            with suppress(psycopg.Error), self.undone():
+                answers = make(self.wire, made, self.home)
+        for number, one in enumerate(waiting):
+            if answers is None or answers[number] in NOT_IN_A_BLOCK or no_answer(answers[number]):
+                yield self.attempt(one.sql, one.params, role=one.role, lock=one.lock, table=one.where)
+            else:
+                yield answers[number] or ACCEPTED
+
+    def _keep(self, one: _Waiting, observed: str) -> None:
+        if " " not in one.expected:
+            # The name of a constraint that PostgreSQL named itself is nobody's promise.
+            observed = observed.partition(" ")[0]
+        elif observed != one.expected:
+            observed = alike(self, one.expected, observed)
+        one.findings.check(one.id, expected=one.expected, observed=observed, where=one.where)
+
+    def _give_up(self) -> None:
+        """Make none of the attacks that wait."""
+        for one in self.waiting:
+            one.findings.first(None)
+        self.waiting.clear()
+        self.wire.first(None)
 
     @contextmanager
     def _busy(self, table: str, lock: str) -> Iterator[None]:
@@ -241,144 +296,6 @@ class Stage:
             ) from exc
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A violation to plant before a probe is played once more, to see that the probe would have noticed.
-
-    `plant` acts as the owner, inside a savepoint; every check of an id in `breaks` must then fail.
-    """
-
-    name: str
-    plant: Callable[[Stage], None]
-    breaks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A piece of behaviour: `play` asks, and keeps its checks. `id` names it when it cannot even be set up.
-
-    Every check it makes is broken by at least one of its `controls`. Where another thread plays both, `elsewhere` waits
-    for what became of the controls.
-    """
-
-    id: str
-    play: Callable[[Stage], None]
-    controls: tuple[Control, ...] = ()
-    elsewhere: Callable[[], tuple[Planted, ...]] | None = None
-
-
-def play(
-    conn: psycopg.Connection[Any], findings: Findings, probes: Sequence[Probe], *, as_agreed: bool = False
-) -> None:
-    """Play every probe, each in its own savepoint; one that cannot be set up is a failed check of its own.
-
-    Args:
-        conn: inside the invariant's transaction.
-        findings: where the checks go.
-        probes: in order.
-        as_agreed: whether columns that are stricter about NULL than they must be stay so (see stricter.py).
-
-    Raises:
-        UnaskedError: the verifying role may not act as the runtime roles.
-        psycopg.Error: the server gave no answer.
-    """
-    if findings.asks == "facts":
-        return
-    with _set(conn, findings, as_agreed=as_agreed) as stage:
-        for probe in probes:
-            play_one(stage, probe)
-
-
-def play_one(stage: Stage, probe: Probe) -> None:
-    """Play a probe on a stage that is set; see `play`."""
-    import psycopg
-
-    with stage.findings.playing(probe):
-        try:
-            with stage.undone():
-                probe.play(stage)
-        except (psycopg.Error, NotPlanted) as exc:
-            stage.findings.check(probe.id, expected="the probe can be set up", observed=told(_cause(exc)), examined=0)
-
-
-def play_controls(
-    conn: psycopg.Connection[Any], probes: Sequence[Probe], *, around: list[Surroundings] | None = None
-) -> tuple[Planted, ...]:
-    """Play every probe once more under each violation planted for it.
-
-    Args:
-        conn: inside a transaction of the invariant's.
-        probes: those that were played, all green.
-        around: see `Findings`.
-
-    Raises:
-        UnaskedError: the verifying role may not act as the runtime roles, or others hold a lock.
-        psycopg.Error: the server gave no answer.
-    """
-    from scripts.verifiers.model import Findings
-
-    with _set(conn, Findings(around=[] if around is None else around)) as stage:
-        here = [control_one(stage, probe, control) for probe in probes for control in probe.controls]
-    # Waited for when no lock is held.
-    return (*here, *(planted for probe in probes if probe.elsewhere for planted in probe.elsewhere()))
-
-
-def control_one(stage: Stage, probe: Probe, control: Control) -> Planted:
-    """Plant, play, undo: what was missed."""
-    import psycopg
-
-    from scripts.verifiers.model import Findings, Settled
-
-    name, findings = f"{probe.id}: {control.name}", Findings(wanted=frozenset(control.breaks))
-    with stage.undone():
-        try:
-            control.plant(stage)
-        except (psycopg.Error, NotPlanted) as exc:
-            return Planted(name, control.breaks, trouble=f"could not be planted: {told(_cause(exc))}")
-        except UnplantedError as exc:
-            return Planted(name, control.breaks, trouble=exc.what)
-        try:
-            probe.play(replace(stage, findings=findings))
-        except Settled:
-            # Everything that had to fail was asked.
-            pass
-        except (psycopg.Error, NotPlanted) as exc:
-            # What was asked before counts; what was not asked was missed.
-            told(_cause(exc))
-    failed = set(findings.failed())
-    return Planted(name, control.breaks, tuple(one for one in control.breaks if one not in failed))
-
-
-@contextmanager
-def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool = False) -> Iterator[Stage]:
-    """The stage, with every role within reach and the owner on it."""
-    from psycopg import errors
-
-    from scripts.verifiers.probes.ceiling import overlook_ceiling
-
-    if not findings.around:
-        findings.around.append(read_surroundings(conn))
-    (around,) = findings.around
-    stage = Stage(conn, findings, around.home, around.keyed, around.bodies)
-    with stage.settled(), stage.undone():
-        try:
-            stage.appear(around.beyond)
-        except errors.InsufficientPrivilege as exc:
-            if not around.beyond:
-                raise
-            raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501") from exc
-        for table, statement in relaxing(() if as_agreed else around.stricter):
-            with stage.hurried(table, ACCESS_EXCLUSIVE):
-                stage.run(statement.encode())
-        if around.ceiling:
-            overlook_ceiling(stage)
-        yield stage
-
-
-def _cause(exc: psycopg.Error | NotPlanted) -> psycopg.Error:
-    return exc.cause if isinstance(exc, NotPlanted) else exc
-
-
 def told(exc: psycopg.Error) -> str:
     """SQLSTATE and constraint of an error. Never its message or detail: they may quote rows.
 
@@ -386,9 +303,14 @@ def told(exc: psycopg.Error) -> str:
         psycopg.Error: the error again, when it says nothing about the schema.
     """
     state = exc.sqlstate
-    if state is None or state.startswith(_NO_ANSWER) or state in _NO_ANSWER_STATES:
+    if state is None or no_answer(state):
         raise exc
     return f"{state} {exc.diag.constraint_name or ''}".strip()
+
+
+def no_answer(state: str) -> bool:
+    """Whether an error with this SQLSTATE says nothing about the schema."""
+    return state.startswith(_NO_ANSWER) or state in _NO_ANSWER_STATES
 
 
 @cache

@@ -10,9 +10,11 @@ Never: touches a row, or asks a question of the schema.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, LiteralString, TypeAlias
 
 from scripts.errors.unplanted import UnplantedError
+from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE
 
 if TYPE_CHECKING:
@@ -72,13 +74,15 @@ def _definitions(stage: Stage, functions: set[str]) -> dict[str, str]:
     Read when nothing is planted yet: a violation changes a function once.
     """
     known = stage.bodies
-    missing = sorted(functions - known.keys())
-    if missing:
+    if functions - known.keys():
+        # All of them at once, since most will be asked for.
+        missing = sorted({*FUNCTIONS, *functions} - known.keys())
         with stage.undone():
             # So that the server writes every name in full, for whatever is made of it.
             stage.wire.owe("SET LOCAL search_path TO pg_catalog")
             rows = stage.rows(_BODIES, [missing])
-        known |= dict[str, str](rows) if len({row[0] for row in rows}) == len(rows) else {}
+        times = Counter(name for name, _ in rows)
+        known |= {name: body for name, body in rows if times[name] == 1}
     return {function: known[function] for function in functions if function in known}
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
@@ -66,30 +66,41 @@ class Wire:
         self._rows = Transformer.from_context(conn)
         self._owed: list[_Owed] = []
         self._names: Mapping[str, str] = {}
+        self._first: Callable[[], None] | None = None
+
+    def first(self, do: Callable[[], None] | None) -> None:
+        """Have this done before anything else is handed in or sent; nothing, if it was not done yet."""
+        self._first = do
 
     @contextmanager
     def renamed(self, names: Mapping[str, str]) -> Iterator[None]:
         """Until the block ends, whoever asks about a name is understood to speak of the other."""
+        self.let()
         self._names = names
         try:
             yield
+            self.let()
         finally:
             self._names = {}
 
     def owe(self, *statements: str) -> None:
         """Single statements without values whose errors may as well come with the next question."""
+        self.let()
         self._owed += map(_Owed, statements)
 
     def plant(self, sql: Query, params: Params = None) -> None:
         """A single statement that makes what the next question needs: it raises `NotPlanted` where this is refused."""
-        self._owed.append(_Owed(self._text(sql, params), planted=True))
+        self.let()
+        self._owed.append(_Owed(self.text(sql, params), planted=True))
 
     def save(self) -> None:
         """Begin a savepoint."""
+        self.let()
         self._owed.append(_SAVED)
 
     def undo(self) -> None:
         """Roll the innermost savepoint back and leave it, after an error as well."""
+        self.let()
         if _SAVED in self._owed:
             # Nothing of what came after it was sent either.
             last = len(self._owed) - 1 - self._owed[::-1].index(_SAVED)
@@ -109,7 +120,8 @@ class Wire:
         """
         from psycopg.pq import ExecStatus
 
-        answer = self._send(self._text(sql, params), *behind)[-1 - len(behind)]
+        self.let()
+        answer = self._send(self.text(sql, params), *behind)[-1 - len(behind)]
         if answer.status != ExecStatus.TUPLES_OK:
             return []
         self._rows.set_pgresult(answer)
@@ -117,6 +129,7 @@ class Wire:
 
     def forget(self) -> None:
         """What is owed belonged to a transaction that is over."""
+        self._first = None
         self._owed.clear()
 
     def settle(self) -> None:
@@ -126,10 +139,18 @@ class Wire:
             NotPlanted: a row that was planted was refused.
             psycopg.Error: one of the statements was refused.
         """
+        self.let()
         if self._owed:
             self._send()
 
-    def _text(self, sql: Query, params: Params) -> str:
+    def let(self) -> None:
+        """Do what was to be done first; see `first`."""
+        do, self._first = self._first, None
+        if do is not None:
+            do()
+
+    def text(self, sql: Query, params: Params) -> str:
+        """The statement with its values in it, of the objects that are meant."""
         text = self._quote(sql, params)
         for name, other in self._names.items():
             text = text.replace(name, other)

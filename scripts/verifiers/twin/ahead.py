@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
     from scripts.result import Check, Planted
     from scripts.verifiers.model import Invariant
-    from scripts.verifiers.probes.stage import Probe, Stage
+    from scripts.verifiers.probes.playing import Probe
+    from scripts.verifiers.probes.stage import Stage
 
 _JOIN_S = 10.0
 
@@ -74,7 +75,7 @@ class Ahead:
         Raises:
             KeyError: it is of no invariant that was named.
         """
-        from scripts.verifiers.probes.stage import Probe
+        from scripts.verifiers.probes.playing import Probe
 
         answer = self._answers[id]
 
@@ -170,7 +171,7 @@ class _Own(Database):
 def _answer(stage: Stage, probe: Probe) -> Answer:
     from dataclasses import replace
 
-    from scripts.verifiers.probes.stage import control_one, play_one
+    from scripts.verifiers.probes.playing import control_one, play_one
 
     findings = Findings()
     mine = replace(stage, findings=findings)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from scripts.verifiers.probes.stage import Probe
+from scripts.verifiers.probes.playing import Probe
 from scripts.verifiers.twin.mapping import TwinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scripts.verifiers.model import Database
-    from scripts.verifiers.probes.stage import Control, Stage
+    from scripts.verifiers.probes.playing import Control
+    from scripts.verifiers.probes.stage import Stage
     from scripts.verifiers.twin.pair import Pair
 
 Plant: TypeAlias = "Callable[[Stage], None]"

@@ -34,16 +34,16 @@ class Bench:
         # One for all that is settled here: it goes with the database.
         self.twin = Twin(database.connect)
 
-    def on(self, conn: psycopg.Connection[Any]) -> Database:
+    def on(self, conn: psycopg.Connection[Any], *, whole: bool = False) -> Database:
         """The database as the verifiers see it over this connection, its catalog not read yet."""
-        return Database(conn, self.database.connect, self.files, twin=self.twin)
+        return Database(conn, self.database.connect, self.files, twin=self.twin, whole=whole)
 
     def settle(
         self, *names: str, conn: psycopg.Connection[Any] | None = None, controls: bool = False
     ) -> dict[str, Result]:
         """The results of the invariants of these names, all of them without any."""
         chosen = select_invariants(names) if names else INVARIANTS
-        subject = self.on(conn or self.owner)
+        subject = self.on(conn or self.owner, whole=not names)
         return {invariant.id: verify_invariant(invariant, subject, controls=controls) for invariant in chosen}
 
     @contextmanager

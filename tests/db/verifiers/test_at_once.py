@@ -26,7 +26,7 @@ from scripts.verifiers.probes import (
     outcomes,
     packs,
 )
-from scripts.verifiers.probes.stage import play, play_controls
+from scripts.verifiers.probes.playing import play, play_controls
 from scripts.verifiers.twin.schema import Twin
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from db.verifiers.conftest import Bench
 
-    from scripts.verifiers.probes.stage import Probe
+    from scripts.verifiers.probes.playing import Probe
 
 MODULES = (
     at_once,

@@ -15,7 +15,8 @@ from scripts.catalog.read import read_catalog
 from scripts.result import Outcome
 from scripts.verifiers.model import Database, Findings
 from scripts.verifiers.probes.claims import CLAIM_PROBES
-from scripts.verifiers.probes.stage import Control, Probe, Stage, play, play_controls
+from scripts.verifiers.probes.playing import Control, Probe, play, play_controls
+from scripts.verifiers.probes.stage import Stage
 from scripts.verifiers.probes.violations import all_of, altered, before, hollowed, rewritten, said
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import verify_invariant

@@ -11,7 +11,7 @@ from scripts.errors.verifiers import StatementsError
 from scripts.verifiers.guarantees import n_minus_one
 from scripts.verifiers.guarantees.n_minus_one import probe_of, read_statements
 from scripts.verifiers.model import Findings
-from scripts.verifiers.probes.stage import play
+from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
     from collections.abc import Callable

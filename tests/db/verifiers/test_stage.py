@@ -11,7 +11,8 @@ from psycopg import errors
 
 from scripts.result import Outcome
 from scripts.verifiers.model import Findings, Invariant, Settled
-from scripts.verifiers.probes.stage import ACCEPTED, Control, Probe, Stage, play, play_controls
+from scripts.verifiers.probes.playing import Control, Probe, play, play_controls
+from scripts.verifiers.probes.stage import ACCEPTED, Stage
 from scripts.verifiers.run import select_invariants, verify_invariant
 
 if TYPE_CHECKING:
