@@ -129,6 +129,16 @@ CHANGES = {
     "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO fp_reader_{n}":
         "system object pg_catalog.pg_read_file(pg_catalog.text)",
     "REVOKE SELECT ON pg_catalog.pg_class FROM PUBLIC": "system object pg_catalog.pg_class",
+    "GRANT SELECT (ctid) ON public.a TO fp_reader_{n}": "column public.a.ctid",
+    "GRANT SELECT (tableoid) ON public.mv TO PUBLIC": "column public.mv.tableoid",
+    "GRANT SET ON PARAMETER session_replication_role TO fp_reader_{n}": "parameter session_replication_role",
+    "GRANT ALTER SYSTEM ON PARAMETER work_mem TO PUBLIC": "parameter work_mem",
+    # What goes with an extension is no member of it, and is gone with it.
+    "ALTER TRIGGER t ON public.a DEPENDS ON EXTENSION citext": "trigger public.a.t",
+    "ALTER FUNCTION public.f DEPENDS ON EXTENSION plpgsql": "function public.f(p integer)",
+    "ALTER PROCEDURE public.p() DEPENDS ON EXTENSION plpgsql": "procedure public.p()",
+    "ALTER INDEX public.a_x DEPENDS ON EXTENSION plpgsql": "index public.a_x",
+    "ALTER MATERIALIZED VIEW public.mv DEPENDS ON EXTENSION plpgsql": "materialized view public.mv",
     "GRANT SELECT (rolpassword) ON pg_catalog.pg_authid TO fp_reader_{n}":
         "system object pg_catalog.pg_authid.rolpassword",
     "GRANT CREATE ON SCHEMA pg_catalog TO fp_reader_{n}": "system object pg_catalog",
@@ -351,6 +361,7 @@ SEEN_OTHERWISE = {
     "constraint": {"index"},
     "language": {"handler"},
     "operator class": {"family"},
+    "parameter": {"acl"},
     "procedure": {"arguments", "cost", "language", "volatility"},
     "text search configuration": {"parser"},
     "text search dictionary": {"template"},

@@ -35,6 +35,11 @@ members AS (  -- of extensions; and what the server makes for something else, su
      WHERE (deptype = 'e' AND refobjid >= 16384)
         OR (deptype = 'i' AND classid IN ('pg_proc'::regclass, 'pg_cast'::regclass))
 ),
+bound AS (  -- what goes with an extension as soon as that is dropped, and is no member of it
+    SELECT d.classid, d.objid, jsonb_agg(quote_ident(e.extname) ORDER BY e.extname COLLATE "C") AS extensions
+      FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'x' GROUP BY d.classid, d.objid
+),
 extended AS (  -- what extensions have: of those that came with the server, what was added since
     SELECT d.refobjid AS oid, i.type || ' ' || i.identity AS member
       FROM pg_depend d, pg_identify_object(d.classid, d.objid, 0) AS i
@@ -72,7 +77,7 @@ acl_sources AS (
     UNION ALL
     SELECT 'pg_class'::regclass, r.oid, a.attnum, a.attacl, r.relowner
       FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
-     WHERE a.attacl IS NOT NULL AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE a.attacl IS NOT NULL AND NOT a.attisdropped  -- ctid and its like can be granted as well
     UNION ALL
     SELECT 'pg_proc'::regclass, oid, 0, coalesce(proacl, acldefault('f', proowner)), proowner FROM functions
     UNION ALL
@@ -156,7 +161,8 @@ objects AS (
                'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' WHEN 't' THEN 'temporary' END,
                'access_method', CASE WHEN am.amname <> 'heap' THEN quote_ident(am.amname) END,
                'tablespace', CASE WHEN ts.spcname IS NOT NULL THEN quote_ident(ts.spcname) END,
-               'options', to_jsonb(r.reloptions), 'toast_options', to_jsonb(toast.reloptions),
+               'options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(r.reloptions) AS v),
+               'toast_options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(toast.reloptions) AS v),
                'row_security', nullif(r.relrowsecurity, false),
                'force_row_security', nullif(r.relforcerowsecurity, false),
                'replica_identity', CASE WHEN r.relkind IN ('r', 'p', 'm') THEN
@@ -169,9 +175,11 @@ objects AS (
                'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
                'populated', CASE WHEN r.relkind = 'm' THEN nullif(r.relispopulated, true) END,
                'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
+               'goes_with', CASE WHEN r.relkind = 'm' THEN (SELECT b.extensions FROM bound b WHERE b.classid = 'pg_class'::regclass AND b.objid = r.oid) END,
                'server', (SELECT quote_ident(v.srvname) FROM pg_foreign_table f JOIN pg_foreign_server v ON v.oid = f.ftserver
                            WHERE f.ftrelid = r.oid),
-               'fdw_options', (SELECT to_jsonb(f.ftoptions) FROM pg_foreign_table f WHERE f.ftrelid = r.oid),
+               'fdw_options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM pg_foreign_table f, unnest(f.ftoptions) AS v
+                                WHERE f.ftrelid = r.oid),
                'row_type_acl', CASE WHEN r.relkind <> 'c' THEN row_acl.entries END,
                'row_type_comment', CASE WHEN r.relkind <> 'c' THEN obj_description(r.reltype, 'pg_type') END,
                'comment', CASE WHEN r.relkind = 'c' THEN obj_description(r.reltype, 'pg_type')
@@ -199,7 +207,8 @@ objects AS (
                'storage', CASE WHEN a.attstorage <> t.typstorage THEN
                    CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main' ELSE 'extended' END END,
                'compression', CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END,
-               'statistics', a.attstattarget, 'options', to_jsonb(a.attoptions), 'fdw_options', to_jsonb(a.attfdwoptions),
+               'statistics', a.attstattarget, 'options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(a.attoptions) AS v),
+               'fdw_options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(a.attfdwoptions) AS v),
                'inherited', nullif(a.attinhcount, 0), 'local', CASE WHEN a.attinhcount > 0 THEN a.attislocal END,
                'acl', acl.entries, 'comment', col_description(a.attrelid, a.attnum))
       FROM relations r
@@ -208,6 +217,12 @@ objects AS (
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
       LEFT JOIN acls acl ON acl.classid = 'pg_class'::regclass AND acl.objid = r.oid AND acl.objsubid = a.attnum
      WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+
+    UNION ALL  -- ctid and its like, where somebody was granted one
+    SELECT 'column', format('%s.%I', r.name, a.attname), jsonb_build_object('acl', acl.entries)
+      FROM relations r
+      JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum < 0
+      JOIN acls acl ON acl.classid = 'pg_class'::regclass AND acl.objid = r.oid AND acl.objsubid = a.attnum
 
     UNION ALL
     SELECT 'constraint', format('%s.%I', coalesce(r.name, t.name), k.conname), jsonb_build_object(
@@ -233,15 +248,22 @@ objects AS (
 
     UNION ALL
     SELECT 'index', x.name, jsonb_build_object(
-               'table', r.name, 'definition', pg_get_indexdef(x.oid), 'unique', nullif(i.indisunique, false),
+               'table', r.name, 'definition', CASE WHEN cardinality(x.reloptions) > 1 THEN (
+                   SELECT replace(pg_get_indexdef(x.oid), ' WITH (' || string_agg(w.option, ', ' ORDER BY w.n) || ')',
+                                  ' WITH (' || string_agg(w.option, ', ' ORDER BY w.option COLLATE "C") || ')')
+                     FROM (SELECT o.n, quote_ident(o.name) || '=' ||
+                                  CASE quote_ident(o.value) WHEN o.value THEN o.value ELSE quote_literal(o.value) END AS option
+                             FROM pg_options_to_table(x.reloptions) WITH ORDINALITY AS o (name, value, n)) AS w)
+                   ELSE pg_get_indexdef(x.oid) END, 'unique', nullif(i.indisunique, false),
                'primary', nullif(i.indisprimary, false), 'immediate', nullif(i.indimmediate, true),
                'valid', i.indisvalid, 'ready', i.indisready, 'live', nullif(i.indislive, true),
                'clustered', nullif(i.indisclustered, false), 'replica_identity', nullif(i.indisreplident, false),
-               'options', to_jsonb(x.reloptions),
+               'options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(x.reloptions) AS v),
                'tablespace', (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = x.reltablespace),
                'statistics', (SELECT jsonb_object_agg(a.attname, a.attstattarget) FROM pg_attribute a
                                WHERE a.attrelid = x.oid AND a.attstattarget IS NOT NULL),
                'parent', (SELECT h.inhparent::regclass::text FROM pg_inherits h WHERE h.inhrelid = x.oid),
+               'goes_with', (SELECT b.extensions FROM bound b WHERE b.classid = 'pg_class'::regclass AND b.objid = x.oid),
                'comment', obj_description(x.oid, 'pg_class'))
       FROM relations x JOIN pg_index i ON i.indexrelid = x.oid JOIN relations r ON r.oid = i.indrelid
 
@@ -250,6 +272,7 @@ objects AS (
                'definition', pg_get_triggerdef(g.oid), 'function', g.tgfoid::regprocedure::text,
                'enabled', CASE g.tgenabled WHEN 'O' THEN 'origin' WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' ELSE 'always' END,
                'type', g.tgtype, 'cloned', nullif(g.tgparentid <> 0, false),
+               'goes_with', (SELECT b.extensions FROM bound b WHERE b.classid = 'pg_trigger'::regclass AND b.objid = g.oid),
                'comment', obj_description(g.oid, 'pg_trigger'))
       FROM pg_trigger g JOIN relations r ON r.oid = g.tgrelid WHERE NOT g.tgisinternal
 
@@ -295,7 +318,7 @@ objects AS (
                'parallel', CASE f.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' END,
                'cost', f.procost::text, 'rows', CASE WHEN f.proretset THEN f.prorows::text END,
                'support', CASE WHEN f.prosupport <> 0 THEN f.prosupport::oid::regprocedure::text END,
-               'config', to_jsonb(f.proconfig),
+               'config', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(f.proconfig) AS v),
                'transforms', (SELECT jsonb_agg(format_type(x.type, NULL) ORDER BY x.n)
                                 FROM unnest(f.protrftypes) WITH ORDINALITY AS x (type, n)),
                'body', CASE WHEN f.prokind <> 'a' THEN coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) END,
@@ -315,6 +338,7 @@ objects AS (
                        'space', nullif(g.aggmtransspace, 0), 'initial', g.aggminitval,
                        'final_extra', nullif(g.aggmfinalextra, false), 'final_modify', nullif(g.aggmfinalmodify, 'r')) END)
                    FROM pg_aggregate g WHERE g.aggfnoid = f.oid) END,
+               'goes_with', (SELECT b.extensions FROM bound b WHERE b.classid = 'pg_proc'::regclass AND b.objid = f.oid),
                'comment', obj_description(f.oid, 'pg_proc'))
       FROM functions f JOIN roles o ON o.oid = f.proowner JOIN pg_language l ON l.oid = f.prolang
       LEFT JOIN acls acl ON acl.classid = 'pg_proc'::regclass AND acl.objid = f.oid
@@ -416,6 +440,16 @@ objects AS (
       FROM pg_foreign_server s JOIN roles o ON o.oid = s.srvowner JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
       LEFT JOIN acls acl ON acl.classid = 'pg_foreign_server'::regclass AND acl.objid = s.oid
 
+    UNION ALL  -- parameters that a role of the schema's, or everybody, may set; they are the whole server's
+    SELECT 'parameter', p.parname, jsonb_build_object('acl', jsonb_agg(x.entry ORDER BY x.entry COLLATE "C"))
+      FROM pg_parameter_acl p CROSS JOIN LATERAL (
+               SELECT n.name || '=' || string_agg(DISTINCT e.privilege_type || CASE WHEN e.is_grantable THEN '*' ELSE '' END, ',') AS entry
+                 FROM aclexplode(p.paracl) e JOIN roles n ON n.oid = e.grantee
+                WHERE e.grantee = 0
+                   OR e.grantee >= 16384 AND n.name <> '<owner>' AND e.grantee IN (SELECT oid FROM mentioned)
+                GROUP BY n.name) AS x
+     GROUP BY p.parname
+
     UNION ALL  -- privileges on what the server brings along
     SELECT 'system object', i.identity, jsonb_build_object('acl', coalesce(g.entries, '[]'::jsonb))
       FROM system_grants g, LATERAL pg_identify_object(g.classid, g.objid, g.objsubid) AS i
@@ -504,7 +538,7 @@ objects AS (
             UNION ALL
             SELECT 'pg_foreign_data_wrapper'::regclass, w.oid, w.fdwowner, jsonb_build_object(
                        'handler', nullif(w.fdwhandler, 0)::regprocedure::text, 'validator', nullif(w.fdwvalidator, 0)::regprocedure::text,
-                       'options', to_jsonb(w.fdwoptions))
+                       'options', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM unnest(w.fdwoptions) AS v))
               FROM pg_foreign_data_wrapper w WHERE w.oid >= 16384) AS rare
       LEFT JOIN roles o ON o.oid = rare.owner
       LEFT JOIN acls acl ON acl.classid = rare.classid AND acl.objid = rare.oid AND acl.objsubid = 0,
@@ -516,8 +550,10 @@ objects AS (
                'superuser', r.rolsuper, 'inherit', r.rolinherit, 'createrole', r.rolcreaterole, 'createdb', r.rolcreatedb,
                'login', r.rolcanlogin, 'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
                'connection_limit', nullif(r.rolconnlimit, -1), 'valid_until', r.rolvaliduntil::text,
-               'config', (SELECT to_jsonb(c.setconfig) FROM pg_db_role_setting c WHERE c.setrole = r.oid AND c.setdatabase = 0),
-               'config_here', (SELECT to_jsonb(c.setconfig) FROM pg_db_role_setting c JOIN pg_database b ON b.oid = c.setdatabase
+               'config', (SELECT jsonb_agg(v ORDER BY v COLLATE "C") FROM pg_db_role_setting c, unnest(c.setconfig) AS v
+                           WHERE c.setrole = r.oid AND c.setdatabase = 0),
+               'config_here', (SELECT jsonb_agg(v ORDER BY v COLLATE "C")
+                                 FROM pg_db_role_setting c JOIN pg_database b ON b.oid = c.setdatabase, unnest(c.setconfig) AS v
                                 WHERE c.setrole = r.oid AND b.datname = current_database()),
                'member_of', (SELECT jsonb_agg(x.entry ORDER BY x.entry COLLATE "C") FROM (
                    SELECT DISTINCT format('%s admin=%s inherit=%s set=%s', g.name, m.admin_option, m.inherit_option, m.set_option) AS entry

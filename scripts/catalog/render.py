@@ -31,6 +31,7 @@ KINDS = (
     "function",
     "index",
     "materialized view",
+    "parameter",
     "partitioned table",
     "policy",
     "procedure",

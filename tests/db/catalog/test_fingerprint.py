@@ -90,6 +90,56 @@ def test_order_oids_and_dropped_columns_are_no_matter(
     assert [str(difference) for difference in compare_catalogs(wanted, catalog_of(base))] == []
 
 
+# The same options and settings, given back in another order: an array in the catalog, and a set in what it says.
+REORDERED = (
+    (
+        "ALTER TABLE public.a SET (autovacuum_enabled = false)",
+        "ALTER TABLE public.a RESET (fillfactor); ALTER TABLE public.a SET (fillfactor = 80)",
+    ),
+    (
+        "ALTER TABLE public.a SET (toast.vacuum_truncate = false, toast.autovacuum_enabled = false)",
+        "ALTER TABLE public.a RESET (toast.vacuum_truncate); ALTER TABLE public.a SET (toast.vacuum_truncate = false)",
+    ),
+    (
+        "ALTER INDEX public.a_x SET (deduplicate_items = off, fillfactor = 70)",
+        "ALTER INDEX public.a_x RESET (deduplicate_items); ALTER INDEX public.a_x SET (deduplicate_items = off)",
+    ),
+    (
+        "ALTER TABLE public.a ALTER x SET (n_distinct = 5, n_distinct_inherited = 6)",
+        "ALTER TABLE public.a ALTER x RESET (n_distinct); ALTER TABLE public.a ALTER x SET (n_distinct = 5)",
+    ),
+    (
+        "ALTER FUNCTION public.f SET work_mem = '1MB'; ALTER FUNCTION public.f SET search_path = public",
+        "ALTER FUNCTION public.f RESET work_mem; ALTER FUNCTION public.f SET work_mem = '1MB'",
+    ),
+    (
+        "ALTER ROLE fp_reader_{n} SET work_mem = '1MB'; ALTER ROLE fp_reader_{n} SET search_path = public",
+        "ALTER ROLE fp_reader_{n} RESET work_mem; ALTER ROLE fp_reader_{n} SET work_mem = '1MB'",
+    ),
+)
+
+
+@pytest.mark.parametrize(("given", "again"), REORDERED)
+def test_the_order_of_options_and_settings_is_no_matter(base: ScratchDatabase, given: str, again: str) -> None:
+    """One taken away and given back stands last in the catalog; that the values themselves count is shown above."""
+    with base.connect_admin() as conn, conn.transaction(force_rollback=True):
+        before = fingerprint(read_catalog(conn))
+        conn.execute(numbered(given, base).encode())
+        wanted = read_catalog(conn)
+        assert fingerprint(wanted) != before
+        conn.execute(numbered(again, base).encode())
+        assert [str(difference) for difference in compare_catalogs(wanted, read_catalog(conn))] == []
+
+
+def test_a_parameter_of_somebody_without_a_part_here_is_no_matter(base: ScratchDatabase) -> None:
+    """Parameters are the whole server's: what another database's login may set is not this schema's."""
+    wanted = catalog_of(base)
+    with base.connect_admin() as conn, conn.transaction(force_rollback=True):
+        conn.execute(numbered("CREATE ROLE fp_other_{n}", base).encode())
+        conn.execute(numbered("GRANT SET ON PARAMETER work_mem TO fp_other_{n}, CURRENT_USER", base).encode())
+        assert [str(difference) for difference in compare_catalogs(wanted, read_catalog(conn))] == []
+
+
 def test_columns_in_another_order_are_a_matter(empty_database: ScratchDatabase) -> None:
     """A row type is positional."""
     with empty_database.connect_admin() as conn:
