@@ -4,8 +4,9 @@ Owns: the wait for the run's end, and the patience afterwards. Runs alone: `pyth
     what it needs to connect is loaded when its run is dead.
 Promises: what is dropped is the database of its own run, with the proof that strays.py asks for; and, as the run itself
     does at its end, with everybody in it: what the dead run had begun would else go on in there. The URL reaches it by
-    its stdin, so no argument and no variable holds a password. Told that it is not needed it ends; so it does a few
-    seconds after the run where there is no such database, and a minute after it where it cannot be dropped.
+    its stdin, so no argument and no variable holds a password. Told that the database is gone it ends, and nothing
+    else dismisses it; so it does a few seconds after the run where there is no such database, and a minute after it
+    where it cannot be dropped.
 Never: says anything.
 """
 
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess  # noqa: TID251 - the owner
     from collections.abc import Iterator
 
 POLL_S = 0.5
@@ -32,9 +34,40 @@ LONGEST_S = 60.0
 PAUSE_S = 0.1
 
 
+class Mourner:
+    """The run's end of the pipe to the process beside it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def tell(self, url: str, database: str) -> None:
+        """Whose database it is to drop, and how to reach it."""
+        told = {"path": [os.path.abspath(path) for path in sys.path], "url": url, "database": database}  # noqa: PTH100 - "" too
+        self._write(json.dumps(told).encode() + b"\n")
+
+    def dismiss(self) -> None:
+        """The database is gone, or was never made: tell it, and wait for its end. Once more does no harm."""
+        if self._process.returncode is None:
+            self._write(b".")
+            self._process.wait()
+
+    def leave(self) -> None:
+        """Whoever was not dismissed has work to do when this process is gone: it is not waited for."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        if self._process.returncode is None:
+            self._process.returncode = 0  # it is the system's child soon
+
+    def _write(self, words: bytes) -> None:
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._process.stdin.fileno(), words)
+
+
 @contextmanager
-def mourning(url: str, database: str) -> Iterator[None]:
-    """Have a process stand beside the block; whoever leaves it by dying has the database dropped.
+def mourning(url: str, database: str) -> Iterator[Mourner]:
+    """Have a process stand beside the block; whoever dies, or leaves without dismissing it, has the database dropped.
 
     Args:
         url: the login that creates it.
@@ -42,25 +75,20 @@ def mourning(url: str, database: str) -> Iterator[None]:
     """
     import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
 
-    with subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-I", "-S", "-B", __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        if process.stdin is None:
-            raise RuntimeError("a process without its pipe")
-        told = {"path": [os.path.abspath(path) for path in sys.path], "url": url, "database": database}  # noqa: PTH100 - "" too
-        with contextlib.suppress(OSError):
-            process.stdin.write(json.dumps(told).encode() + b"\n")
-            process.stdin.flush()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                process.stdin.write(b".")
-                process.stdin.flush()
+    mourner = Mourner(
+        subprocess.Popen(  # noqa: S603 - our own file
+            [sys.executable, "-I", "-S", "-B", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    )
+    try:
+        mourner.tell(url, database)
+        yield mourner
+    finally:
+        mourner.leave()
 
 
 def main() -> None:

@@ -9,8 +9,10 @@ Promises: nothing else on that server is created, changed or dropped here, but f
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
+from scripts.errors.base import Interrupted
 from scripts.errors.server import NotAllowedError, ServerError
 from scripts.errors.unfit import ENCODING, OtherEncodingError
 from scripts.server.facts import read_facts, require_fresh
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from scripts.server.foreign.mourner import Mourner
     from scripts.settings import Settings
 
 # As in the two other origins (provision.INITDB_OPTIONS), so that the catalog is the same.
@@ -62,30 +65,23 @@ def open_throwaway(settings: Settings, *, url: str, reason: str, report: Callabl
     """
     database = throwaway_name()
     # Open to the end: its lock says that the database is in use, and the server gives it back when this process dies.
-    with connect(url) as conn, nullcontext() if settings.keep_db else mourning(url, database):
+    with connect(url) as conn:
         version = require_version(conn, url)
         _sweep(conn, report)
         roles_before = _roles(conn)
-        dsn = with_database(url, database)
-        try:
-            _create(conn, url, database, kept=settings.keep_db)
-            if settings.keep_db:
-                note_kept(f"the database {database}", _removal(database), always)
-            with connect(dsn) as own:
-                facts = read_facts(own)
-            require_fresh(facts, address_of(dsn), up_at_most_s=None)
-            superuser = facts["owner_is_superuser"] == "true"
-            if superuser:
-                report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")
-            facts |= {"database": "throw-away"}
-            yield Server(dsn, dsn if superuser else None, "external", reason, version, facts)
-        except BaseException:
+        with nullcontext() if settings.keep_db else mourning(url, database) as mourner:
+            throwaway = _Throwaway(settings, url, database, roles_before, report, mourner)
             try:
-                _end(settings, url, database, roles_before, report)
-            except NotAllowedError as exc:  # what went wrong first is what is raised
-                report(str(exc))
-            raise
-        _end(settings, url, database, roles_before, report)
+                try:
+                    yield throwaway.make(conn, reason, version)
+                except BaseException as failure:
+                    throwaway.end_after(failure)
+                    raise
+                throwaway.end()
+            except Interrupted as late:
+                # At some step of the end. It comes once, so that nothing cuts the second attempt short.
+                throwaway.end_after(late)
+                raise
 
 
 def _sweep(conn: Connection, report: Callable[[str], None]) -> None:
@@ -115,26 +111,77 @@ def _create(conn: Connection, url: str, database: str, *, kept: bool) -> None:
         raise NotAllowedError.creation_failed(address_of(url), exc.diag.message_primary or str(exc)) from exc
 
 
-def _end(
-    settings: Settings, url: str, database: str, roles_before: frozenset[str], report: Callable[[str], None]
-) -> None:
-    """Drop the database, or say where it is."""
-    if settings.keep_db:
-        report(f"server   kept: {address_of(with_database(url, database))}; {_removal(database)} removes it")
-        return
-    import psycopg
-    from psycopg import sql
+@dataclass(slots=True)
+class _Throwaway:
+    """One database, from its creation to its end, and who stands beside the run until it is known to be gone."""
 
-    try:
-        with connect(url) as conn:
-            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
-            roles = sorted(_roles(conn) - roles_before)
-    except (psycopg.Error, ServerError) as exc:
-        words = exc.what if isinstance(exc, ServerError) else exc.diag.message_primary or str(exc)
-        raise NotAllowedError.cleanup(address_of(url), database, words) from exc
-    if roles:
-        # Roles belong to the whole server. Whether somebody else made them meanwhile cannot be known, so they stay.
-        report(f"server   roles that appeared on it during the run, and stay: {', '.join(roles)}")
+    settings: Settings
+    url: str
+    database: str
+    roles_before: frozenset[str]
+    report: Callable[[str], None]
+    mourner: Mourner | None
+    over: bool = False
+    interrupted: bool = False
+
+    def make(self, conn: Connection, reason: str, version: str) -> Server:
+        """Create it, and look whether it is as it should be."""
+        dsn = with_database(self.url, self.database)
+        _create(conn, self.url, self.database, kept=self.settings.keep_db)
+        if self.settings.keep_db:
+            note_kept(f"the database {self.database}", _removal(self.database), always)
+        with connect(dsn) as own:
+            facts = read_facts(own)
+        require_fresh(facts, address_of(dsn), up_at_most_s=None)
+        superuser = facts["owner_is_superuser"] == "true"
+        if superuser:
+            self.report("server   the role in DATABASE_URL is a superuser: a missing grant will not show")
+        facts |= {"database": "throw-away"}
+        return Server(dsn, dsn if superuser else None, "external", reason, version, facts)
+
+    def end_after(self, failure: BaseException) -> None:
+        """End it where something went wrong before: that is what is raised, and this costs a line at most.
+
+        An interruption gives it one more attempt; a person who insists is believed.
+        """
+        if self.over or self.interrupted:
+            return
+        self.interrupted = isinstance(failure, Interrupted)
+        try:
+            self.end()
+        except NotAllowedError as exc:
+            self.report(str(exc))
+
+    def end(self) -> None:
+        """Drop it and dismiss who stands beside, or say where it is.
+
+        Raises:
+            NotAllowedError: it could not be dropped.
+        """
+        if self.settings.keep_db:
+            self.over = True
+            where = address_of(with_database(self.url, self.database))
+            self.report(f"server   kept: {where}; {_removal(self.database)} removes it")
+            return
+        roles = self._drop()
+        if self.mourner is not None:
+            self.mourner.dismiss()
+        self.over = True
+        if roles:
+            # Roles belong to the whole server. Whether somebody else made them meanwhile cannot be known, so they stay.
+            self.report(f"server   roles that appeared on it during the run, and stay: {', '.join(roles)}")
+
+    def _drop(self) -> list[str]:
+        import psycopg
+        from psycopg import sql
+
+        try:
+            with connect(self.url) as conn:
+                conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.database)))
+                return sorted(_roles(conn) - self.roles_before)
+        except (psycopg.Error, ServerError) as exc:
+            words = exc.what if isinstance(exc, ServerError) else exc.diag.message_primary or str(exc)
+            raise NotAllowedError.cleanup(address_of(self.url), self.database, words) from exc
 
 
 def _removal(database: str) -> str:
