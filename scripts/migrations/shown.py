@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from scripts.errors.row_data import escaped
+from scripts.migrations.numbers import OWN_WORDS, without_numbers
 from scripts.parser.statements import ParseError, parse_raw, scan_tokens
 
 if TYPE_CHECKING:
@@ -87,9 +88,11 @@ class Author:
             return False
         if part in self.texts:
             return True
-        # A short value is a piece of many a word; a piece is not what the author wrote.
+        # A short value is a piece of many a word, or number; a piece is not what the author wrote.
         before = r"(?<!\w)" if _is_word(part[0]) else ""
         behind = r"(?!\w)" if _is_word(part[-1]) else ""
+        before += r"(?<!\d\.)" if part[0].isdigit() else ""
+        behind += r"(?!\.\d)" if part[-1].isdigit() else ""
         pattern = re.compile(before + re.escape(part) + behind)
         return any(pattern.search(source) for source in self.sources)
 
@@ -121,7 +124,16 @@ def shown_message(message: str, wrote: Author, names: Collection[str] = ()) -> s
     message = _without_unquoted(_BYTES.sub(_BYTES_BARE, message), wrote)
     for marks, quoted in ((_MARK, _QUOTED), (_SINGLE, _SINGLE_QUOTED)):
         message = _without_quoted(message, marks, quoted, wrote, names)
-    return escaped(message)
+    kept = list(_kept(message, wrote, names))
+    return escaped(without_numbers(message, wrote.wrote, names=names, kept=kept, withheld=_BARE))
+
+
+def _kept(message: str, wrote: Author, names: Collection[str]) -> Iterator[tuple[int, int]]:
+    """What is quoted and may be shown as a whole, whatever digits it holds."""
+    for quoted in (_QUOTED, _SINGLE_QUOTED):
+        for match in quoted.finditer(message):
+            if match[1] in names or wrote.wrote(match[1]):
+                yield match.span(1)
 
 
 _SINGLE_QUOTED = re.compile(r"(?<!\w)'([^']*)'(?!\w)")
@@ -138,7 +150,10 @@ def _without_quoted(
     first, last = found[0], found[-1]
     parts = quoted.findall(message)
     # French marks stand off from what they hold.
-    fits = (part in names or part == _BARE or wrote.wrote(part) or wrote.wrote(part.strip()) for part in parts)
+    fits = (
+        part in names or part == _BARE or part in OWN_WORDS or wrote.wrote(part) or wrote.wrote(part.strip())
+        for part in parts
+    )
     if len(found) == 2 * len(parts) and all(fits):
         return message
     if wrote.wrote(message[first + 1 : last]):

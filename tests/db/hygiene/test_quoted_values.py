@@ -91,6 +91,75 @@ def test_no_error_quotes_a_row(rows: ScratchDatabase, migrations: MigrationFolde
         assert error.what.replace(' of relation "t"', "") == what
 
 
+CARD = "41112222"
+RUN = "DO $$ BEGIN EXECUTE format({}, (SELECT card FROM c)); END $$;"
+WITHHELD = "(value withheld)"
+# A card's number put where the server says a number without quotes.
+NUMBERS = {
+    "restart": (
+        "CREATE SEQUENCE s MAXVALUE 100;" + RUN.format("'ALTER SEQUENCE s RESTART WITH %s'"),
+        f"RESTART value {WITHHELD} cannot be greater than MAXVALUE (100)",
+    ),
+    "txid_status": ("SELECT txid_status(card) FROM c;", f"transaction ID {WITHHELD} is in the future"),
+    "precision": (RUN.format("'SELECT 1::numeric(%s)'"), f"NUMERIC precision {WITHHELD} must be between 1 and 1000"),
+    "fillfactor": (
+        RUN.format("'CREATE TABLE f () WITH (fillfactor=%s)'"),
+        f'value {WITHHELD} out of bounds for option "fillfactor"',
+    ),
+    "order by": (RUN.format("'SELECT 1 ORDER BY %s'"), f"ORDER BY position {WITHHELD} is not in select list"),
+    "group by": (RUN.format("'SELECT 1 GROUP BY %s'"), f"GROUP BY position {WITHHELD} is not in select list"),
+    "parameter": (RUN.format("'SELECT $%s'"), f"there is no parameter {WITHHELD}"),
+    "setval": (
+        "CREATE SEQUENCE s MAXVALUE 100; SELECT setval('s', card) FROM c;",
+        f'setval: value {WITHHELD} is out of bounds for sequence "s" ({WITHHELD}..100)',
+    ),
+    "large object": ("SELECT lo_get(card::oid) FROM c;", f"large object {WITHHELD} does not exist"),
+    "get_byte": (r"SELECT get_byte('\x00', card::int) FROM c;", f"index {WITHHELD} out of valid range, 0..{WITHHELD}"),
+    "work_mem": (RUN.format("'SET work_mem TO -%s'"), None),
+    "hour": (
+        "SELECT to_timestamp(left(card::text, 2), 'HH12') FROM c;",
+        'hour "(value withheld)" is invalid for the 12-hour clock',
+    ),
+}
+
+
+@pytest.fixture
+def numbers(empty_database: ScratchDatabase, migrations: MigrationFolder) -> ScratchDatabase:
+    """A table with a number that no file holds."""
+    migrations.write("0001_c.sql", "CREATE TABLE public.c (card bigint);")
+    empty_database.apply(migrations.files(), Settings(migrate_trace=False))
+    with empty_database.connect() as conn:
+        conn.execute("INSERT INTO public.c VALUES (%s)", (int(CARD),))
+    return empty_database
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_no_error_says_a_number_of_a_row(numbers: ScratchDatabase, migrations: MigrationFolder, case: str) -> None:
+    """Wherever the server puts one; the file's own numbers and the server's limits stay."""
+    sql, what = NUMBERS[case]
+    migrations.write("0002_b.sql", sql)
+    with pytest.raises(MigrationFailedError) as caught, numbers.connect_admin() as conn:
+        migrate(conn, migrations.files(), Settings(migrate_trace=False), report=list[str]().append)
+    error = caught.value
+    secret = CARD[:2] if case == "hour" else CARD
+    assert secret in error.row_data.reveal()
+    assert [text for text in (str(error), repr(error.facts), repr(vars(error))) if secret in text] == []
+    if what is not None:
+        assert error.what == what
+
+
+def test_no_stored_notice_says_a_number_of_a_row(numbers: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """The chained record is kept for good: a WARNING with a process's number from a row."""
+    migrations.write(
+        "0002_b.sql", "SELECT pg_cancel_backend(card::int), pg_terminate_backend(card::int) FROM public.c;"
+    )
+    with numbers.connect() as conn:
+        migrate(conn, migrations.files(), Settings(migrate_trace=True), report=list[str]().append)
+        kept = conn.execute("SELECT trace::text FROM public.schema_migrations_history ORDER BY seq").fetchall()
+    assert f"PID {WITHHELD} is not a PostgreSQL backend process" in str(kept[-1])
+    assert CARD not in str(kept)
+
+
 CAUGHT = "DO $$ BEGIN PERFORM email::regclass FROM t; EXCEPTION WHEN OTHERS THEN RAISE NOTICE '%', SQLERRM; END $$;\n"
 
 
