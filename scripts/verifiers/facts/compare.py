@@ -17,6 +17,7 @@ from scripts.digest import sha256_hex
 from scripts.verifiers.facts.extras import other_constraints, other_unique_indexes
 from scripts.verifiers.facts.hurdles import hurdles
 from scripts.verifiers.facts.privileges import PUBLIC, grantees
+from scripts.verifiers.facts.shape import GOES_WITH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,8 +110,8 @@ class Facts:
             here = [one for one in here if one.name == expected.name]
             observed = here[0].text if here else ABSENT
         else:
-            # One that is ours but asleep is told as that, not as absent.
-            alike = sorted(one.text for one in here if replace(one, asleep=()).text == expected.text)
+            # One that is ours but asleep, or goes with an extension, is told as that, not as absent.
+            alike = sorted(one.text for one in here if replace(one, asleep=(), goes_with=None).text == expected.text)
             observed = alike[0] if alike else ABSENT
         label = expected.name or f"{table.name}: {expected.text}"
         self._keep(id or label, expected.text, observed, f"public.{table.name}")
@@ -162,7 +163,9 @@ class Facts:
         source = self.sources.get(expected.name) if expected.tree is None else expected.tree
         body = "BODY NOT IN ANY MIGRATION" if source is None else f"BODY {_short(source)}"
         texts = [
-            f"{r.function.text} BODY {_short(r.source)}" + (f" {MEMBER} {r.extension}" if r.extension else "")
+            f"{r.function.text} BODY {_short(r.source)}"
+            + (f" {MEMBER} {r.extension}" if r.extension else "")
+            + (f" {GOES_WITH} {r.goes_with}" if r.goes_with else "")
             for r in self.reading.routines_named(expected.name)
         ]
         self._keep(

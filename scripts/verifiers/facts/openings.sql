@@ -37,6 +37,14 @@ WITH RECURSIVE core AS MATERIALIZED (
     SELECT e.relation, e.event, e.at, e.col FROM edges AS e WHERE e.at IN (SELECT oid FROM core)
      UNION
     SELECT e.relation, e.event, t.at, t.col FROM through AS t JOIN edges AS e ON e.at = t.relation
+), brought AS MATERIALIZED (
+    -- What an extension that was installed here has in C: its library.
+    SELECT p.oid
+      FROM pg_depend AS d
+      JOIN pg_proc AS p ON p.oid = d.objid AND p.oid >= 16384
+      JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'c'
+     WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refobjid >= 16384
+       AND d.refclassid = 'pg_extension'::regclass
 ), strangers AS MATERIALIZED (
     -- Functions that run with their owner's rights and are not ours.
     SELECT p.oid, p.proowner AS owner
@@ -45,10 +53,9 @@ WITH RECURSIVE core AS MATERIALIZED (
        AND p.prorettype <> 'event_trigger'::regtype  -- nobody but a superuser can have it called
        AND NOT ((n.nspname = 'public' OR (n.twin AND p.proowner IN (SELECT owner FROM core)))
                 AND p.proname = ANY ($3::name[]))
-       -- The library of an extension that was installed here is a superuser's, as the server's own is.
-       AND NOT (p.prolang IN (SELECT l.oid FROM pg_language AS l WHERE l.lanname IN ('c', 'internal'))
-                AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-                               AND d.deptype = 'e' AND d.refobjid >= 16384))
+       -- The library of an extension that was installed here is a superuser's. The server's own code under a name, and
+       -- with the rights, of somebody's choice (LANGUAGE internal) is no library's.
+       AND p.oid NOT IN (SELECT oid FROM brought)
 ), called AS MATERIALIZED (
     -- What runs one: whoever may call an aggregate need not be allowed to call what it is made of.
     SELECT s.oid, s.oid AS runs FROM strangers AS s
@@ -62,7 +69,11 @@ WITH RECURSIVE core AS MATERIALIZED (
     -- What somebody wrote for this database, ours apart: a function, an operator, a class of them, a domain's check.
     SELECT 'pg_proc'::regclass AS class, p.oid
       FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
-     WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal')
+     WHERE p.oid >= 16384 AND p.oid NOT IN (SELECT oid FROM brought)
+       -- Another name for something of the server's that depends on nothing but what it is given.
+       AND NOT (l.lanname = 'internal' AND EXISTS (
+                   SELECT FROM pg_proc AS b
+                    WHERE b.oid < 16384 AND b.prolang = p.prolang AND b.prosrc = p.prosrc AND b.provolatile = 'i'))
        AND NOT (p.pronamespace = 'public'::regnamespace AND p.proname = ANY ($3::name[]))
 ), operators AS MATERIALIZED (
     SELECT o.oid FROM pg_operator AS o WHERE o.oid >= 16384 AND o.oprcode IN (SELECT oid FROM written)

@@ -47,7 +47,10 @@ WITH me AS (
       FROM told AS t CROSS JOIN me
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid
      CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
-     WHERE t.supplied AND t.kind = 'r' AND a.attacl IS NOT NULL AND g.grantee = me.oid
+     WHERE t.kind = 'r' AND a.attacl IS NOT NULL
+       -- Of ctid and its like has_any_column_privilege() does not speak.
+       AND (t.supplied AND g.grantee = me.oid
+            OR a.attnum < 0 AND g.grantee IN (0, me.oid) AND pg_catalog.has_schema_privilege(me.oid, t.schema, 'USAGE'))
      UNION
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'CREATE'
       FROM pg_catalog.pg_namespace AS n CROSS JOIN me

@@ -84,7 +84,7 @@ class Routine:
     """A function as it stands: definition, body, owner and grants.
 
     `extension` is the one that it is said to belong to; `installed` whether that was installed here. One that came with
-    the server has no functions but the server's.
+    the server has no functions but the server's. `goes_with` are those with which it goes though it is no member.
     """
 
     function: Function
@@ -95,6 +95,7 @@ class Routine:
     grants: tuple[Grant, ...]
     extension: str = ""
     installed: bool = False
+    goes_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +277,7 @@ def _constraint(one: Mapping[str, Any]) -> Constraint:
         asleep=asleep(tuple((str(t), str(f), str(e)) for t, f, e in one["guards"] or ()))
         if foreign and one["enforced"]
         else (),
+        goes_with=one["goes_with"],
     )
 
 
@@ -296,6 +298,7 @@ def _trigger(one: Mapping[str, Any]) -> Trigger:
         enabled=trigger_state(one["enabled"]),
         arguments=one["arguments"],
         deferrable=one["deferrable"],
+        goes_with=one["goes_with"],
     )
 
 
@@ -309,7 +312,13 @@ def _held(row: Mapping[str, Any]) -> Held:
         parents=tuple(row["parents"] or ()),
         children=tuple(row["children"] or ()),
         grants=_grants(row["grants"]),
-        column_grants=MappingProxyType({c["name"]: _grants(c["grants"]) for c in row["columns"] or [] if c["grants"]}),
+        column_grants=MappingProxyType(
+            {
+                c["name"]: _grants(c["grants"])
+                for c in (*(row["columns"] or ()), *(row["system_grants"] or ()))
+                if c["grants"]
+            }
+        ),
         extension=row["extension"] or "",
         policies=tuple(row["policies"] or ()),
         identity=row["identity"],
@@ -344,6 +353,7 @@ def _routine(text: str) -> Routine:
         grants=_grants(row["grants"]),
         extension=row["extension"] or "",
         installed=bool(row["installed"]),
+        goes_with=row["goes_with"] or "",
     )
 
 

@@ -10,6 +10,13 @@ WITH member AS MATERIALIZED (
       FROM pg_catalog.pg_extension AS e
       JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
      WHERE d.deptype = 'e'
+), bound AS MATERIALIZED (
+    -- No member, and gone all the same as soon as somebody drops the extension.
+    SELECT d.classid, d.objid, string_agg(e.extname, ', ' ORDER BY e.extname COLLATE "C") AS extensions
+      FROM pg_catalog.pg_extension AS e
+      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid
+     WHERE d.deptype = 'x'
+     GROUP BY d.classid, d.objid
 ), relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
            c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
@@ -67,10 +74,15 @@ WITH member AS MATERIALIZED (
                                           ORDER BY f.proname COLLATE "C")
                             FROM pg_catalog.pg_trigger AS g
                             JOIN pg_catalog.pg_proc AS f ON f.oid = g.tgfoid
-                           WHERE k.contype = 'f' AND g.tgconstraint = k.oid AND g.tgisinternal)
+                           WHERE k.contype = 'f' AND g.tgconstraint = k.oid AND g.tgisinternal),
+               -- With the index or the trigger behind it the constraint goes.
+               'goes_with', (SELECT string_agg(DISTINCT b.extensions, ', ') FROM bound AS b
+                              WHERE (b.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND b.objid = i.indexrelid)
+                                 OR (b.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+                                     AND b.objid IN (SELECT g.oid FROM pg_catalog.pg_trigger AS g WHERE g.tgconstraint = k.oid)))
            ) ORDER BY k.conname COLLATE "C") AS rows
       FROM pg_catalog.pg_constraint AS k
-      LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
+      LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
      WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conrelid IN (SELECT oid FROM relation)
      GROUP BY k.conrelid
 ), indexes AS (
@@ -96,7 +108,9 @@ WITH member AS MATERIALIZED (
                'nulls_not_distinct', i.indnullsnotdistinct,
                'valid', i.indisvalid AND i.indislive,
                'ready', i.indisready,
-               'immediate', i.indimmediate
+               'immediate', i.indimmediate,
+               'goes_with', (SELECT b.extensions FROM bound AS b
+                              WHERE (b.classid, b.objid) = ('pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid))
            ) ORDER BY c.relname COLLATE "C") AS rows
       FROM pg_catalog.pg_index AS i
       JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
@@ -116,7 +130,9 @@ WITH member AS MATERIALIZED (
                'function', g.tgfoid::pg_catalog.regprocedure::text,
                'arguments', g.tgnargs,
                'enabled', g.tgenabled,
-               'deferrable', g.tgdeferrable OR g.tgconstraint <> 0
+               'deferrable', g.tgdeferrable OR g.tgconstraint <> 0,
+               'goes_with', (SELECT b.extensions FROM bound AS b
+                              WHERE (b.classid, b.objid) = ('pg_catalog.pg_trigger'::pg_catalog.regclass, g.oid))
            ) ORDER BY g.tgname COLLATE "C") AS rows
       FROM pg_catalog.pg_trigger AS g
      WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relation)
@@ -146,11 +162,19 @@ WITH member AS MATERIALIZED (
            (SELECT json_agg(json_build_object(
                        'column', h.attname, 'type', t.oid::pg_catalog.regtype::text, 'wide', t.typlen < 0 AND t.typtype <> 'e',
                        'class', o.opcname,
-                       -- Who may make such a class is a superuser; what is written in C came with the server or an extension.
+                       -- Who may make such a class is a superuser; what an installed extension has in C is its library's.
                        'code', EXISTS (SELECT FROM pg_catalog.pg_amproc AS s
                                          JOIN pg_catalog.pg_proc AS p ON p.oid = s.amproc
                                          JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-                                        WHERE o.oid >= 16384 AND s.amprocfamily = o.opcfamily AND l.lanname NOT IN ('c', 'internal')))
+                                        WHERE o.oid >= 16384 AND s.amprocfamily = o.opcfamily AND p.oid >= 16384
+                                          AND NOT (l.lanname = 'c' AND EXISTS (
+                                                  SELECT FROM member AS m WHERE m.installed AND m.objid = p.oid
+                                                     AND m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass))
+                                          -- Another name for something of the server's own that only compares.
+                                          AND NOT (l.lanname = 'internal' AND EXISTS (
+                                                  SELECT FROM pg_catalog.pg_proc AS b
+                                                   WHERE b.oid < 16384 AND b.prolang = p.prolang AND b.prosrc = p.prosrc
+                                                     AND b.provolatile = 'i'))))
                        ORDER BY x.attnum)
               FROM pg_catalog.pg_attribute AS x
               LEFT JOIN pg_catalog.pg_attribute AS h ON h.attrelid = i.indrelid AND h.attnum = i.indkey[x.attnum - 1] AND h.attnum > 0
@@ -203,11 +227,13 @@ WITH member AS MATERIALIZED (
                                      x.privilege_type, x.is_grantable))
                             FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x),
                'extension', m.extname,
-               'installed', m.installed
+               'installed', m.installed,
+               'goes_with', b.extensions
            )::text AS body
       FROM pg_catalog.pg_proc AS p
       JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
       LEFT JOIN member AS m ON m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND m.objid = p.oid
+      LEFT JOIN bound AS b ON b.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND b.objid = p.oid
      WHERE p.pronamespace = 'public'::pg_catalog.regnamespace
 ), owners AS (
     SELECT d.datdba AS oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
@@ -307,6 +333,14 @@ SELECT 'relation' AS kind, json_build_object(
                                          CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
                                          x.privilege_type, x.is_grantable))
                                 FROM aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) AS x),
+                   -- ctid and its like can be granted as well: whoever has one can count the rows.
+                   'system_grants', (SELECT json_agg(json_build_object('name', a.attname, 'grants', (
+                                                SELECT json_agg(json_build_array(
+                                                           CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
+                                                           x.privilege_type, x.is_grantable))
+                                                  FROM aclexplode(a.attacl) AS x)))
+                                       FROM pg_catalog.pg_attribute AS a
+                                      WHERE a.attrelid = r.oid AND a.attnum < 0 AND a.attacl IS NOT NULL),
                    'columns', columns.rows, 'constraints', constraints.rows, 'indexes', indexes.rows,
                    'triggers', triggers.rows)::text AS body
                  FROM relation AS r
@@ -367,7 +401,8 @@ SELECT 'rest', json_build_object(
                         WHERE t.evtenabled <> 'D'
                           AND NOT (l.lanname = 'c' AND EXISTS (
                               SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_depend AS f USING (refclassid, refobjid)
-                               WHERE d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND d.objid = t.oid
+                               WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid >= 16384
+                                 AND d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND d.objid = t.oid
                                  AND f.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND f.objid = p.oid
                                  AND (d.deptype, f.deptype) = ('e', 'e')))),
     'logins', (SELECT json_agg(json_build_object(

@@ -2,7 +2,8 @@
 
 Owns: one frozen record a kind of object, and its one-line `text`: two objects are the same when their texts are.
 Promises: everything that can hollow a guarantee out shows in the text: table, timing, level, events, condition, enabled
-state, function, predicate, columns and their order, method, uniqueness, validity, enforcement, actions.
+state, function, predicate, columns and their order, method, uniqueness, validity, enforcement, actions, and with which
+extension it goes (`goes_with`: ALTER … DEPENDS ON EXTENSION).
 Never: knows any table of ours, or talks to a database.
 """
 
@@ -17,6 +18,7 @@ _FIRED = {"A": "ALWAYS", "O": "ORIGIN ONLY", "R": "REPLICA ONLY", "D": "DISABLED
 # A foreign key is enforced by four triggers of the server's own: two on the rows that refer, two on those referred to.
 _GUARDS = 4
 _MATCHES = {"f": "FULL", "p": "PARTIAL"}
+GOES_WITH = "GOES WITH EXTENSION"
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -67,6 +69,7 @@ class Constraint:
     deferrable: bool = False
     nulls_not_distinct: bool = False
     asleep: tuple[str, ...] = ()
+    goes_with: str | None = None
 
     @property
     def text(self) -> str:
@@ -88,6 +91,7 @@ class Constraint:
         tail = "" if self.valid else " NOT VALID"
         tail += "" if self.enforced else " NOT ENFORCED"
         tail += f" BUT {', '.join(self.asleep)}" if self.asleep else ""
+        tail += f" {GOES_WITH} {self.goes_with}" if self.goes_with else ""
         return head + (" DEFERRABLE" if self.deferrable else "") + tail
 
 
@@ -105,6 +109,7 @@ class Index:
     valid: bool = True
     ready: bool = True
     immediate: bool = True
+    goes_with: str | None = None
 
     @property
     def text(self) -> str:
@@ -116,6 +121,7 @@ class Index:
         parts += [] if self.immediate else ["DEFERRABLE"]
         parts += [] if self.valid else ["INVALID"]
         parts += [] if self.ready else ["NOT READY"]
+        parts += [f"{GOES_WITH} {self.goes_with}"] if self.goes_with else []
         return " ".join(parts)
 
 
@@ -133,6 +139,7 @@ class Trigger:
     enabled: str = "ALWAYS"
     arguments: int = 0
     deferrable: bool = False
+    goes_with: str | None = None
 
     @property
     def text(self) -> str:
@@ -143,7 +150,8 @@ class Trigger:
         parts += ["EXECUTE", self.function]
         parts += [f"WITH {self.arguments} ARGUMENTS"] if self.arguments else []
         parts += ["CONSTRAINT"] if self.deferrable else []
-        return " ".join([*parts, "ENABLED", self.enabled])
+        parts += ["ENABLED", self.enabled]
+        return " ".join([*parts, *([f"{GOES_WITH} {self.goes_with}"] if self.goes_with else [])])
 
 
 @dataclass(frozen=True, slots=True)

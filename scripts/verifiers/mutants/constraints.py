@@ -14,7 +14,7 @@ from scripts.verifiers.mutants.expressions import other_values, simpler
 from scripts.verifiers.mutants.flips import flipped
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import constraint_owner
-from scripts.verifiers.mutants.words import TWIN, constraint_text, in_public, literal
+from scripts.verifiers.mutants.words import BOUND, TWIN, bind, constraint_text, in_public, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,7 @@ def _reference(table: Table, constraint: Constraint) -> Iterator[Mutant]:
 
 
 def _key(table: Table, constraint: Constraint) -> Iterator[Mutant]:
+    yield _mutant(table, constraint, BOUND, bind(f"INDEX {in_public(constraint.name)}"))
     yield _again(table, constraint, "deferrable", deferrable=True)
     names = [column.name for column in table.columns if column.name not in constraint.columns]
     if names:

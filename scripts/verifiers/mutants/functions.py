@@ -11,7 +11,7 @@ from scripts.parser.quoting import quoted
 from scripts.verifiers.mutants.bodies import edits_of
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import BEHAVIOUR_OWNERS, PATHS
-from scripts.verifiers.mutants.words import HIDDEN, hide, literal
+from scripts.verifiers.mutants.words import BOUND, HIDDEN, bind, hide, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ def definition_mutants(routine: Routine) -> Iterator[Mutant]:
     )
     yield mutant("overloaded", overload)
     yield mutant(HIDDEN, hide(f"FUNCTION {routine.signature}"), admin=True)
+    yield mutant(BOUND, bind(f"FUNCTION {routine.signature}"))
 
 
 def _other_default(routine: Routine) -> str:

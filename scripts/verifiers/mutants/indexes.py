@@ -12,7 +12,7 @@ from scripts.verifiers.mutants.expressions import simpler
 from scripts.verifiers.mutants.flips import flipped
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import INDEX_OWNERS, TABLE_OWNERS
-from scripts.verifiers.mutants.words import TWIN, in_public, index_text, literal
+from scripts.verifiers.mutants.words import BOUND, TWIN, bind, in_public, index_text, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ def _index(table: Table, index: Index) -> Iterator[Mutant]:
 
     yield mutant("dropped", drop)
     yield mutant("renamed", f"ALTER INDEX {name} RENAME TO mutant_other")
+    yield mutant(BOUND, bind(f"INDEX {name}"))
     yield mutant("a view instead", drop, f"CREATE VIEW {name} AS SELECT 1 AS one")
     yield mutant("a table instead", drop, f"CREATE TABLE {name} (one integer)")
     yield mutant("a sequence instead", drop, f"CREATE SEQUENCE {name}")

@@ -50,6 +50,8 @@ def table_right_mutants(subject: Subject, table: str) -> Iterator[Mutant]:
             take = f"REVOKE {privilege} ON {where} FROM {_name(grantee)} CASCADE"
             yield Mutant(title, f"{privilege} from {grantee}", owner, (take,))
         yield from _columns(subject, table, held, grantee)
+        system = _grant("SELECT (ctid)", where, grantee)
+        yield Mutant(f"{title}.ctid", f"SELECT to {grantee}", owner, (system,))
     grant = _grant("SELECT", where, "mutant_stranger")
     owner = (table_rights_owner("mutant_stranger", table),)
     yield Mutant(title, "SELECT to a role nobody knows", owner, (*_STRANGER, grant), admin=True, cluster=True)

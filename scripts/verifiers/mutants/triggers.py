@@ -14,7 +14,7 @@ from scripts.verifiers.mutants.expressions import simpler
 from scripts.verifiers.mutants.flips import flipped
 from scripts.verifiers.mutants.model import Mutant
 from scripts.verifiers.mutants.owners import TRIGGER_OWNERS
-from scripts.verifiers.mutants.words import STATES, TWIN, in_public, trigger_text
+from scripts.verifiers.mutants.words import BOUND, STATES, TWIN, bind, in_public, trigger_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ def _trigger(table: Table, trigger: Trigger) -> Iterator[Mutant]:
 
     yield mutant("dropped", drop)
     yield mutant("renamed", f"ALTER TRIGGER {name} ON {where} RENAME TO mutant_other")
+    yield mutant(BOUND, bind(f"TRIGGER {name} ON {where}"))
     for state, words in STATES.items():
         if state != trigger.enabled:
             yield mutant(state.lower(), f"ALTER TABLE {where} {words} TRIGGER {name}")

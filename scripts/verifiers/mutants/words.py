@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 TWIN = "public.mutant_twin"
 HIDDEN = "a member of an extension"
+BOUND = "goes with an extension"
 
 
 def in_public(name: str) -> str:
@@ -44,6 +45,11 @@ def in_this_database(statement: str) -> str:
 def hide(what: str) -> str:
     """The object is said to be part of an extension that came with the server; only a superuser may say so."""
     return f"ALTER EXTENSION plpgsql ADD {what}"
+
+
+def bind(what: str) -> str:
+    """The object goes as soon as somebody drops the extension, and is no member of it."""
+    return f"ALTER {what} DEPENDS ON EXTENSION plpgsql"
 
 
 def constraint_text(constraint: Constraint) -> str:

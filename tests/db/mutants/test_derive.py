@@ -39,23 +39,24 @@ OPERATORS = {
         "dropped", "true", "on a twin", "NOT ENFORCED", "NOT VALID", "valid", "deferrable", "ON DELETE CASCADE",
         "ON DELETE SET NULL", "ON UPDATE CASCADE", "to a twin", "RI_FKey_check_ins: DISABLE",
         "RI_FKey_noaction_del: ENABLE REPLICA", "NULLS NOT DISTINCT", "NULLS DISTINCT", "a plain index",
-        "without predates_client_key", "with a value more",
+        "without predates_client_key", "with a value more", "goes with an extension",
     },
     "index": {
         "dropped", "renamed", "a view instead", "a table instead", "a sequence instead", "on a twin", "not unique",
         "unique", "covers nothing", "without its predicate", "backwards", "in another order", "nulls alike",
         "in another collation", "with another operator class", "by hash", "not valid", "not ready",
+        "goes with an extension",
     },
     "trigger": {
         "dropped", "renamed", "origin only", "replica only", "disabled", "AFTER", "on a twin", "does nothing",
         "skips the row", "FOR EACH STATEMENT", "never", "not on UPDATE", "not on DELETE", "not on INSERT",
-        "on UPDATE only", "always", "on INSERT",
+        "on UPDATE only", "always", "on INSERT", "goes with an extension",
     },
     "function": {
         "SECURITY INVOKER", "SECURITY DEFINER", "VOLATILE", "STABLE", "IMMUTABLE", "STRICT", "LEAKPROOF",
         "PARALLEL SAFE", "search_path reset", "public first", "pg_temp first", "the caller's path",
         "row_security off", "asleep triggers", "another default", "renamed", "in another schema", "overloaded",
-        "a member of an extension",
+        "a member of an extension", "goes with an extension",
     },
     "schema": {"a SECURITY DEFINER function nobody reviewed, a member of an extension"},
     "around": {

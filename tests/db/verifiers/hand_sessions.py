@@ -221,6 +221,14 @@ def _events() -> Iterator[Mutant]:
         "ALTER EXTENSION plpgsql ADD EVENT TRIGGER mutant; ALTER EXTENSION plpgsql ADD FUNCTION public.mutant_event()"
     )
     yield sql(_POSTURE, "an event trigger in an extension's clothes", ["sessions_start_with"], hidden, admin=True)
+    # In C, and of an extension that came with the server: what it has since, somebody put there by hand.
+    library = (
+        "SET LOCAL check_function_bodies = off; CREATE FUNCTION public.mutant_event() RETURNS event_trigger LANGUAGE c "
+        "AS '$libdir/plpgsql', 'plpgsql_call_handler'; ALTER EXTENSION plpgsql ADD FUNCTION public.mutant_event(); "
+        "CREATE EVENT TRIGGER mutant ON login EXECUTE FUNCTION public.mutant_event(); "
+        "ALTER EXTENSION plpgsql ADD EVENT TRIGGER mutant"
+    )
+    yield sql(_POSTURE, "an event trigger in the server's clothes", ["sessions_start_with"], library, admin=True)
 
 
 def _holds() -> Iterator[Mutant]:
