@@ -76,18 +76,30 @@ def require_runnable(file: MigrationFile) -> None:
             raise MarkerError.missing(reason, **_place(file, statement.offset))
 
 
+# Behind these the word that names the kind of object is still to come.
+UNSAID = frozenset({
+    "ACCESS", "CONSTRAINT", "DATA", "DEFAULT", "EVENT", "FOREIGN", "LARGE", "MATERIALIZED", "OPERATOR", "OR", "OWNED",
+    "PROCEDURAL", "RECURSIVE", "REPLACE", "SEARCH", "TEMP", "TEMPORARY", "TEXT", "TRUSTED", "UNIQUE", "UNLOGGED",
+})  # fmt: skip
+_WORDS_MAX = 6
+
+
 def statement_words(statement: Statement) -> str:
     """How the statement begins, for an error text: CREATE TABLE, INSERT INTO and so on."""
     return leading_words(statement.text) or statement.kind
 
 
 def leading_words(text: str) -> str:
-    """The keywords that a text begins with, two at most, in capitals; comments between them are left out."""
+    """The keywords that a text begins with, in capitals; comments between them are left out.
+
+    Two, or more where the second does not say yet what the statement is about: CREATE UNIQUE INDEX.
+    """
     words: list[str] = []
     for token in scan_tokens(text):
         if token.is_comment:
             continue
-        if not token.text.isalpha() or token.kind == "IDENT" or len(words) == 2:
+        said = len(words) > 1 and words[-1] not in UNSAID
+        if not token.text.isalpha() or token.kind == "IDENT" or said or len(words) == _WORDS_MAX:
             break
         words.append(token.text.upper())
     return " ".join(words)

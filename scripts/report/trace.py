@@ -35,6 +35,7 @@ _EFFECTS: Final = {
     "scan": "scans",
     "data": "changes rows",
     "catalog": "catalog only",
+    "unseen": "nothing seen",
     "none": "was found done, and not sent",
 }
 _SOURCES: Final = {"measured": "", "sampled": "sampled", "documented": "documented, not seen"}
@@ -141,6 +142,8 @@ def _statement_lines(
         yield f"  {'seen':<8}{_GAP}{_phase(phase)}"
     if statement.samples == 0:
         yield f"  {'seen':<8}{_GAP}it was over before the first look"
+    if statement.catches:
+        yield f"  {'catches':<8}{_GAP}errors: what is rolled back in it is not seen, but for rewrites, scans and builds"
     for notice in statement.notices:
         yield f"  {_notice(notice)}"
 

@@ -7,12 +7,12 @@ other, because a message names a table without its schema, and a counter does no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.migrations.trace.model import strength
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scripts.migrations.trace.known import Known
     from scripts.migrations.trace.messages import Told
@@ -22,33 +22,48 @@ if TYPE_CHECKING:
 _ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
 # Statements that run others: only the counters tell how many rows they changed.
 PROGRAMS = frozenset({"DoStmt", "CallStmt", "SelectStmt", "ExecuteStmt", "ConstraintsSetStmt"})
+# EXPLAIN ANALYZE runs what it explains; its command tag has no number. Without ANALYZE nothing was changed.
+_EXPLAINED = "ExplainStmt"
+_EXCLUSIVE = "AccessExclusiveLock"
 _TABLES = frozenset("rmp")
 _WITH_ROWS = frozenset("rm")
 
 
 def counts_rows(kind: str) -> bool:
     """Whether rows are counted for a statement of this kind, be it none."""
-    return kind in _ROWS or kind in PROGRAMS or kind == "CreateTableAsStmt"
+    return kind in _ROWS or kind in PROGRAMS or kind in ("CreateTableAsStmt", _EXPLAINED)
+
+
+class Names(NamedTuple):
+    """The names of tables when the file was over.
+
+    new: of those that it made. later: of those that were there before and have another one, by oid.
+    """
+
+    new: frozenset[str]
+    later: Mapping[int, str]
 
 
 class Judge:
     """Compares what was seen before and after one statement."""
 
     def __init__(  # noqa: PLR0913 - each is a part of the evidence
-        self, known: Known, *, before: Answer, after: Answer, told: Told, kind: str, new_names: frozenset[str]
+        self, known: Known, *, before: Answer, after: Answer, told: Told, kind: str, names: Names, catches: bool = False
     ) -> None:
-        self.known, self.told, self.kind, self.new_names = known, told, kind, new_names
+        self.known, self.told, self.kind, self.names, self.catches = known, told, kind, names, catches
         self.before, self.everything = before.relations, after.relations
         # Whoever is not known came after the file began, whatever its oid.
         self.after = {oid: seen for oid, seen in after.changed.items() if oid in known.relations}
         self.moved = {oid for oid in self.after if self._moved(oid)}
         self.scans = {oid for oid in self.after if self._delta(oid, "scans") > 0}
         self.truncated = self._truncated()
-        self.rewritten = self._tables(self.moved) - self.truncated
+        self.undone = self._undone()
+        self.rewritten = (self._tables(self.moved) - self.truncated) | self.undone
         self.scanned = self._scanned() - self.moved
         self.built = self._built()
+        # The counters of a table that is dropped begin at 0.
         self.changed_rows = sum(
-            self._delta(oid, "changed") for oid in self.after if known.relations[oid].kind in _WITH_ROWS
+            max(0, self._delta(oid, "changed")) for oid in self.after if known.relations[oid].kind in _WITH_ROWS
         )
 
     def locks(self) -> tuple[LockTaken, ...]:
@@ -58,6 +73,12 @@ class Judge:
             for oid, seen in self.after.items()
             for mode in seen.modes
             if oid not in self.before or mode not in self.before[oid].modes
+        ]
+        taken += [
+            # Given back with the block, so it is not among those that can be asked for; but no rewrite goes without it.
+            self.known.lock(oid, _EXCLUSIVE, source="documented")
+            for oid in self.undone
+            if oid not in self.everything or _EXCLUSIVE not in self.everything[oid].modes
         ]
         return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
 
@@ -72,10 +93,17 @@ class Judge:
     def _is_emptied(self, oid: int) -> bool:
         """Inside a program: nobody tells of a TRUNCATE, nor of a CLUSTER, but CLUSTER reads what it copies."""
         relation = self.known.relations[oid]
-        if relation.kind == "m" or relation.name in self.told.rewriting:
+        if relation.kind == "m" or not self._called(oid).isdisjoint(self.told.rewriting):
             return False
         reads = sum(self._delta(other, "scans") for other in self.scans if oid in (other, self.known.table_of(other)))
-        return reads <= sum(table == relation.name for _, table in self.told.building)
+        return reads <= sum(table in self._called(oid) for _, table in self.told.building)
+
+    def _undone(self) -> set[int]:
+        """Tables whose rewrite was told, and rolled back inside the statement: they have their old file again."""
+        if self.kind not in PROGRAMS:
+            return set()
+        told = (self._named(name) for name in self.told.rewriting)
+        return set().union(*(found for found in told if not found & self.moved))
 
     def _scanned(self) -> set[int]:
         """Tables that were read from end to end, and not rewritten."""
@@ -107,6 +135,8 @@ class Judge:
         """
         if self.kind in _ROWS or self.kind == "CreateTableAsStmt":
             return tagged
+        if self.kind == _EXPLAINED:
+            return self.changed_rows or None
         return self.changed_rows if self.kind in PROGRAMS else None
 
     def effect(self) -> Effect:
@@ -119,7 +149,9 @@ class Judge:
             return "index"
         if self.kind in _ROWS or self.changed_rows:
             return "data"
-        return "scan" if self.scanned else "catalog"
+        if self.scanned:
+            return "scan"
+        return "unseen" if self.catches else "catalog"
 
     def labels(self, oids: Iterable[int]) -> tuple[str, ...]:
         """Names, in order."""
@@ -144,13 +176,22 @@ class Judge:
     def _tables(self, oids: Iterable[int]) -> set[int]:
         return {oid for oid in oids if self.known.relations[oid].kind in _TABLES}
 
+    def _called(self, oid: int) -> set[str]:
+        """What a message may call a table: the file may have given it another name."""
+        return {self.known.relations[oid].name, self.names.later.get(oid, "")}
+
     def _named(self, name: str) -> set[int]:
         """The table of a message. When a new table has the name too, or several do, the counters decide."""
-        found = {
-            oid
-            for oid in self._tables(self.everything.keys() & self.known.relations.keys())
-            if self.known.relations[oid].name == name
-        }
-        if len(found) > 1 or name in self.new_names:
+        locked = self._tables(self.everything.keys() & self.known.relations.keys())
+        found = {oid for oid in locked if name in self._called(oid)}
+        if len(found) > 1 or name in self.names.new:
             found &= self.scans | self.moved
-        return found
+        if found or name in self.names.new:
+            return found
+        if self.kind in PROGRAMS:
+            # Its lock was given back when a block was rolled back; which of two of that name it was, nobody can say.
+            gone = {oid for oid in self._tables(self.known.relations) if self.known.relations[oid].name == name}
+            return gone if len(gone) == 1 else set()
+        # A table that the file renames twice had this name in between.
+        read = (self.scans | self.moved) & self.names.later.keys()
+        return read if len(read) == 1 and not name.startswith("pg_toast_") else set()

@@ -43,9 +43,10 @@ _WORDS = dict(
 _STRENGTH = {mode: strength for strength, mode in enumerate(LOCK_MODES)}
 
 # What a statement did to relations that existed before its file began, the costliest alone: wrote a table anew;
-# emptied it; built an index; read it from end to end; changed or read rows as rows; touched the catalog only; or was
-# never sent, because its work was found done.
-Effect: TypeAlias = Literal["rewrite", "truncate", "index", "scan", "data", "catalog", "none"]
+# emptied it; built an index; read it from end to end; changed or read rows as rows; touched the catalog only; was not
+# seen to do anything, while a block of it that was rolled back may have; or was never sent, because its work was found
+# done.
+Effect: TypeAlias = Literal["rewrite", "truncate", "index", "scan", "data", "catalog", "unseen", "none"]
 # measured: the session's own locks, asked for in its own transaction. sampled: seen from a second session, now and
 # then. documented: not seen at all; what PostgreSQL's manual and source say the statement takes.
 Source: TypeAlias = Literal["measured", "sampled", "documented"]
@@ -140,6 +141,8 @@ class StatementTrace:
     locks: newly taken, on relations that existed before the file.
     rewritten, truncated, scanned, built: names of such relations (of indexes for `built`); `proved`: columns whose scan
     the server left out because a constraint proves the result. rows: changed; None when the statement changes none.
+    catches: whether it is a program that catches errors; what is rolled back in it is known only as far as the server
+    told of it.
     phases, samples: of a statement outside a transaction; samples is 0 when it was over before the first look.
     """
 
@@ -159,6 +162,7 @@ class StatementTrace:
     source: Source = "measured"
     phases: tuple[PhaseSeen, ...] = ()
     samples: int | None = None
+    catches: bool = False
 
     @property
     def strongest(self) -> str:
@@ -187,6 +191,8 @@ class StatementTrace:
             document["rows"] = self.rows
         if self.notices:
             document["notices"] = [notice.as_json() for notice in self.notices]
+        if self.catches:
+            document["catches"] = True
         if self.samples is not None:
             document["samples"] = self.samples
             document["phases"] = [phase.as_json() for phase in self.phases]

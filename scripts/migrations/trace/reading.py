@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.migrations.trace.effects import Judge, counts_rows
+from scripts.migrations.trace.effects import Judge, Names, counts_rows
+from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
@@ -35,15 +36,17 @@ class Reading:
         self._known, self._listener = known, listener
         self._sent = float(value(names, 2) or 0)
         self.found = read_relations(names)
-        self._new_names = frozenset(
-            relation.name
-            for oid, relation in self.found.items()
-            if oid not in known.relations and relation.kind in "rmp"
+        tables = {oid: relation.name for oid, relation in self.found.items() if relation.kind in "rmp"}
+        there = known.relations
+        self._names = Names(
+            frozenset(name for oid, name in tables.items() if oid not in there),
+            {oid: name for oid, name in tables.items() if oid in there and there[oid].name != name},
         )
         self.changing: frozenset[int] = frozenset()
 
     def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven, *, ahead: int) -> FileTrace:
         """Every statement, and what was held."""
+        handlers = Handlers(file)
         heard, unplaced = self._listener.by_statement([(woven.answers[at], at) for at in woven.probes], ahead=ahead)
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
@@ -74,7 +77,8 @@ class Reading:
                     after=answer,
                     told=told or Told(),
                     kind=statement.kind,
-                    new_names=self._new_names,
+                    names=self._names,
+                    catches=handlers.catches(statement),
                 )
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer
@@ -97,6 +101,7 @@ def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | 
         proved=tuple(judge.told.proved),
         rows=judge.rows(tagged),
         notices=tuple(judge.told.notices),
+        catches=judge.catches,
     )
 
 
@@ -120,5 +125,5 @@ def _held(traces: Sequence[StatementTrace], starts: dict[int, float], ended: flo
         )
         for trace in traces
         for lock in trace.locks
-        if lock.mode == _EXCLUSIVE and lock.relkind in _ANSWERS_TRAFFIC
+        if lock.mode == _EXCLUSIVE and lock.relkind in _ANSWERS_TRAFFIC and lock.source == "measured"
     )

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scripts.migrations.runnable import leading_words, statement_words
+from scripts.migrations.runnable import UNSAID, leading_words, statement_words
 
 if TYPE_CHECKING:
     from scripts.parser.statements import Statement
@@ -16,9 +16,10 @@ _HEAD = re.compile(r"""[A-Za-z]+[ \n\t]+(?:[A-Za-z]+(?=[ \n\t.(,]|\Z)|(?=[$("0-9
 
 
 def words_of(statement: Statement) -> str:
-    """The first one or two words, such as CREATE TABLE."""
+    """The first words, such as CREATE TABLE, or CREATE UNIQUE INDEX."""
     head = _HEAD.match(statement.text)
-    return (head and _of_head(head[0])) or statement_words(statement)
+    words = _of_head(head[0]) if head else ""
+    return words if words and words.rpartition(" ")[2] not in UNSAID else statement_words(statement)
 
 
 @lru_cache(maxsize=1000)

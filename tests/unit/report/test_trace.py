@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,17 @@ times and row counts are of empty tables; sizes and counts are the database's ow
 def test_the_whole_text() -> None:
     """Every statement with time, effect, locks and messages; measured, sampled and documented are told apart."""
     assert render_trace(Foreseen(APPLIED, COPY, 25, SIZES)) == TEXT
+
+
+def test_a_program_that_catches_errors() -> None:
+    """What is rolled back in it was not seen, and so it is not called catalog only."""
+    trace = FileTrace((StatementTrace(0, 1, "DO", 1_089_000, effect="unseen", rows=0, catches=True),))
+    file = replace(FILE, trace=trace, notes=())
+    lines = render_trace(Foreseen(Applied((file,), before=0, total=1), COPY, 0)).splitlines()
+    assert lines[1:3] == [
+        "  line 1      DO   1089.0 ms   nothing seen   0 rows",
+        "    catches    errors: what is rolled back in it is not seen, but for rewrites, scans and builds",
+    ]
 
 
 def test_without_a_database() -> None:

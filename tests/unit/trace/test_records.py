@@ -149,7 +149,7 @@ def test_who_made_a_message_up(source: str | None, raised: bool) -> None:  # noq
     ("text", "words"),
     [
         ("CREATE TABLE a (id int)", "CREATE TABLE"),
-        ("create  unique\nindex i on t (a)", "CREATE UNIQUE"),
+        ("create  unique\nindex i on t (a)", "CREATE UNIQUE INDEX"),
         ("DO $$ BEGIN END $$", "DO"),
         ("INSERT INTO secret_table VALUES (1)", "INSERT INTO"),
         ("CREATE /* ☃ */ VIEW v AS SELECT 1", "CREATE VIEW"),

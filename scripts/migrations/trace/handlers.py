@@ -1,0 +1,57 @@
+"""Which programs catch errors: what their blocks did before an error was caught is undone, and leaves nothing to ask.
+
+Owns: the search for exception handlers in DO blocks, and in functions of the same file that a statement calls.
+Limits: a function of an earlier file, and one that a trigger calls, is not looked into.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+from scripts.migrations.trace.effects import PROGRAMS
+from scripts.parser.bodies import body_text
+from scripts.parser.statements import ParseError, scan_tokens
+
+if TYPE_CHECKING:
+    from scripts.migrations.files import MigrationFile
+    from scripts.parser.statements import Statement
+
+# Only to spare the scanner nine bodies of ten; it is the scanner that decides.
+_MAYBE = re.compile(r"exception\s*(?:when|--|/\*)", re.IGNORECASE)
+
+
+class Handlers:
+    """Knows it of the statements of one file."""
+
+    def __init__(self, file: MigrationFile) -> None:
+        self._any = b"exception" in file.data.lower()
+        self._functions = frozenset(
+            statement.node.funcname[-1].string.sval
+            for statement in (file.statements if self._any else ())
+            if statement.kind == "CreateFunctionStmt" and _has_handler(statement)
+        )
+
+    def catches(self, statement: Statement) -> bool:
+        """Whether a statement is a program in which an error may be caught."""
+        if not self._any or statement.kind not in PROGRAMS:
+            return False
+        if statement.kind == "DoStmt" and _has_handler(statement):
+            return True
+        return any(_is_called(name, statement.text) for name in self._functions)
+
+
+def _has_handler(statement: Statement) -> bool:
+    body = body_text(statement.node) or ""
+    if _MAYBE.search(body) is None:
+        return False
+    try:
+        words = [token.word for token in scan_tokens(body) if not token.is_comment]
+    except ParseError:  # a body in another language
+        return False
+    return ("exception", "when") in itertools.pairwise(words)
+
+
+def _is_called(name: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
