@@ -119,6 +119,41 @@ class LedgerChainError(HistoryError):
         )
 
     @classmethod
+    def record_not_kept(cls, version: str) -> LedgerChainError:
+        """A rule or a trigger on the history: the record of a file was swallowed."""
+        return cls(
+            f"the record of {version} was not kept",
+            where="public.schema_migrations_history",
+            facts=[("expected", "a table without rules and triggers"), ("found", "no record")],
+            help="nothing of this file is recorded; find out who put a rule or a trigger on the history, and drop it",
+        )
+
+    @classmethod
+    def beside(cls, found: str) -> LedgerChainError:
+        """Something that changes what is written to the ledger, or loses it; `found`: names of objects."""
+        return cls(
+            "what stands beside the ledger can change or lose what is recorded",
+            where="public.schema_migrations",
+            facts=[("expected", "three plain tables that nobody but the runner changes"), ("found", found)],
+            help="a file that walks over all tables may have made it: drop it, or SET LOGGED what is unlogged, and "
+            "leave the ledger's three tables out where such things are made",
+        )
+
+    @classmethod
+    def gone(cls, version: str) -> LedgerChainError:
+        """The ledger's tables were there when the file began, and are not at its end."""
+        return cls(
+            "the file took the ledger away",
+            where=version,
+            facts=[
+                ("expected", "public.schema_migrations and its history, as before the file"),
+                ("found", "none"),
+            ],
+            help="nothing of this file is recorded, and all of it is rolled back; leave schema public and the ledger's "
+            "three tables where they are (DROP SCHEMA public, DROP OWNED and loops over all tables take them along)",
+        )
+
+    @classmethod
     def written_by(cls, version: str, *, found: str) -> LedgerChainError:
         """In its own transaction, by SQL made at run time or a function it called; `found`: what does not fit now."""
         return cls(

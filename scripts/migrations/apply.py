@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
-from scripts.migrations.batch import execute_batch
+from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.failure import between_files
 from scripts.migrations.indexes import invalid_indexes
 from scripts.migrations.journal import read_journal
@@ -115,7 +115,10 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         prepare = OWN_PATH + b";\n".join(filter(None, (writer.preparation, hiding_preparation(conn))))
         if ledger.is_there:
             head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
-            execute_batch(conn, prepare)
+            try:
+                execute_batch(conn, prepare)
+            except BatchError as exc:
+                raise exc.error from None
         else:
             head = make_ledger(conn, then=prepare, meanwhile=lambda: _check(plan))
         run = Run(

@@ -18,6 +18,7 @@ from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.chain import Head, Record, Row, audit
+from scripts.migrations.ledger_beside import BESIDE
 from scripts.migrations.role import current_role
 from scripts.settings import ROOT
 
@@ -54,8 +55,10 @@ _READ = f"""
 SELECT m.version, m.checksum, CASE WHEN h.recorded_at = m.applied_at THEN '=' ELSE {_TIME.format("m.applied_at")} END,
        h.seq, h.kind, h.version, h.checksum, h.replaces, h.statements_digest,
        coalesce({_TIME.format("h.recorded_at")}, ''), h.recorded_by, h.reason, h.trace_digest,
-       h.previous_hash, h.hash, h.recorded_at = m.applied_at
-  FROM public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version"""  # noqa: S608 - our own text
+       h.previous_hash, h.hash, h.recorded_at = m.applied_at, beside.found
+  FROM {BESIDE} AS beside (found)
+  LEFT JOIN (public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version)
+    ON true"""  # noqa: S608 - our own text
 _READ_OLD = f"SELECT version, checksum, {_TIME.format('applied_at')} FROM public.schema_migrations"  # noqa: S608 - ours
 _PRESENT = """
 SELECT pg_catalog.to_regclass('public.schema_migrations') IS NOT NULL,
@@ -124,7 +127,7 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
     Raises:
         LedgerShapeError: a table of that name without these columns.
         LedgerAccessError: it may not be read.
-        LedgerChainError: somebody wrote to it by hand.
+        LedgerChainError: somebody wrote to it by hand, or what stands beside it could.
     """
     from psycopg import errors
 
@@ -137,6 +140,8 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
         raise _shape_error(conn) from exc
     except errors.InsufficientPrivilege as exc:
         raise LedgerAccessError.not_read(role=current_role(conn)) from exc
+    if found[0][-1] is not None:
+        raise LedgerChainError.beside(found[0][-1])
     rows = {
         line[0]: Row(line[0], line[1], _moment(line[9] if line[2] == "=" else line[2]))
         for line in found

@@ -3,7 +3,7 @@
 Owns: which statements write to a table, and which tables are the ledger's.
 Promises: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY, DDL, a new trigger, rule or policy, on one of the three
     tables, at the top of a file or in the body of a DO block or function, is refused by its line. Reading, GRANT and
-    COMMENT are no writes.
+    COMMENT are no writes. So is what takes all three along: DROP or RENAME of schema public, DROP OWNED BY oneself.
     SQL that is made at run time, and a function of an earlier file of the run, are found in the file's own transaction:
     from the first file on that has the name in it, a string or a comment too, the chain is read again before a row.
 Limits: a name that is itself put together, and a function of an earlier run, are found at the next start.
@@ -11,6 +11,7 @@ Limits: a name that is itself put together, and a function of an earlier run, ar
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.base import ProjectError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _TABLES = frozenset(name.removeprefix("public.") for name in SHAPES)
 _HINT = b"schema_migrations"
+# What can take schema public, or all that a role owns, with it.
+_TAKES_AWAY = re.compile(rb"\b(?:drop|alter)\s+schema\b|\bdrop\s+owned\b", re.IGNORECASE)
+_THEMSELVES = frozenset({"ROLESPEC_CURRENT_ROLE", "ROLESPEC_CURRENT_USER", "ROLESPEC_SESSION_USER"})
 # The field that holds what is written to, by the kind of the statement.
 _TARGETS = {
     "InsertStmt": "relation",
@@ -47,6 +51,8 @@ _TARGETS = {
     "IntoClause": "rel",
 }
 _TEMPORARY = "t"
+_LEDGER = "schema_migrations"
+_SCHEMA = "OBJECT_SCHEMA"
 
 
 def says_ledger(data: bytes) -> bool:
@@ -60,10 +66,11 @@ def require_no_ledger_write(file: MigrationFile) -> None:
     Raises:
         LedgerWriteError: the first one that writes to one of its tables, by its line.
     """
-    if not says_ledger(file.data):
+    if not (says_ledger(file.data) or _TAKES_AWAY.search(file.data)):
         return
     for excerpt in file.excerpts:
-        if not says_ledger(excerpt.text.encode()):
+        data = excerpt.text.encode()
+        if not (says_ledger(data) or _TAKES_AWAY.search(data)):
             continue
         for offset, table in _written(excerpt.parsed(where=file.name)):
             positions = Positions(file.text)
@@ -110,9 +117,27 @@ def _written(statement: Statement) -> Iterator[tuple[int, str]]:
 
 def _written_by(node: Any) -> Iterator[str]:
     for message in walk(node):
+        if _takes_all(message):
+            yield _LEDGER
         for names in _targets(message):
             if names[-1] in _TABLES and names[:-1] in ((), ("public",)):
                 yield ".".join(names)
+
+
+def _takes_all(message: Any) -> bool:
+    """Whether the statement takes the three along with all that is in schema public, or all that the runner owns."""
+    kind = message.DESCRIPTOR.name
+    if kind == "DropStmt":
+        return _enum(message, "remove_type") == _SCHEMA and any(one.string.sval == "public" for one in message.objects)
+    if kind == "DropOwnedStmt":
+        return any(_enum(one.role_spec, "roletype") in _THEMSELVES for one in message.roles)
+    return kind == "RenameStmt" and _enum(message, "rename_type") == _SCHEMA and message.subname == "public"
+
+
+def _enum(message: Any, name: str) -> str:
+    """The name of an enum field's value."""
+    field = message.DESCRIPTOR.fields_by_name[name]
+    return str(field.enum_type.values_by_number[getattr(message, name)].name)
 
 
 def _targets(message: Any) -> Iterator[tuple[str, ...]]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from scripts.errors.ledger import HalfAppliedError, LedgerChainError
-from scripts.errors.migration import InvalidIndexError, MigrationError, RunnerLockLostError
+from scripts.errors.ledger import HalfAppliedError
+from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.builds import build_index
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.indexes import NOT_PROVED, free_name, proof_sql, qualified, unproved_indexes
 from scripts.migrations.model import AppliedFile
+from scripts.migrations.refusals import refusal
 from scripts.migrations.repeat import clean_up, is_still_done, repeat
 from scripts.migrations.runnable import statement_words
 from scripts.migrations.trace.model import FileTrace, StatementTrace
@@ -25,12 +26,10 @@ from scripts.migrations.transactional import (
     entry_of,
     finish_sql,
     finished,
-    lock_was_lost,
     may_pass,
     pause_s,
     prepare_following,
     reason_word,
-    row_was_not_kept,
 )
 from scripts.migrations.work import RunnersOwnError, Work
 
@@ -75,10 +74,9 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
             statement = work.statement if caught is exc else None
             if statement is not None:
                 _leave(work, statement, cut_short=exc.sqlstate in _CUT_SHORT)
-            if lock_was_lost(exc):
-                raise RunnerLockLostError.by(file.name) from None
-            if row_was_not_kept(exc):
-                raise LedgerChainError.not_kept(file.name) from None
+            meant = refusal(exc, file.name) if statement is None else exc
+            if meant is not exc:
+                raise meant from None
             blockers = watching.seen_text if exc.sqlstate in ENDED_WAITING else ""
             raise failed(exc, file, statement, applied, attempts=work.attempts, blockers=blockers, conn=conn) from None
         except MigrationError:

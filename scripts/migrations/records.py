@@ -27,6 +27,7 @@ _ROW = (
     "INSERT INTO public.schema_migrations (version, checksum, applied_at)"
     " SELECT CASE WHEN {held} THEN $1 END, $2, pg_catalog.now()"
 )
+NO_RECORD = "parity: no record"
 _RECORD_TYPES = "text, text, text, text, text, text, text, text, text, text, bigint, text, text"
 # {at} is an expression of this module: now, or the time of a row that is adopted. {row} is the condition of the hash.
 _RECORD = (
@@ -37,6 +38,11 @@ _RECORD = (
     " $11::bigint, $12::text, {at}, CASE WHEN {row} THEN"
     " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to($13::text || $10::text ||"
     " pg_catalog.octet_length({told})::text || ':'::text || {told} || ','::text, 'UTF8')), 'hex') END) RETURNING hash"
+)
+# One that a trigger swallowed leaves no hash: then the file is not to be committed, and no number is this text.
+_OR_NONE = (
+    "WITH kept AS ({record}) SELECT coalesce((SELECT k.hash FROM kept AS k),"
+    " ('{none} of ' || (SELECT $2::text))::pg_catalog.int4::text)"
 )
 _TOLD = "pg_catalog.to_char({at} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # A row that a rule or a trigger kept from being as it was written leaves no hash, and so no record (23502).
@@ -111,7 +117,8 @@ def append(conn: psycopg.Connection[Any], entries: Sequence[Entry], head: Head) 
 
 
 def _record(at: str, row: str) -> str:
-    return _RECORD.format(at=at, row=row.format(at=at), told=_TOLD.format(at=at))
+    record = _RECORD.format(at=at, row=row.format(at=at), told=_TOLD.format(at=at))
+    return _OR_NONE.format(record=record, none=NO_RECORD)
 
 
 def _fields(entry: Entry) -> list[str]:

@@ -18,14 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.ledger import LedgerChainError
-from scripts.errors.migration import RunnerLockLostError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
 from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as_left
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
+from scripts.migrations.refusals import refusal
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.trace.weave import Woven, weave
 
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _INTERNAL = "55P03", "40P01", "XX000"
 # What may end a statement while it waits: then somebody was in the way. 57014 is statement_timeout or a cancellation.
 ENDED_WAITING = frozenset({_LOCK_NOT_AVAILABLE, _DEADLOCK, "57014"})
-_NOT_NULL, _NO_SUCH_PREPARED = "23502", "26000"
+_NO_SUCH_PREPARED = "26000"
 # The server's words for two sessions that changed one catalog row; it has no SQLSTATE of its own.
 _CONCURRENT = ("tuple concurrently updated", "tuple concurrently deleted")
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.1, 5.0
@@ -174,26 +173,6 @@ def finished(run: Run, result: PGresult) -> None:
     run.head = Head(run.head.seq + 1, value.decode())
 
 
-def lock_was_lost(exc: psycopg.Error) -> bool:
-    """Whether the server refused the ledger row because the runner lock is not held any more (records.py)."""
-    return (
-        exc.sqlstate == _NOT_NULL
-        and exc.diag.table_name == "schema_migrations"
-        and exc.diag.column_name == "version"
-        and exc.diag.schema_name == "public"
-    )
-
-
-def row_was_not_kept(exc: psycopg.Error) -> bool:
-    """Whether the server refused the record because the ledger row is not as it was written (records.py)."""
-    diag = exc.diag
-    return exc.sqlstate == _NOT_NULL and (diag.schema_name, diag.table_name, diag.column_name) == (
-        "public",
-        "schema_migrations_history",
-        "hash",
-    )
-
-
 def may_pass(exc: psycopg.Error) -> bool:
     """Whether the same transaction may succeed at the next try."""
     if exc.sqlstate in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
@@ -256,7 +235,7 @@ def _run(
     try:
         results = execute_batch(run.conn, finish, watch=watching)
     except BatchError as exc:
-        raise _told(exc.error, file) from None
+        raise refusal(exc.error, file.name) from None
     notes = _finish(run, file, attempt, results, counts if question else None)
     if run.tracer is not None:
         if run.session.forgets_prepared:
@@ -307,20 +286,13 @@ def _send(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, f
         attempt.statement = None if index is None else file.statements[index]
         # The server told which one failed: if it is one of the file's, COMMIT was not reached.
         attempt.committing = attempt.committing and exc.index > woven.results
-        raise (_told(exc.error, file) if attempt.committing else exc.error) from None
+        raise (refusal(exc.error, file.name) if attempt.committing else exc.error) from None
 
 
 def _question(run: Run, file: MigrationFile, counts: Sequence[int | None]) -> bytes:
     """The question for rows that were hidden, to stand between record and COMMIT, where the path is our own."""
     question = hiding_sql(run.conn, file, counts, prepared=not run.session.forgets_prepared)
     return b";\n" + question if question else b""
-
-
-def _told(exc: psycopg.Error, file: MigrationFile) -> Exception:
-    """What it means that the server refused row or record."""
-    if lock_was_lost(exc):
-        return RunnerLockLostError.by(file.name)
-    return LedgerChainError.not_kept(file.name) if row_was_not_kept(exc) else exc
 
 
 def _finish(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from db.ledger.conftest import by_a_name_put_together, change, ledger_of, write
 
 from scripts.digest import sha256_hex
 from scripts.errors.history import CommentsDifferError, HistoryError, LedgerShapeError, TamperedError
@@ -13,7 +14,7 @@ from scripts.errors.ledger import HalfAppliedError, LedgerChainError, RepairRefu
 from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.migrations.chain import Head, record_hash
-from scripts.migrations.ledger import LEDGER_SQL, Ledger, read_ledger, require_true_traces
+from scripts.migrations.ledger import LEDGER_SQL, require_true_traces
 from scripts.migrations.repair import abandon, accept
 from scripts.settings import Settings
 
@@ -21,32 +22,6 @@ if TYPE_CHECKING:
     from fix_database import MigrationFolder, ScratchDatabase
 
 REASON = "a typing error in a comment"
-
-
-def write(migrations: MigrationFolder, count: int) -> None:
-    """Ordinary files 1 to count, each with a comment."""
-    for number in range(1, count + 1):
-        migrations.write(f"{number:04d}_t.sql", f"-- the {number}th\nCREATE TABLE public.t{number} (a int);")
-
-
-def ledger_of(database: ScratchDatabase) -> Ledger:
-    """As it is now."""
-    with database.connect() as conn:
-        return read_ledger(conn)
-
-
-def change(database: ScratchDatabase, query: str) -> None:
-    """Write to the database by hand."""
-    with database.connect() as conn:
-        conn.execute(query.encode())
-
-
-@pytest.fixture
-def three(empty_database: ScratchDatabase, migrations: MigrationFolder) -> ScratchDatabase:
-    """Three files, applied."""
-    write(migrations, 3)
-    empty_database.apply(migrations.files())
-    return empty_database
 
 
 def older(database: ScratchDatabase) -> None:
@@ -383,13 +358,11 @@ def test_a_hash_that_the_server_returns_is_a_value(
         "CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS"
         " $f$ BEGIN NEW.hash := $h$x'); CREATE TABLE public.spoilt (a int); --$h$; RETURN NEW; END $f$",
     )
-    change(
-        three,
-        "CREATE TRIGGER spoil BEFORE INSERT ON public.schema_migrations_history"
-        " FOR EACH ROW EXECUTE FUNCTION public.spoil()",
+    planting = (
+        "CREATE TRIGGER spoil BEFORE INSERT ON public.schema_@@_history FOR EACH ROW EXECUTE FUNCTION public.spoil()"
     )
-    for number in (4, 5):
-        migrations.write(f"000{number}_h.sql", f"CREATE TABLE public.t{number} (a int);")
+    migrations.write("0004_h.sql", by_a_name_put_together(planting))
+    migrations.write("0005_h.sql", "CREATE TABLE public.t5 (a int);")
     three.apply(migrations.files(), Settings(migrate_trace=trace))
     assert three.value("SELECT to_regclass('public.spoilt')") is None
     with pytest.raises(LedgerChainError):
@@ -481,33 +454,3 @@ def test_a_drop_in_another_schema_is_another_index(three: ScratchDatabase, migra
     migrations.write("0004_i.sql", f"-- symphony:no_tx\n{text.replace('nix', 'a')}")
     three.apply(migrations.files())
     assert three.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i1'::regclass") is True
-
-
-@pytest.mark.parametrize(
-    "planted",
-    [
-        "CREATE RULE r AS ON INSERT TO public.schema_migrations DO INSTEAD NOTHING",
-        (
-            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.checksum := 'ab'; RETURN NEW; END$$; "
-            "CREATE TRIGGER f BEFORE INSERT ON public.schema_migrations FOR EACH ROW EXECUTE FUNCTION f()"
-        ),
-    ],
-)
-@pytest.mark.parametrize("marker", ["", "-- symphony:no_tx\n"])
-def test_a_row_that_is_not_kept_is_told_before_commit(
-    three: ScratchDatabase, migrations: MigrationFolder, planted: str, marker: str
-) -> None:
-    """A rule or a trigger on the ledger cannot make a file that ran look as if it had not."""
-    change(three, planted)
-    statement = "VACUUM public.t1;" if marker else "CREATE TABLE public.t4 (a int);"
-    migrations.write("0004_x.sql", marker + statement)
-    with pytest.raises(LedgerChainError) as caught:
-        three.apply(migrations.files())
-    assert str(caught.value) == (
-        "error[ledger chain]: public.schema_migrations: the row of 0004_x.sql was not kept as it was written\n"
-        "  expected  a table without rules and triggers\n"
-        "  found     a row that is changed, or none\n"
-        "  help: nothing of this file is recorded; find out who put a rule or a trigger on the ledger, and drop it"
-    )
-    assert three.value("SELECT to_regclass('public.t4')") is None
-    assert three.recorded() == ["0001_t.sql", "0002_t.sql", "0003_t.sql"]

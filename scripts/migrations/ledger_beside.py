@@ -1,0 +1,36 @@
+"""What stands beside the ledger and could change what is written to it, or lose it: found whenever it is read.
+
+Owns: the part of the reading question that looks for it.
+Promises: a trigger, a rule, forced row security, a child, a column more or less, and a table that a crash would empty
+    are told before anything is applied, whoever made them. What only reads the ledger, and who may, is not asked.
+Why: a file that walks over every table of a schema (an audit trigger, a housekeeping loop) walks over the ledger, too,
+    and no text of it says so.
+"""
+
+from __future__ import annotations
+
+_COLUMNS = {"schema_migrations": 3, "schema_migrations_history": 13, "schema_migrations_journal": 6}
+_WANTED = ", ".join(f"('{name}'::name, {count})" for name, count in _COLUMNS.items())
+# One text, or NULL; it costs a look at each of three tables, once a reading.
+BESIDE = f"""(
+SELECT pg_catalog.string_agg(f.what, ', ' ORDER BY f.what)
+  FROM (VALUES {_WANTED}) AS w (name, columns)
+  JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('public')
+ CROSS JOIN LATERAL (
+    SELECT pg_catalog.format('trigger %I on %I', g.tgname, c.relname) AS what
+      FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+     UNION ALL
+    SELECT pg_catalog.format('rule %I on %I', r.rulename, c.relname)
+      FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND c.relkind = 'r'
+     UNION ALL
+    SELECT pg_catalog.format('child %s of %I', h.inhrelid::pg_catalog.regclass, c.relname)
+      FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid
+     UNION ALL
+    SELECT pg_catalog.format('row security forced on %I', c.relname) WHERE c.relforcerowsecurity
+     UNION ALL
+    SELECT pg_catalog.format('%I is unlogged: a crash empties it', c.relname) WHERE c.relpersistence = 'u'
+     UNION ALL
+    SELECT pg_catalog.format('%I has %s columns instead of %s', c.relname, a.count, w.columns)
+      FROM (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS a
+     WHERE c.relkind = 'r' AND a.count <> w.columns) AS f)"""  # noqa: S608 - our own names
