@@ -309,3 +309,40 @@ class ConnectionLostError(MigrationError):
             facts=[("SQLSTATE", sqlstate or "none: the server said nothing")],
             help="run again when the server answers: the ledger decides what is left to do",
         )
+
+
+_OWN_SERVER = "the copy is a server of its own, without the roles, tablespaces and databases of yours: "
+_COMPARED = (
+    "let a file make what it relies on where that is missing (CREATE ROLE in a DO block), or have the database compared "
+    "with a golden catalog beside the folder (`invoke catalog.update`)"
+)
+_TRIED = "let the file make what it relies on where that is missing; else correct it"
+
+
+class CopyError(MigrationFailedError):
+    """A file does not apply on the throw-away copy of a database, whatever it did or will do there."""
+
+    kind = "copy failed"
+
+    @classmethod
+    def of(cls, failed: MigrationFailedError, *, recorded: bool) -> CopyError:
+        """From the copy's own error, whose place and words are kept.
+
+        Args:
+            failed: the copy's.
+            recorded: whether the file is recorded in the database, where it ran.
+        """
+        there = "the file is recorded" if recorded else "the file is not applied"
+        error = cls(
+            f"on the throw-away copy: {failed.what}",
+            where=failed.where,
+            facts=[
+                *((label, text) for label, text in failed.facts if label != "recorded"),
+                ("in the database", f"{there}; nothing was changed there"),
+            ],
+            help=_OWN_SERVER + (_COMPARED if recorded else _TRIED),
+            sqlstate=failed.sqlstate,
+        )
+        error.applied = failed.applied
+        error.row_data = failed.row_data
+        return error

@@ -30,6 +30,7 @@ from scripts.migrations.role import acting_as
 from scripts.migrations.row_security import hiding_preparation
 from scripts.migrations.runnable import require_all_runnable
 from scripts.migrations.session import open_session
+from scripts.migrations.stored import Stored
 from scripts.migrations.transactional import apply_transactional
 from scripts.server.readiness import EVEN, put, settle
 
@@ -133,6 +134,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             head=head,
             journal=_journal(conn, plan) if ledger.head else {},
         )
+        stored = Stored.before(conn, plan.pending)
         # One list for the whole run: a new tuple for every file would be the square of their number.
         files: list[AppliedFile] = []
         applied = replace(applied, files=files, head=head)
@@ -144,6 +146,10 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
                 error.applied = replace(applied, files=tuple(files), head=run.head)
                 raise
             files.append(done)
+            moved = stored.moved(conn, file, report) if stored else None
+            if moved is not None:
+                session.follow(conn, moved, report)
+                run.ahead = None  # made for the baseline that was
             file.release()
             report(f"applied {file.name}   {done.duration_ms} ms")
         return replace(applied, files=tuple(files), head=run.head)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.lock import RUNNER_LOCK_KEY
 from scripts.migrations.role import WHO, Login, become, hidden_by, login_of, one_row, set_role
-from scripts.server.readiness import require_own_catalog, setting_sql, settle
+from scripts.server.readiness import require_own_catalog, setting_sql, settle, stored_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.migrations.model import Report
+    from scripts.migrations.stored import Moved
     from scripts.settings import Settings
 
 # What a file's meaning hangs on, at the value PostgreSQL ships with, against an ALTER ROLE … SET on one machine. The
@@ -65,6 +66,12 @@ _FOUND = ", ".join(
 ).encode()
 # Set where the login may: only a superuser can have changed it.
 _REPLICATION = b"SET session_replication_role = origin; "
+# What is stored for new sessions of the login holds for the next file (stored.py), but for what every file has as it is
+# here, and who the files run as.
+_NOT_FOLLOWED = frozenset(
+    {name.lower() for name, _ in _FIXED}
+    | {"lock_timeout", "statement_timeout", "session_replication_role", "role", "session_authorization"}
+)
 # As the server, the database and the login have them: a migration may rely on them, so they are recorded.
 _RECORDED = (
     "search_path",
@@ -108,6 +115,12 @@ WITH RECURSIVE held AS (
 SELECT pg_catalog.count(*) FROM held; SET client_min_messages = notice""".replace(
     "RUNNER_LOCK_KEY", str(RUNNER_LOCK_KEY)
 ).encode()
+# Left set, whatever the session writes would be marked as another server's. Only a superuser can have set it.
+_ORIGIN = (
+    b"; SELECT CASE WHEN pg_catalog.pg_replication_origin_session_is_setup()"
+    b" THEN pg_catalog.pg_replication_origin_session_reset()::text END"
+)
+_ORIGIN_HINT = b"replication_origin"
 # 0.3 ms; so it is asked only after a file that can have taken one.
 _LOCKS_HINT = b"advisory"
 # From the first file on that says it; before that, the only prepared statements are the runner's own, which are kept.
@@ -121,7 +134,7 @@ _LOADED = b"SELECT pg_catalog.pg_conf_load_time()::text"
 
 @dataclass(slots=True)
 class Session:
-    """The SQL that brings a session back to its baseline; for ordinary statements and for long builds.
+    """The SQL that brings a session back to its baseline; for ordinary statements (`ordinary`) and for long builds.
 
     own_role: who the files run as, and the runner beside them, alone.
     baseline: every setting that a file may rely on, as it was found right before the first file; for the record.
@@ -129,13 +142,15 @@ class Session:
     forgets_prepared: whether the session's prepared statements are dropped after every file, the runner's own included.
     """
 
-    ordinary: bytes
-    building: bytes
+    _ordinary: tuple[bytes, bytes]
+    _building: tuple[bytes, bytes]
     own_role: bytes
     baseline: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     forgets_prepared: bool = False
     _may_hold_locks: bool = False
+    _may_have_origin: bool = False
+    _followed: dict[str, bytes] = field(default_factory=dict)
 
     def after(self, data: bytes) -> bytes:
         """The baseline to come back to after a file.
@@ -150,7 +165,52 @@ class Session:
         self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
         # Locks last: under the file's search_path an operator could be somebody's.
         forget = b"DEALLOCATE ALL; " if self.forgets_prepared else b""
-        return forget + self.ordinary + (b"; " + _UNLOCK if self._may_hold_locks else b"")
+        self._may_have_origin = self._may_have_origin or _ORIGIN_HINT in said
+        origin = _ORIGIN if self._may_have_origin else b""
+        return forget + self.ordinary + origin + (b"; " + _UNLOCK if self._may_hold_locks else b"")
+
+    def follow(self, conn: psycopg.Connection[Any], stored: Moved, report: Report) -> None:
+        """Go on as a new session would begin: these values hold from now on, and are part of the baseline.
+
+        Args:
+            conn: the session, outside a transaction.
+            stored: what a file stored. One that the login may not set itself, or that is no value any more, is told of.
+            report: told.
+        """
+        import psycopg
+
+        for name in stored.gone:
+            self._followed.pop(name, None)
+        for name, value in stored.moved.items():
+            if name in _NOT_FOLLOWED:
+                continue
+            setting = stored_sql(conn, name, value)
+            try:
+                conn.execute(setting, prepare=False)
+            except psycopg.Error as exc:
+                if conn.closed:
+                    raise
+                report(f"{name} was stored and cannot be set here (SQLSTATE {exc.sqlstate}): the next run has it")
+                continue
+            self._followed[name] = setting
+        conn.execute(self.ordinary, prepare=False)
+
+    @property
+    def ordinary(self) -> bytes:
+        """The baseline for ordinary statements."""
+        return self._with_followed(self._ordinary)
+
+    @property
+    def building(self) -> bytes:
+        """The baseline for a statement that may wait, and work, for as long as a build."""
+        return self._with_followed(self._building)
+
+    def _with_followed(self, baseline: tuple[bytes, bytes]) -> bytes:
+        return (
+            (b"; ".join((baseline[0], *self._followed.values(), baseline[1])))
+            if self._followed
+            else b"; ".join(baseline)
+        )
 
     @property
     def leave(self) -> bytes:
@@ -244,10 +304,13 @@ def _enter(conn: psycopg.Connection[Any], session: Session, login: Login) -> Map
     return MappingProxyType(baseline)
 
 
-def _baseline(conn: psycopg.Connection[Any], login: Login, sets: bytes, lock_timeout_ms: int, timeout_ms: int) -> bytes:
+def _baseline(
+    conn: psycopg.Connection[Any], login: Login, sets: bytes, lock_timeout_ms: int, timeout_ms: int
+) -> tuple[bytes, bytes]:
+    """What is cleared, and what is set: what a file stored for new sessions goes between them."""
     # The settings first, as the login itself: MIGRATE_ROLE may not set all of them.
     as_login = become(conn, login.session_user, None)
     replication = _REPLICATION if login.is_superuser else b""
     timeouts = b"SET lock_timeout = %d; SET statement_timeout = %d" % (lock_timeout_ms, timeout_ms)
     role = b"" if login.runs_as is None else b"; " + set_role(conn, login.runs_as)
-    return _CLEAR + as_login + b"; " + sets + replication + timeouts + role
+    return _CLEAR + as_login, sets + replication + timeouts + role

@@ -81,7 +81,7 @@ def expected_catalog(
     Raises:
         HistoryError: files and ledger disagree, or the golden catalog is not one.
         ServerError: a copy is needed, and no server can be had.
-        MigrationError: a recorded file does not apply any more.
+        CopyError: a recorded file does not apply on the copy.
     """
     from scripts.run.rehearsal import open_rehearsal
 

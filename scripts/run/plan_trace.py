@@ -15,6 +15,7 @@ from scripts.catalog.sizes import read_sizes
 from scripts.catalog.violators import count_violators, read_constraints
 from scripts.clock import utc_now
 from scripts.errors.base import ExitCode
+from scripts.errors.migration import CopyError, MigrationFailedError
 from scripts.evidence.store import new_run_id
 from scripts.migrations.apply import migrate
 from scripts.migrations.files import read_files
@@ -40,7 +41,7 @@ def plan_traced(settings: Settings, voice: Voice) -> int:
     """Trace what `migrate` would run.
 
     Returns:
-        0; a file that fails on the copy is a MigrationError, as it would be in the database.
+        0; a file that fails on the copy is a CopyError.
     """
     files = read_files(settings.migrations_dir)
     seen = _looked_at(settings, files, voice)
@@ -61,7 +62,10 @@ def plan_traced(settings: Settings, voice: Voice) -> int:
     ) as copy:
         known = {constraint.oid for constraint in read_constraints(copy.conn)}
         traced = replace(copy.settings, migrate_trace=True)
-        applied = migrate(copy.conn, files, traced, report=lambda line: voice.say(f"copy     {line}"))
+        try:
+            applied = migrate(copy.conn, files, traced, report=lambda line: voice.say(f"copy     {line}"))
+        except MigrationFailedError as exc:
+            raise CopyError.of(exc, recorded=False) from None
         name = f"a throw-away copy on PostgreSQL {copy.version}"
         added = read_constraints(copy.conn, known)
     violators = _count(settings, added, voice)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import utc_now
+from scripts.errors.migration import CopyError, MigrationFailedError
 from scripts.evidence.store import new_run_id
 from scripts.migrations.apply import migrate
 from scripts.migrations.ledger import make_ledger
@@ -61,7 +62,7 @@ def open_rehearsal(  # noqa: PLR0913 - what a copy depends on
 
     Raises:
         ServerError: no server can be had.
-        MigrationError: a recorded file does not apply any more.
+        CopyError: a recorded file does not apply there.
     """
     own = replace(rehearsal_settings(settings), keep_db=keep)
     with (
@@ -73,7 +74,10 @@ def open_rehearsal(  # noqa: PLR0913 - what a copy depends on
                 _make_role(admin, own.migrate_role, login=conn.info.user)
         if ledger and not recorded:
             make_ledger(conn)
-        applied = migrate(conn, recorded, replace(own, migrate_trace=False), report=lambda _: None)
+        try:
+            applied = migrate(conn, recorded, replace(own, migrate_trace=False), report=lambda _: None)
+        except MigrationFailedError as exc:
+            raise CopyError.of(exc, recorded=True) from None
         yield Rehearsal(conn, applied, server.version, own)
 
 

@@ -180,14 +180,18 @@ def setting_sql(conn: Connection[Any], values: Mapping[str, str]) -> bytes:
     return b"; ".join(_set(conn, name, value) for name, value in values.items())
 
 
-def _set(conn: Connection[Any], name: str, value: str) -> bytes:
+def stored_sql(conn: Connection[Any], name: str, value: str) -> bytes:
+    """The SQL that sets it as what is stored for a role or a database is set; the value as the catalog has it."""
     from psycopg.pq import Escaping
 
-    if name != "search_path":
-        return f"SET {name} = '{value}'".encode()
+    escaping = Escaping(conn.pgconn)
+    known, literal = (escaping.escape_literal(text.encode(errors="surrogateescape")) for text in (name, value))
+    return b"SELECT pg_catalog.set_config(%b, %b, false)" % (known, literal)
+
+
+def _set(conn: Connection[Any], name: str, value: str) -> bytes:
     # A list of names, which SET would take for one name.
-    literal = Escaping(conn.pgconn).escape_literal(value.encode(errors="surrogateescape"))
-    return b"SELECT pg_catalog.set_config('search_path', %b, false)" % literal
+    return stored_sql(conn, name, value) if name == "search_path" else f"SET {name} = '{value}'".encode()
 
 
 def require_own_catalog(search_path: str) -> None:

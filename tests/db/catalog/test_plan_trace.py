@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.errors.base import ExitCode
-from scripts.errors.migration import MigrationFailedError
+from scripts.errors.migration import CopyError
 from scripts.migrations.ledger import read_ledger
 from scripts.run.commands import COMMANDS
+from scripts.run.drift import drift
 from scripts.run.plan_trace import plan_traced
 from scripts.server.provision import OWNER
 from scripts.settings import Settings
@@ -119,10 +120,35 @@ def test_a_file_that_fails_fails_on_the_copy(
     """Its place and SQLSTATE, exit 5; the database is as it was, and records nothing."""
     migrations.write("0004_bad.sql", "ALTER TABLE public.big\n  ADD COLUMN y nosuchtype;\n")
     before = database.value(FOOTPRINT)
-    with pytest.raises(MigrationFailedError, match=r"0004_bad\.sql:2:\d+") as caught:
+    with pytest.raises(CopyError, match=r"0004_bad\.sql:2:\d+") as caught:
         plan_traced(existing(database, migrations.folder), heard.voice())
     assert caught.value.sqlstate == "42704"
     assert database.value(FOOTPRINT) == before
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_file_that_relies_on_a_role_of_the_server_is_told_to_fail_on_the_copy(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, existing: Existing, heard: Heard, *, recorded: bool
+) -> None:
+    """Not in the database, where it may well be recorded; drift and plan say so alike."""
+    role = f"reporting_{empty_database.value('SELECT oid FROM pg_database WHERE datname = current_database()')}"
+    migrations.write("0001_t.sql", f"CREATE TABLE public.t (a int);\nGRANT SELECT ON public.t TO {role};")
+    settings = existing(empty_database, migrations.folder)
+    with empty_database.connect_admin() as admin:
+        admin.execute(f"CREATE ROLE {role}".encode())
+        try:
+            if recorded:
+                empty_database.apply(migrations.files())
+            with pytest.raises(CopyError) as caught:
+                (drift if recorded else plan_traced)(settings, heard.voice())
+        finally:
+            admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    text = str(caught.value)
+    assert text.startswith("error[copy failed]: 0001_t.sql:2:1: on the throw-away copy: role ")
+    told = "the file is recorded" if recorded else "the file is not applied"
+    assert f"  in the database  {told}; nothing was changed there\n" in text
+    assert "the copy is a server of its own, without the roles, tablespaces and databases of yours" in text
+    assert "recorded 0 of 1" not in text
 
 
 def test_a_file_that_may_not_run_is_refused_before_a_copy_is_made(

@@ -78,6 +78,13 @@ EVERY_KIND = {
         UPDATE public.accounts SET amount = amount + 1;
         ALTER TABLE public.accounts ALTER COLUMN email SET NOT NULL;
     """,
+    "0015_path_of_new_sessions.sql": """
+        CREATE SCHEMA aside;
+        DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET search_path = aside, public', current_database());
+        END $$;
+    """,
+    "0016_on_that_path.sql": "CREATE TABLE on_that_path (a integer);",
 }
 
 # One concurrent statement a file, on a table that a test can hold. `slowly` lets it stop a build in the midst.
