@@ -313,7 +313,7 @@ class ConnectionLostError(MigrationError):
 
 _OWN_SERVER = "the copy is a server of its own, without the roles, tablespaces and databases of yours: "
 _COMPARED = (
-    "let a file make what it relies on where that is missing (CREATE ROLE in a DO block), or have the database compared "
+    "let a file make what it relies on where that is missing (CREATE ROLE in a DO block), or have it compared "
     "with a golden catalog beside the folder (`invoke catalog.update`)"
 )
 _TRIED = "let the file make what it relies on where that is missing; else correct it"
