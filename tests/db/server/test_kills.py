@@ -95,3 +95,15 @@ def test_a_watcher_that_is_killed_leaves_nothing_for_long(
 ) -> None:
     """Alone: the run removes what it had made. Together with its run: the next start does."""
     kill_many(place, "invoke", kills, tally, victims=victims)
+
+
+def test_an_interrupt_of_nox_alone_is_obeyed_and_is_no_success(place: Place) -> None:
+    """Nox takes it for a terminal's, which its child would have got, too; here the child has not."""
+    run = place.begin("nox")
+    try:
+        place.wait_for_folder(run)
+        assert kill(place, run, signal.SIGINT)
+        assert place.what_stays() == []
+        assert run.wait(timeout=30) == 128 + signal.SIGINT
+    finally:
+        end(run)
