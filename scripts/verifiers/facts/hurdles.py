@@ -67,7 +67,8 @@ class Added:
     """A column or an index that nobody reviewed. `said` is what it works out, in the server's words.
 
     `nodes`, `functions` and `operators` are all that its stored expressions consist of. Of a column: `filled`, it is
-    NOT NULL; `room`, its own sequence's last number; `ruled`, its type is a domain with a rule.
+    NOT NULL; `plain`, a long value cannot leave its row; `room`, its own sequence's last number; `ruled`, its type is a
+    domain with a rule.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class Added:
     operators: tuple[str, ...] = ()
     filled: bool = False
     generated: bool = False
+    plain: bool = False
     room: int | None = None
     ruled: bool = False
     method: str = ""
@@ -85,7 +87,7 @@ class Added:
 
 
 def added_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Added, ...]:
-    """The rows of reading.sql."""
+    """The rows of added.sql."""
     return tuple(
         Added(
             kind=row["kind"],
@@ -96,6 +98,7 @@ def added_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Added, ...]:
             operators=tuple(row["operators"] or ()),
             filled=row["filled"],
             generated=row["generated"],
+            plain=row["plain"],
             room=row["room"],
             ruled=bool(row["ruled"]),
             method=row["method"] or "",
@@ -168,4 +171,4 @@ def _stored(one: Added) -> str:
         return "NOT NULL, and nothing fills it"
     if one.room is not None and one.room < _ROOM:
         return f"its numbers end at {one.room}"
-    return ""
+    return "STORAGE PLAIN holds no long value" if one.plain else ""

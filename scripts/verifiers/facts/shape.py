@@ -24,7 +24,11 @@ _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `type`, `default` and `generated` as the server writes them with only pg_catalog on the path."""
+    """A column. `type`, `default` and `generated` as the server writes them with only pg_catalog on the path.
+
+    `plain`: a value that may be long must stay in its row, so that a long one is refused. How else it is stored is
+    anybody's choice.
+    """
 
     name: str
     type: str
@@ -34,11 +38,13 @@ class Column:
     virtual: bool = False
     identity: str = ""
     collation: str | None = None
+    plain: bool = False
 
     @property
     def text(self) -> str:
         """One line, as in CREATE TABLE."""
         parts = [self.type]
+        parts += ["STORAGE PLAIN"] if self.plain else []
         parts += [f"COLLATE {self.collation}"] if self.collation else []
         parts += ["NOT NULL"] if self.not_null else []
         parts += [f"DEFAULT {self.default}"] if self.default is not None else []

@@ -40,6 +40,8 @@ VALUES = {
     "boolean": "true",
     "timestamp with time zone": "'infinity'",
 }
+# What has a fixed size is stored in no other way than plain.
+_FIXED = frozenset({"uuid", "integer", "bigint", "boolean", "timestamp with time zone"})
 NOOP = "CREATE FUNCTION public.mutant() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
 
 
@@ -126,6 +128,8 @@ def _column(subject: Subject, table: Table, column: Column) -> Iterator[Mutant]:
         yield mutant("may be null", f"{alter} DROP NOT NULL")
         late = f"ALTER TABLE {where} ADD CONSTRAINT {quoted(constraint)} NOT NULL {name} NOT VALID"
         yield mutant("may be null in old rows", f"{alter} DROP NOT NULL", late)
+    if column.type not in _FIXED and column.type.removeprefix("public.") not in subject.reading.enums:
+        yield mutant("STORAGE PLAIN", f"{alter} SET STORAGE PLAIN")
     yield _retyped(subject, table, column, mutant=lambda change, sql: Mutant(title, change, owner, sql))
     if column.type == "text" and (table.name, column.name) not in subject.bound and column.generated is None:
         yield mutant("another collation", f'{alter} TYPE text COLLATE "C"')

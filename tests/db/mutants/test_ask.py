@@ -47,6 +47,15 @@ def test_a_sample_of_all_is_killed(breaker: Bench, mutants: dict[str, Mutant]) -
     assert len(sample) > 200
 
 
+def test_a_column_that_keeps_its_values_in_the_row_is_seen(breaker: Bench, mutants: dict[str, Mutant]) -> None:
+    """Each column whose values may be long, by whoever owns it."""
+    plain = [mutant for mutant in mutants.values() if mutant.change == "STORAGE PLAIN"]
+    wrong = [(one.mutant.name, one.fate, one.reason) for one in map(breaker.judge, plain) if one.fate != Fate.KILLED]
+
+    assert not wrong
+    assert len(plain) > 50
+
+
 def test_a_check_that_is_gone_lets_its_mutants_live(
     breaker: Bench, mutants: dict[str, Mutant], monkeypatch: pytest.MonkeyPatch
 ) -> None:

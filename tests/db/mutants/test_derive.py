@@ -34,6 +34,7 @@ OPERATORS = {
     "column": {
         "dropped", "renamed", "default dropped", "default NULL", "given a default", "may be null",
         "may be null in old rows", "type text", "type text, in its place", "another collation",
+        "STORAGE PLAIN",
     },
     "constraint": {
         "dropped", "true", "on a twin", "NOT ENFORCED", "NOT VALID", "valid", "deferrable", "ON DELETE CASCADE",
@@ -120,6 +121,19 @@ def test_every_object_is_broken(database: ScratchDatabase, mutants: dict[str, Mu
     wanted |= {f"type public.{name}" for name in reading.enums}
 
     assert wanted <= broken
+
+
+def test_every_value_that_may_be_long_is_kept_in_its_row(database: ScratchDatabase, mutants: dict[str, Mutant]) -> None:
+    """Of each column whose type can be stored elsewhere, and of no other: for those the change would be none."""
+    conn = database.connect()
+    found = conn.execute(
+        "SELECT format('column public.%s.%s', c.relname, a.attname) FROM pg_attribute AS a "
+        "JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_type AS t ON t.oid = a.atttypid "
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped "
+        "AND t.typstorage <> 'p'"
+    ).fetchall()
+
+    assert {m.object for m in mutants.values() if m.change == "STORAGE PLAIN"} == {name for (name,) in found}
 
 
 def test_names_are_the_same_on_another_database(

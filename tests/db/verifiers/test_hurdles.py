@@ -92,6 +92,17 @@ IN_THE_WAY = {
     "a column that must be filled": (
         f"ALTER TABLE {QUEUE} ADD COLUMN z int NOT NULL", "payment_outbox_pending_no_column_in_the_way",
     ),
+    "a column that keeps long values in the row": (
+        "ALTER TABLE public.tenants ADD COLUMN words text, ALTER COLUMN words SET STORAGE PLAIN",
+        "tenants_no_column_in_the_way",
+    ),
+    "documents that stay in the row": (
+        f"ALTER TABLE {QUEUE} ALTER COLUMN payload SET STORAGE PLAIN", "payment_outbox_pending.payload",
+    ),
+    "an index whose name begins as a reviewed one does": (
+        f"CREATE INDEX idx_payment_outbox_pending_correlation_idx ON {QUEUE} (payload)",
+        "payment_outbox_pending_no_index_in_the_way",
+    ),
     "a policy of rows": ("CREATE POLICY further ON public.tenants USING (false)", "tenants_table"),
     "no identity for a replica": ("ALTER TABLE public.participants REPLICA IDENTITY NOTHING", "participants_table"),
 }  # fmt: skip
@@ -109,6 +120,9 @@ FREE = {
     "ADD COLUMN currency text GENERATED ALWAYS AS (coalesce(payload ->> 'currency', 'ZMW')) STORED",
     "the time and an id": f"ALTER TABLE {ATTEMPTS} ADD COLUMN seen timestamptz DEFAULT now(), "
     "ADD COLUMN mark uuid NOT NULL DEFAULT gen_random_uuid(), ADD COLUMN who text DEFAULT current_user",
+    "values stored in every other way": f"ALTER TABLE {QUEUE} ALTER COLUMN payload SET STORAGE MAIN, "
+    "ALTER COLUMN rail_type SET STORAGE EXTERNAL, ALTER COLUMN sequence_id SET STORAGE PLAIN, "
+    "ADD COLUMN words text, ALTER COLUMN words SET STORAGE MAIN, ADD COLUMN number int",
     "a domain without a rule": "CREATE DOMAIN public.words AS text; "
     "ALTER TABLE public.tenants ADD COLUMN w public.words",
 }
@@ -181,6 +195,7 @@ _LONG = (
         ("an index over whole documents", "54000"),
         ("an index that includes whole documents", "54000"),
         ("an index over a member of a document", "54000"),
+        ("documents that stay in the row", "54000"),
         ("a stored column of what may not be a number", "22P02"),
         ("a domain with a rule", "23514"),
         ("a column that must be filled", "23502"),

@@ -1,0 +1,72 @@
+-- What is on the reviewed tables beside the reviewed: columns and indexes, and what each works out when a row is written.
+-- $3 and $4, side by side: tables and names of their reviewed columns and indexes; whatever else is on those tables is told. A row
+-- for each table. Put into reading.sql, where the whole catalog is asked for in one question.
+WITH known AS MATERIALIZED (
+    SELECT k.relname, k.name FROM unnest($3::name[], $4::name[]) AS k (relname, name)
+), strange AS MATERIALIZED (
+    SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, d.adbin::text AS tree,
+           concat_ws(' ', pg_get_expr(d.adbin, d.adrelid)) AS said, a.attnotnull AS filled, a.attgenerated <> '' AS generated,
+           a.attstorage = 'p' AND t.typstorage <> 'p' AND a.attgenerated <> 'v' AS plain,
+           (SELECT s.seqmax FROM pg_catalog.pg_depend AS g JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = g.objid
+             WHERE (g.refclassid, g.refobjid, g.refobjsubid, g.classid, g.deptype)
+                   = ('pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum, 'pg_catalog.pg_class'::pg_catalog.regclass, 'i')
+               AND a.attidentity <> '') AS room,
+           (WITH RECURSIVE base (oid) AS (
+                SELECT a.atttypid
+                 UNION SELECT t.typbasetype FROM base AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
+            SELECT bool_or(EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = b.oid)) FROM base AS b) AS ruled,
+           NULL::name AS method, NULL::json AS keys
+      FROM relation AS r
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+      JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+      LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE r.relname IN (SELECT k.relname FROM known AS k)
+       AND (r.relname, a.attname) NOT IN (SELECT k.relname, k.name FROM known AS k)
+     UNION ALL
+    SELECT i.indrelid, 'index', c.relname::text, concat_ws(' ', i.indexprs, i.indpred),
+           concat_ws(' ', pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid)), false, false, false, NULL, false, m.amname,
+           (SELECT json_agg(json_build_object(
+                       'column', h.attname, 'type', t.oid::pg_catalog.regtype::text, 'wide', t.typlen < 0 AND t.typtype <> 'e',
+                       'class', o.opcname,
+                       -- Who may make such a class is a superuser; what an installed extension has in C is its library's.
+                       'code', EXISTS (SELECT FROM pg_catalog.pg_amproc AS s
+                                         JOIN pg_catalog.pg_proc AS p ON p.oid = s.amproc
+                                         JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+                                        WHERE o.oid >= 16384 AND s.amprocfamily = o.opcfamily AND p.oid >= 16384
+                                          AND NOT (l.lanname = 'c' AND EXISTS (
+                                                  SELECT FROM member AS m WHERE m.installed AND m.objid = p.oid
+                                                     AND m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass))
+                                          -- Another name for something of the server's own that only compares.
+                                          AND NOT (l.lanname = 'internal' AND EXISTS (
+                                                  SELECT FROM pg_catalog.pg_proc AS b
+                                                   WHERE b.oid < 16384 AND b.prolang = p.prolang AND b.prosrc = p.prosrc
+                                                     AND b.provolatile = 'i'))))
+                       ORDER BY x.attnum)
+              FROM pg_catalog.pg_attribute AS x
+              LEFT JOIN pg_catalog.pg_attribute AS h ON h.attrelid = i.indrelid AND h.attnum = i.indkey[x.attnum - 1] AND h.attnum > 0
+              -- What an index keeps of a column may have a type of the operator class's own.
+              JOIN pg_catalog.pg_type AS t ON t.oid = coalesce(h.atttypid, x.atttypid)
+              LEFT JOIN pg_catalog.pg_opclass AS o ON x.attnum <= i.indnkeyatts AND o.oid = i.indclass[x.attnum - 1]
+             WHERE x.attrelid = i.indexrelid)
+      FROM relation AS r
+      JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid AND NOT i.indisprimary
+      JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+      JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+     WHERE r.relname IN (SELECT k.relname FROM known AS k)
+       AND (r.relname, c.relname) NOT IN (SELECT k.relname, k.name FROM known AS k)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                        WHERE k.conrelid = r.oid AND k.conindid = i.indexrelid AND k.contype IN ('u', 'x'))
+)
+SELECT s.relid,
+       json_agg(json_build_object(
+           'kind', s.kind, 'name', s.name, 'said', s.said, 'filled', s.filled, 'generated', s.generated, 'plain', s.plain, 'room', s.room,
+           'ruled', s.ruled, 'method', s.method, 'keys', s.keys,
+           -- The stored tree and not its text: a cast that was put in by itself is not written there.
+           'nodes', (SELECT json_agg(DISTINCT n.found[1]) FROM regexp_matches(s.tree, '\{([A-Z]+)', 'g') AS n (found)),
+           'functions', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regprocedure::text)
+                           FROM regexp_matches(s.tree, ':funcid ([0-9]+)', 'g') AS n (found)),
+           'operators', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regoperator::text)
+                           FROM regexp_matches(s.tree, ':opno ([0-9]+)', 'g') AS n (found))
+       ) ORDER BY s.kind, s.name COLLATE "C") AS rows
+  FROM strange AS s
+ GROUP BY s.relid
