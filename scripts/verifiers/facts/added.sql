@@ -1,16 +1,23 @@
--- What is on the reviewed tables beside the reviewed: columns and indexes, and what each works out when a row is written.
+-- What is on the reviewed tables beside the reviewed: columns, indexes and statistics, and what each works out.
 -- $3 and $4, side by side: tables and names of their reviewed columns and indexes; whatever else is on those tables is told. A row
 -- for each table. Put into reading.sql, where the whole catalog is asked for in one question.
 WITH known AS MATERIALIZED (
     SELECT k.relname, k.name FROM unnest($3::name[], $4::name[]) AS k (relname, name)
 ), strange AS MATERIALIZED (
-    SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, d.adbin::text AS tree,
-           concat_ws(' ', pg_get_expr(d.adbin, d.adrelid)) AS said, a.attnotnull AS filled, a.attgenerated <> '' AS generated,
+    -- What is left out of an INSERT is the column's default, else its domain's.
+    SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, concat_ws(' ', coalesce(d.adbin, domain.bin)) AS tree,
+           concat_ws(' ', coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(domain.bin, 0))) AS said,
+           a.attnotnull AS filled, a.attgenerated <> '' AS generated,
            a.attstorage = 'p' AND t.typstorage <> 'p' AND a.attgenerated <> 'v' AS plain,
-           (SELECT s.seqmax FROM pg_catalog.pg_depend AS g JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = g.objid
+           (SELECT json_build_object('lowest', s.seqmin, 'highest', s.seqmax, 'step', s.seqincrement, 'cached', s.seqcache,
+                                     'again', s.seqcycle, 'last', v.last_value, 'given', v.is_called)
+              FROM pg_catalog.pg_depend AS g
+              JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = g.objid
+             -- Of a sequence that the verifier may not read, nulls.
+             CROSS JOIN pg_get_sequence_data(s.seqrelid) AS v
              WHERE (g.refclassid, g.refobjid, g.refobjsubid, g.classid, g.deptype)
                    = ('pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum, 'pg_catalog.pg_class'::pg_catalog.regclass, 'i')
-               AND a.attidentity <> '') AS room,
+               AND a.attidentity <> '') AS numbers,
            (WITH RECURSIVE base (oid) AS (
                 SELECT a.atttypid
                  UNION SELECT t.typbasetype FROM base AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
@@ -20,6 +27,7 @@ WITH known AS MATERIALIZED (
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
       JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
       LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      LEFT JOIN LATERAL (SELECT t.typdefaultbin AS bin WHERE a.attidentity = '' AND a.attgenerated = '') AS domain ON true
      WHERE r.relname IN (SELECT k.relname FROM known AS k)
        AND (r.relname, a.attname) NOT IN (SELECT k.relname, k.name FROM known AS k)
      UNION ALL
@@ -56,10 +64,17 @@ WITH known AS MATERIALIZED (
        AND (r.relname, c.relname) NOT IN (SELECT k.relname, k.name FROM known AS k)
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
                         WHERE k.conrelid = r.oid AND k.conindid = i.indexrelid AND k.contype IN ('u', 'x'))
+     UNION ALL
+    -- Worked out when the table is analysed, by its owner.
+    SELECT x.stxrelid, 'statistics', x.stxname::text, x.stxexprs::text, pg_get_expr(x.stxexprs, x.stxrelid), false, false, false, NULL,
+           false, NULL, NULL
+      FROM relation AS r
+      JOIN pg_catalog.pg_statistic_ext AS x ON x.stxrelid = r.oid AND x.stxexprs IS NOT NULL
+     WHERE r.relname IN (SELECT k.relname FROM known AS k)
 )
 SELECT s.relid,
        json_agg(json_build_object(
-           'kind', s.kind, 'name', s.name, 'said', s.said, 'filled', s.filled, 'generated', s.generated, 'plain', s.plain, 'room', s.room,
+           'kind', s.kind, 'name', s.name, 'said', s.said, 'filled', s.filled, 'generated', s.generated, 'plain', s.plain, 'numbers', s.numbers,
            'ruled', s.ruled, 'method', s.method, 'keys', s.keys,
            -- The stored tree and not its text: a cast that was put in by itself is not written there.
            'nodes', (SELECT json_agg(DISTINCT n.found[1]) FROM regexp_matches(s.tree, '\{([A-Z]+)', 'g') AS n (found)),

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 ABSENT = "absent"
 _ADDED = "only a migration may add one: it can refuse rows that the schema promises to take"
 _WORKS = (
-    "a further column or index may work out nothing that can fail or that nobody reviewed, and holds whatever comes: "
-    "with any other a row is refused"
+    "what is added may work out nothing that can fail or that nobody reviewed, and holds whatever comes: "
+    "with any other a row is refused, or ANALYZE fails"
 )
 _ORDINARY = "an ordinary table: stored, no rules, no row security, no inheritance"
 # What is said to be an extension's goes with it, and is in no dump.
@@ -151,9 +151,9 @@ class Facts:
             self._keep(f"{table.name}_no_other_{what}", "none", observed, f"public.{table.name}", _ADDED)
 
     def no_hurdle(self, table: Table) -> None:
-        """No column and no index beside the known ones that could refuse a row, or run what nobody reviewed."""
+        """Nothing beside the known columns and indexes that could refuse a row, or run what nobody reviewed."""
         held = self.reading.held.get(table.name)
-        for kind in ("column", "index"):
+        for kind in ("column", "index", "statistics"):
             found = hurdles(table, held.added, kind) if held else (ABSENT,)
             observed = "; ".join(found) or "none"
             self._keep(f"{table.name}_no_{kind}_in_the_way", "none", observed, f"public.{table.name}", _WORKS)

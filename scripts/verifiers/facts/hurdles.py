@@ -1,8 +1,8 @@
-"""Columns and indexes that nobody reviewed: which of them could refuse a row that is written, or run something at it.
+"""What nobody reviewed on a table: which of it could refuse a row that is written, or run something at it.
 
 Owns: the judgement of one that was added.
 Promises: what is worked out from nothing but columns, constants and what cannot fail of the server's own is harmless;
-so is an index of columns of a fixed width or of names, of documents by their hashes, and a sequence with room.
+so is an index of columns of a fixed width or of names, of documents by their hashes, and a sequence that does not end.
 Never: looks at a constraint or a unique index's uniqueness (extras.py), or at anything that was reviewed.
 """
 
@@ -43,12 +43,15 @@ _SUBSTR = re.compile(r"\bsubstr\(")
 _SUBSTR_OF = re.compile(r"\bsubstr\([\w.]+, \d+(, \d+)?\)")
 # A GIN index over these keeps hashes, or pieces of a limited size, and so does a BRIN index of Bloom filters.
 _PIECES = frozenset({"jsonb_ops", "jsonb_path_ops", "tsvector_ops", "gin_trgm_ops"})
-_ANY_WIDTH = frozenset({"hash", "spgist"})
+# An SP-GiST index divides values by these, or keeps no more of them than where they lie.
+_DIVIDES = frozenset({"text_ops", "poly_ops", "inet_ops"})
 # Columns of text that hold more than a name: what failed, in whatever words; a signature of whatever algorithm.
 _WORDS = frozenset({"error_message", "signature"})
 _NAMES = frozenset({"text", "character varying", "character", "name"})
-# A sequence with fewer numbers runs out.
+# A sequence whose last number is nearer to nought runs out, and so does one with fewer numbers left: a day's at a
+# thousand rows a second.
 _ROOM = 2**31 - 1
+_LEFT = 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,40 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """A sequence behind a column: its bounds, and where it is. `again`: it begins anew at its end.
+
+    `last` is the number that it gave last, or, where none was `given`, that it gives next; None: it cannot be read.
+    """
+
+    lowest: int
+    highest: int
+    step: int
+    cached: int
+    again: bool
+    last: int | None
+    given: bool | None
+
+    @property
+    def end(self) -> int:
+        """The number behind which there is none."""
+        return self.highest if self.step > 0 else self.lowest
+
+    def left(self) -> int | None:
+        """How many numbers it still gives, fewer where a session takes several and uses one."""
+        if self.last is None:
+            return None
+        following = self.last + self.step if self.given else self.last
+        return max((self.end - following) // self.step + 1, 0) // self.cached
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
-    """A column or an index that nobody reviewed. `said` is what it works out, in the server's words.
+    """A column, an index or statistics that nobody reviewed. `said` is what it works out, in the server's words.
 
     `nodes`, `functions` and `operators` are all that its stored expressions consist of. Of a column: `filled`, it is
-    NOT NULL; `plain`, a long value cannot leave its row; `room`, its own sequence's last number; `ruled`, its type is a
-    domain with a rule.
+    NOT NULL; `plain`, a long value cannot leave its row; `numbers`, its own sequence; `ruled`, its type is a domain
+    with a rule.
     """
 
     kind: str
@@ -80,7 +111,7 @@ class Added:
     filled: bool = False
     generated: bool = False
     plain: bool = False
-    room: int | None = None
+    numbers: Numbers | None = None
     ruled: bool = False
     method: str = ""
     keys: tuple[Key, ...] = ()
@@ -99,7 +130,7 @@ def added_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Added, ...]:
             filled=row["filled"],
             generated=row["generated"],
             plain=row["plain"],
-            room=row["room"],
+            numbers=Numbers(**row["numbers"]) if row["numbers"] else None,
             ruled=bool(row["ruled"]),
             method=row["method"] or "",
             keys=tuple(
@@ -117,7 +148,9 @@ def hurdles(expected: Table, added: Iterable[Added], kind: str) -> tuple[str, ..
 
 
 def _trouble(expected: Table, one: Added) -> str:
-    return _worked_out(one) or (_indexed(expected, one) if one.kind == "index" else _stored(one))
+    if found := _worked_out(one):
+        return found
+    return _indexed(expected, one) if one.kind == "index" else _stored(one) if one.kind == "column" else ""
 
 
 def _worked_out(one: Added) -> str:
@@ -135,8 +168,6 @@ def _indexed(expected: Table, one: Added) -> str:
     code = [key.operators for key in one.keys if key.code]
     if code:
         return f"runs the functions of {', '.join(code)}"
-    if one.method in _ANY_WIDTH:
-        return ""
     kept = {name for index in expected.indexes for name in index.keys}
     kept |= {name for rule in expected.constraints if rule.kind in "pu" for name in rule.columns}
     wide = [
@@ -158,7 +189,13 @@ def _long(index: Added, key: Key) -> bool:
 
 
 def _cut(method: str, key: Key) -> bool:
-    """Whether the index holds no more of the key than a piece of a limited size."""
+    """Whether the index holds no more of the key than a piece of a limited size; what it includes it holds whole."""
+    if not key.operators:
+        return False
+    if method == "spgist":
+        return key.operators in _DIVIDES
+    if method == "hash":
+        return True
     if method == "gin":
         return key.operators in _PIECES
     return method == "brin" and key.operators.endswith("_bloom_ops")
@@ -167,8 +204,12 @@ def _cut(method: str, key: Key) -> bool:
 def _stored(one: Added) -> str:
     if one.ruled:
         return "of a domain with a rule"
-    if one.filled and (one.generated or not one.said) and one.room is None:
+    if one.filled and (one.generated or not one.said) and one.numbers is None:
         return "NOT NULL, and nothing fills it"
-    if one.room is not None and one.room < _ROOM:
-        return f"its numbers end at {one.room}"
+    if one.numbers is not None and not one.numbers.again:
+        left = one.numbers.left()
+        if left is None:
+            return "how many numbers it has left cannot be read"
+        if abs(one.numbers.end) < _ROOM or left < _LEFT:
+            return f"its numbers end at {one.numbers.end}, {left} are left"
     return "STORAGE PLAIN holds no long value" if one.plain else ""

@@ -1,6 +1,6 @@
 """One reading of the catalog: every fact the checks ask for, in one query.
 
-Owns: `Reading`, and the query in `reading.sql` and `added.sql`.
+Owns: `Reading`, and the query in `reading.sql`, with the parts of it that have files of their own.
 Promises: names are the server's own, schema-qualified; what is looked up is looked up by schema, table and name, so a
 squatter elsewhere is never found. A session plans the query once; what is told in the same words as in an earlier
 reading is the same object again, so that reading once more after a change costs what has changed.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _QUERY = Path(__file__).with_name("reading.sql")
-_ADDED = Path(__file__).with_name("added.sql")
+_PARTS = ("added.sql", "refusing.sql")
 # Relations and functions that are remembered, several times as many as one reading has: a mutant is told beside the
 # original.
 _REMEMBERED = 512
@@ -60,8 +60,8 @@ class Held:
     """What surrounds a relation's definition: its kind, owner, grants, and whatever could stand in for a trigger.
 
     `extension` is the one that it is said to belong to; empty for none. `identity` is pg_class.relreplident,
-    `refusing` are publications under which its rows cannot be changed, `added` its columns and indexes that nobody
-    reviewed.
+    `refusing` are publications under which its rows cannot be changed, `added` its columns, indexes and statistics that
+    nobody reviewed.
     """
 
     kind: str
@@ -181,15 +181,21 @@ def reading_names(
     roles: Iterable[str], tables: Iterable[str] = (), reviewed: Mapping[str, Table] | None = None
 ) -> tuple[Iterable[str], ...]:
     """What the question is asked of; see `read_facts`."""
-    known = [(name, one.name) for name, table in (reviewed or {}).items() for one in (*table.columns, *table.indexes)]
+    known = [
+        (table.name, name)
+        for table in (reviewed or {}).values()
+        for name in (*(column.name for column in table.columns), *(index.name for index in table.indexes))
+    ]
     return roles, tables, [table for table, _ in known], [name for _, name in known]
 
 
 @cache
 def reading_question() -> Planned:
     """The question; what it is asked of is `reading_names`."""
-    query, added = (path.read_text(encoding="utf-8") for path in (_QUERY, _ADDED))
-    return Planned(query.replace("/* added.sql */", added), parameters=4)
+    query = _QUERY.read_text(encoding="utf-8")
+    for part in _PARTS:
+        query = query.replace(f"/* {part} */", _QUERY.with_name(part).read_text(encoding="utf-8"))
+    return Planned(query, parameters=4)
 
 
 def reading_of(rows: Iterable[Sequence[str]]) -> Reading:

@@ -2,7 +2,8 @@
 -- one for the rest. Read with search_path = pg_catalog, so that the server writes every other name in full:
 -- public.tenants and squatter.tenants can then never be taken for each other.
 -- $1: the roles asked for. $2: the tables whose owners need no way around. $3 and $4: the reviewed columns and indexes:
--- what else is on their tables is told by added.sql, which is put in below.
+-- what else is on their tables is told by added.sql, which is put in below, and
+-- publications in the way of their rows by refusing.sql.
 -- Nothing is left out because it is said to be an extension's: one statement says so of whatever there is, and a dump then
 -- leaves it out.
 WITH member AS MATERIALIZED (
@@ -141,6 +142,8 @@ WITH member AS MATERIALIZED (
      GROUP BY g.tgrelid
 ), added AS (
 /* added.sql */
+), refusing AS (
+/* refusing.sql */
 ), functions AS (
     SELECT json_build_object(
                'name', p.proname,
@@ -246,19 +249,7 @@ SELECT 'relation' AS kind, json_build_object(
                    'policies', (SELECT json_agg(p.polname ORDER BY p.polname COLLATE "C") FROM pg_catalog.pg_policy AS p
                                  WHERE p.polrelid = r.oid),
                    'identity', r.relreplident,
-                   -- An UPDATE or DELETE of a table that is published so is refused (42P10): the filter asks, or the list leaves out,
-                   -- what the replica's identity of a row has not, or has.
-                   'refusing', (SELECT json_agg(p.pubname ORDER BY p.pubname COLLATE "C")
-                                  FROM pg_catalog.pg_publication_rel AS e
-                                  JOIN pg_catalog.pg_publication AS p ON p.oid = e.prpubid AND (p.pubupdate OR p.pubdelete)
-                                  LEFT JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid
-                                        AND CASE r.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
-                                 WHERE e.prrelid = r.oid
-                                   AND (e.prattrs IS NOT NULL
-                                        AND (r.relreplident = 'f' OR NOT i.indkey::smallint[] <@ e.prattrs::smallint[])
-                                        OR r.relreplident <> 'f' AND EXISTS (
-                                               SELECT FROM regexp_matches(e.prqual::text, ':varattno (-?[0-9]+)', 'g') AS v (found)
-                                                WHERE (v.found[1]::smallint = ANY (i.indkey)) IS NOT TRUE))),
+                   'refusing', refusing.names,
                    'added', added.rows,
                    'rules', (SELECT json_agg(w.rulename ORDER BY w.rulename COLLATE "C") FROM pg_catalog.pg_rewrite AS w
                               WHERE w.ev_class = r.oid AND w.rulename <> '_RETURN'),
@@ -286,6 +277,7 @@ SELECT 'relation' AS kind, json_build_object(
                  LEFT JOIN indexes ON indexes.indrelid = r.oid
                  LEFT JOIN triggers ON triggers.tgrelid = r.oid
                  LEFT JOIN added ON added.relid = r.oid
+                 LEFT JOIN refusing ON refusing.relid = r.oid
  UNION ALL
 SELECT 'function', body FROM functions
  UNION ALL

@@ -146,6 +146,7 @@ def _twin(expected: Table, found: Table) -> Iterator[str]:
     parts.append(f"EXCLUDE USING btree ({_KEY} WITH =)")
     yield f"CREATE TABLE {name} ({', '.join(parts)}) PARTITION BY LIST ({_KEY})"
     yield f"CREATE UNIQUE INDEX ON {name} ({_KEY}, ({_KEY} * 2))"
+    yield f"CREATE STATISTICS ON ({_KEY} * 2) FROM {name}"
     if expected.name in EMPTIED:
         # For the key that will refer to it.
         yield f"CREATE UNIQUE INDEX ON {name} ({_KEY})"

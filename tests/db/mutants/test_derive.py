@@ -27,7 +27,7 @@ OPERATORS = {
         "a child inherits from it", "inherits from a parent", "a trigger that nobody reviewed",
         "a check that nobody reviewed", "a reference that nobody reviewed", "an exclusion that nobody reviewed",
         "a unique index that nobody reviewed", "a policy that nobody reviewed", "no identity for a replica",
-        "an index that divides", "a column whose default fails",
+        "an index that divides", "a column whose default fails", "statistics that divide",
         "a rule swallows INSERT", "a rule swallows UPDATE", "a rule swallows DELETE", "owned by boz_auditor",
         "fillfactor reset", "fillfactor=90", "no vacuum", "a member of an extension",
     },

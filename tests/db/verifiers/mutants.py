@@ -29,6 +29,7 @@ STRAYS = {
     "an exclusion that nobody reviewed": "no_other_constraint",
     "a unique index that nobody reviewed": "no_other_unique_index",
     "an index that divides": "no_index_in_the_way",
+    "statistics that divide": "no_statistics_in_the_way",
     "a column whose default fails": "no_column_in_the_way",
 }
 # Kind of object → the changes of the suite that are made here: of each way to hollow it out in its place one or two.
