@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
 from scripts.server.containers.engine import PROBE_TIMEOUT_S, one_line
-from scripts.server.containers.reaper import dismiss, spawn_reaper
+from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL, owner_labels
 
@@ -307,7 +307,9 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
     # Until it has started it has no stdin whose end could end it.
     reaper = None if engine.socket is None else spawn_reaper(engine.socket, name)
     try:
+        tell(reaper, ASKED)
         container = _create(engine, name, make_up)
+        tell(reaper, ANSWERED)
         stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
         stdin = getattr(stream, "_sock", stream)
         starting = _Starting(engine, container, stdin, lambda: None if reaper is None else dismiss(reaper))
@@ -325,12 +327,14 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
                     layer.close()
         if starting is not None:
             starting.join(REMOVE_TIMEOUT_S)
+        settled = False
         try:
             if guard is None or not guard.stays:
                 remove_container(engine, name)
+            settled = True
         finally:
             if reaper is not None:
-                dismiss(reaper)
+                (dismiss if settled else leave)(reaper)
 
 
 def _let_go(stdin: Any) -> None:

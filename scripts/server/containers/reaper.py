@@ -2,7 +2,9 @@
 
 Owns: that one request, over the engine's Unix socket. Runs alone: `python -I -S reaper.py SOCKET NAME`.
 Promises: only the container of that name is removed, and never by force, so that one which runs, or stays, is left to
-    its guard. Told that it is not needed any more it ends; so it does a few seconds after the run in any case.
+    its guard. Told that it is not needed any more it ends; so it does when its run is dead and nothing can come any
+    more: nothing was asked for, or the engine has answered that request and now says that it is gone, or runs. A few
+    seconds it goes on where the request to create it may still be under way, or the engine does not say.
 Never: imports any package, or is told a secret.
 """
 
@@ -27,7 +29,9 @@ PATIENCE_S = 10.0
 PAUSE_S, LATER_PAUSE_S = 0.05, 0.25
 EAGER_S = 2.0
 REQUEST_S = 2.0
-_REMOVED = b"204"
+# What the run says of its request to create the container, each a byte; and that the container is its own affair.
+ASKED, ANSWERED, DISMISSED = b"c", b"a", b"."
+_REMOVED, _NOT_THERE, _NOT_WITHOUT_FORCE = 204, 404, 409
 _NAME = re.compile(r"[a-z0-9-]+")
 
 
@@ -51,16 +55,30 @@ def spawn_reaper(engine_socket: str, name: str) -> subprocess.Popen[bytes]:
     )
 
 
+def tell(reaper: subprocess.Popen[bytes] | None, word: bytes) -> None:
+    """Say how far the run is: ASKED before the request to create the container, ANSWERED after it."""
+    if reaper is not None and reaper.stdin is not None and not reaper.stdin.closed:
+        with contextlib.suppress(OSError):
+            os.write(reaper.stdin.fileno(), word)
+
+
 def dismiss(reaper: subprocess.Popen[bytes]) -> None:
-    """It is not needed: tell it, and wait for its end. Once more does nothing."""
+    """It is not needed: the container has started, or is gone. Wait for its end; once more does nothing."""
     if reaper.stdin is None or reaper.stdin.closed:
         return
-    with contextlib.suppress(OSError):
-        reaper.stdin.write(b".")
-        reaper.stdin.flush()
+    tell(reaper, DISMISSED)
     with contextlib.suppress(OSError):
         reaper.stdin.close()
     reaper.wait()
+
+
+def leave(reaper: subprocess.Popen[bytes]) -> None:
+    """Let it do its work: whether the container is gone is not known. It is not waited for."""
+    if reaper.stdin is None or reaper.stdin.closed:
+        return
+    with contextlib.suppress(OSError):
+        reaper.stdin.close()
+    reaper.returncode = 0  # it is the system's child soon
 
 
 def removed(engine_socket: str, name: str) -> bool:
@@ -69,13 +87,18 @@ def removed(engine_socket: str, name: str) -> bool:
     Raises:
         OSError: nobody answers there.
     """
+    return _answer(engine_socket, name) == _REMOVED
+
+
+def _answer(engine_socket: str, name: str) -> int:
     with socket.socket(socket.AF_UNIX) as engine:
         engine.settimeout(REQUEST_S)
         engine.connect(engine_socket)
         engine.sendall(
             f"DELETE /containers/{name}?v=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         )
-        return engine.recv(64).split(b" ")[1:2] == [_REMOVED]
+        status = b"".join(engine.recv(64).split(b" ")[1:2])
+        return int(status) if status.isdigit() else 0
 
 
 def main() -> None:
@@ -85,20 +108,33 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     if not _NAME.fullmatch(name):
         return
-    run = os.getppid()
-    # A child that the run forked may still hold the pipe; the parent's death is what counts.
-    while os.getppid() == run:
-        ready, _, _ = select.select([0], [], [], POLL_S)
-        if ready:
-            if os.read(0, 1):
-                return
-            break
+    heard = _listen()
+    if DISMISSED in heard or ASKED not in heard:
+        return
+    final = (_REMOVED, _NOT_WITHOUT_FORCE, *((_NOT_THERE,) if ANSWERED in heard else ()))
     began = time.monotonic()
     while (waited_s := time.monotonic() - began) < PATIENCE_S:
         with contextlib.suppress(OSError):
-            if removed(engine_socket, name):
+            if _answer(engine_socket, name) in final:
                 return
         time.sleep(PAUSE_S if waited_s < EAGER_S else LATER_PAUSE_S)
+
+
+def _listen() -> bytes:
+    """What the run said until it dismissed us or died."""
+    run = os.getppid()
+    heard = b""
+    while DISMISSED not in heard:
+        # A child that the run forked may still hold the pipe; the parent's death is what counts. What was said is read.
+        dead = os.getppid() != run
+        if select.select([0], [], [], 0 if dead else POLL_S)[0]:
+            words = os.read(0, 64)
+            if not words:
+                break
+            heard += words
+        elif dead:
+            break
+    return heard
 
 
 if __name__ == "__main__":

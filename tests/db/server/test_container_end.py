@@ -123,9 +123,9 @@ def leftovers(engine: Engine, run_id: str) -> list[str]:
     return [container["State"] for container in found]
 
 
-def beside(engine: Engine) -> list[str]:
-    """The processes beside dead runs: they ask for a while, since a request may be under way, and end."""
-    deadline = time.monotonic() + gone_within_s() + PATIENCE_S
+def beside(engine: Engine, *, patience_s: float = 0) -> list[str]:
+    """The processes beside dead runs that are there after two seconds."""
+    deadline = time.monotonic() + gone_within_s() + patience_s
     while True:
         found = [line for _, _, line in processes() if "reaper.py" in line and str(engine.socket) in line]
         if not found or time.monotonic() > deadline:
@@ -162,7 +162,9 @@ def test_runs_killed_at_any_moment_leave_nothing(
     tally("containers", kills)
     assert seen == Counter()
     assert things(engine) == before
-    assert beside(engine) == []
+    # One may go on for its patience: whose run died in the moment of its request, which never came.
+    assert len(beside(engine)) <= 1
+    assert beside(engine, patience_s=PATIENCE_S) == []
 
 
 def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> None:
@@ -188,7 +190,7 @@ def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> 
 
 
 def test_a_container_that_runs_is_not_the_reapers(engine: Engine) -> None:
-    """It asks without force, for one name, and gives up after a while; a word ends it at once."""
+    """It asks without force, for one name; a word ends it at once."""
     name = f"parity-runner-{secrets.token_hex(6)}"
     assert engine.socket is not None
     made = engine.client.api.create_container(TAG, entrypoint=["sleep", "60"], name=name)

@@ -1,0 +1,122 @@
+"""How long the process beside a starting container goes on after its run's death: while something may still come."""
+
+from __future__ import annotations
+
+import socket
+import subprocess  # noqa: TID251 - its exception
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.server.containers.reaper import ANSWERED, ASKED, PATIENCE_S, dismiss, leave, spawn_reaper, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Long enough for a Python to start on a busy machine, and far from the patience.
+SOON_S = 3.0
+assert SOON_S < PATIENCE_S / 2
+
+
+class Answers:
+    """A socket on which requests are answered with the statuses given, the last of them from then on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "s"
+        self.statuses = [404]
+        self.asked: list[str] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """No more."""
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with client:
+                self.asked.append(client.recv(4096).split(b"\r\n")[0].decode())
+                status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+                client.sendall(f"HTTP/1.1 {status} Said\r\n\r\n".encode())
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    """One, in a place with a short name."""
+    with tempfile.TemporaryDirectory(prefix="r-") as folder:
+        made = Answers(Path(folder))
+        yield made
+        made.close()
+
+
+def after(answers: Answers, words: bytes) -> float | None:
+    """Seconds from the run's last word to the end of the process; None where it goes on."""
+    reaper = spawn_reaper(str(answers.path), "parity-runner-0")
+    tell(reaper, words)
+    stdin = reaper.stdin
+    assert stdin is not None
+    stdin.close()
+    began = time.monotonic()
+    try:
+        reaper.wait(timeout=SOON_S)
+    except subprocess.TimeoutExpired:
+        reaper.kill()
+        reaper.wait()
+        return None
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("words", "statuses", "asked"),
+    [
+        (b"", [404], 0),  # nothing was asked for, so nothing can come
+        (ASKED, [204], 1),
+        (ASKED, [409], 1),  # it runs, so the request was answered
+        (ASKED, [404, 404, 204], 3),  # it came after its run's death
+        (ASKED + ANSWERED, [404], 1),  # it is gone
+        (ASKED + ANSWERED, [409], 1),  # its guard's
+        (ASKED + ANSWERED, [500, 204], 2),
+    ],
+)
+def test_it_ends_when_nothing_can_come_any_more(
+    answers: Answers, words: bytes, statuses: list[int], asked: int
+) -> None:
+    """Not after ten seconds: as soon as the engine's word and the run's say so together."""
+    answers.statuses = statuses
+    assert after(answers, words) is not None
+    assert answers.asked == ["DELETE /containers/parity-runner-0?v=1 HTTP/1.1"] * asked
+
+
+@pytest.mark.parametrize(("words", "status"), [(ASKED, 404), (ASKED + ANSWERED, 500)])
+def test_it_goes_on_while_something_may_come(answers: Answers, words: bytes, status: int) -> None:
+    """The request may be under way; or the engine does not say what has become of it."""
+    answers.statuses = [status]
+    assert after(answers, words) is None
+    assert len(answers.asked) > 3
+
+
+def test_dismissed_it_asks_for_nothing_and_left_it_does_its_work(answers: Answers) -> None:
+    """Whoever does not know that the container is gone leaves it to its work, and does not wait for it."""
+    answers.statuses = [204]
+    dismissed = spawn_reaper(str(answers.path), "parity-runner-0")
+    tell(dismissed, ASKED + ANSWERED)
+    dismiss(dismissed)
+    dismiss(dismissed)
+    assert answers.asked == []
+    left = spawn_reaper(str(answers.path), "parity-runner-1")
+    tell(left, ASKED + ANSWERED)
+    leave(left)
+    deadline = time.monotonic() + SOON_S
+    while not answers.asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert answers.asked == ["DELETE /containers/parity-runner-1?v=1 HTTP/1.1"]
