@@ -139,8 +139,6 @@ def control_one(stage: Stage, probe: Probe, control: Control) -> Planted:
 @contextmanager
 def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool = False) -> Iterator[Stage]:
     """The stage, with every role within reach and the owner on it."""
-    from psycopg import errors
-
     from scripts.verifiers.probes.ceiling import overlook_ceiling
 
     if not findings.around:
@@ -148,12 +146,9 @@ def _set(conn: psycopg.Connection[Any], findings: Findings, *, as_agreed: bool =
     (around,) = findings.around
     stage = Stage(conn, findings, around.home, around.keyed, around.bodies)
     with stage.settled(), stage.undone():
-        try:
-            stage.appear(around.beyond)
-        except errors.InsufficientPrivilege as exc:
-            if not around.beyond:
-                raise
-            raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501") from exc
+        if around.out_of_reach:
+            raise UnaskedError.role_out_of_reach(", ".join(around.beyond), sqlstate="42501")
+        stage.appear(around.beyond)
         for table, statement in relaxing(() if as_agreed else around.stricter):
             with stage.hurried(table, ACCESS_EXCLUSIVE):
                 stage.run(statement.encode())

@@ -239,7 +239,6 @@ class Stage:
         roles = ", ".join(sql.Identifier(role).as_string() for role in beyond)
         grant = (f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",) if beyond else ()
         self.wire.owe(*grant, _role(self.home))
-        self.wire.settle()
 
     def _make(self) -> None:
         """Make the attacks that wait, and keep their checks, in order."""

@@ -30,6 +30,10 @@ _SURROUNDINGS: LiteralString = """
            ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
                   WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
                   ORDER BY r.rolname),
+           ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
+                  WHERE r.rolname = ANY (%s) AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'SET')
+                    AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')
+                  ORDER BY r.rolname),
            ARRAY(SELECT c.relname || '.' || a.attname FROM pg_catalog.pg_attribute AS a
                    JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
                   WHERE c.relnamespace = pg_catalog.to_regnamespace('public') AND c.relkind = 'r' AND a.attnotnull
@@ -49,7 +53,8 @@ class Surroundings:
     """What a stage must know of the database.
 
     `home`: the schema's owner, or the verifying role where it may not act as that. `keyed`: payers have keys already.
-    `beyond`: the roles of the schema that the verifying role may not act as.
+    `beyond`: the roles of the schema that the verifying role may not act as; `out_of_reach`: those of them that it
+    may not let itself act as either.
     `stricter`: columns, as in `stricter.NAMES`, that are NOT NULL and need not be.
     `ceiling`: a retry ceiling is stored for the database. `bodies`: see `Stage`.
     """
@@ -57,6 +62,7 @@ class Surroundings:
     home: str
     keyed: bool
     beyond: tuple[str, ...]
+    out_of_reach: tuple[str, ...] = ()
     stricter: tuple[str, ...] = ()
     ceiling: bool = False
     bodies: dict[str, str] = field(default_factory=dict)
@@ -67,6 +73,6 @@ def read_surroundings(conn: psycopg.Connection[Any]) -> Surroundings:
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        asked = cursor.execute(_SURROUNDINGS, [list(ROLES), list(NAMES), f"{_CEILING}=%"], prepare=False)
-        ((home, keyed, beyond, stricter, ceiling),) = asked.fetchall()
-    return Surroundings(home, keyed, tuple(beyond), tuple(stricter), ceiling)
+        asked = cursor.execute(_SURROUNDINGS, [list(ROLES), list(ROLES), list(NAMES), f"{_CEILING}=%"], prepare=False)
+        ((home, keyed, beyond, out_of_reach, stricter, ceiling),) = asked.fetchall()
+    return Surroundings(home, keyed, tuple(beyond), tuple(out_of_reach), tuple(stricter), ceiling)

@@ -9,7 +9,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from scripts.errors.verifiers import UnaskedError
 from scripts.result import Outcome
+from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.model import Findings, Invariant, Settled
 from scripts.verifiers.probes.playing import Control, Probe, play, play_controls
 from scripts.verifiers.probes.stage import ACCEPTED, Stage
@@ -189,3 +191,14 @@ def test_the_surroundings_are_asked_once_a_database(bench: Bench) -> None:
     assert around.home == bench.owner.info.user
     assert (around.keyed, "symphony_ingest" in around.beyond) == (True, True)
     assert bench.on(bench.owner).around == []
+
+
+def test_a_login_that_cannot_come_to_act_as_the_roles_is_told_so(bench: Bench) -> None:
+    """It administers none of them: an ERROR that names them, and no check that fails instead."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute("CREATE ROLE looks_on; SET LOCAL ROLE looks_on")
+        (found,) = bench.settle("outbox-terminal-uniqueness", conn=bench.admin).values()
+
+    assert found.outcome is Outcome.ERROR
+    assert "symphony_ingest" in (found.error or "")
+    assert found.error == UnaskedError.role_out_of_reach(", ".join(sorted(ROLES)), sqlstate="42501").sentence
