@@ -110,11 +110,12 @@ class TypeRights:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role's attributes that are set, in alphabetical order, and the roles it is a member of."""
+    """A role's attributes that are set, in alphabetical order, the roles it is a member of, and what limits it."""
 
     name: str
     attributes: tuple[str, ...]
     member_of: tuple[str, ...]
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +368,7 @@ def _role(row: Mapping[str, Any]) -> Role:
         name=row["name"],
         attributes=tuple(flag for flag in flags if row[flag]),
         member_of=tuple(row["member_of"] or ()),
+        limits=tuple(row["limits"]),
     )
 
 

@@ -411,6 +411,9 @@ SELECT 'rest', json_build_object(
                   'name', a.rolname, 'superuser', a.rolsuper, 'inherit', a.rolinherit, 'createrole', a.rolcreaterole,
                   'createdb', a.rolcreatedb, 'login', a.rolcanlogin, 'replication', a.rolreplication,
                   'bypassrls', a.rolbypassrls,
+                  'limits', array_remove(ARRAY[
+                      CASE WHEN a.rolconnlimit <> -1 THEN 'connection limit ' || a.rolconnlimit END,
+                      CASE WHEN a.rolvaliduntil <> 'infinity' THEN 'valid until ' || a.rolvaliduntil END], NULL),
                   'member_of', (SELECT json_agg(pg_get_userbyid(m.roleid) ORDER BY m.roleid) FROM pg_catalog.pg_auth_members AS m
                                  WHERE m.member = a.oid)) ORDER BY a.rolname COLLATE "C")
                 FROM pg_catalog.pg_roles AS a

@@ -71,6 +71,11 @@ def _with_the_servers_own(value: str) -> bool:
     return value == "$libdir" or value.startswith("$libdir:")
 
 
+def _utf8(value: str) -> bool:
+    """The names that the server knows it by; it reads letters and digits alone."""
+    return re.sub(r"[^a-z0-9]", "", value.lower()) in ("utf8", "unicode")
+
+
 def _never(_: str) -> bool:
     return False
 
@@ -92,6 +97,8 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
     # The same statement asks for something else: another key is another payment.
     "standard_conforming_strings": _on,
     "backslash_quote": _one_of("safe_encoding"),
+    # A driver that writes UTF-8 and says nothing of it is read as something else: other letters, another key.
+    "client_encoding": _utf8,
     # What was accepted is gone after a crash; what is damaged reads as empty.
     "synchronous_commit": lambda value: not _off(value),
     "zero_damaged_pages": _off,

@@ -136,8 +136,9 @@ def _posture(database: Database, findings: Findings, name: str) -> None:
     role = database.facts.roles.get(name)
     observed = "absent"
     if role is not None:
-        # INHERIT is harmless in a role that is a member of nothing.
+        # CREATE ROLE gives INHERIT by itself, no limit and no end: what a login that acts as the role relies on.
         words = [word for word in role.attributes if word != "inherit"]
+        words += [*([] if "inherit" in role.attributes else ["noinherit"]), *role.limits]
         words += [f"member of {other}" for other in role.member_of]
         observed = ", ".join(words) or "no attribute, no membership"
     findings.check(
@@ -145,6 +146,8 @@ def _posture(database: Database, findings: Findings, name: str) -> None:
         expected="no attribute, no membership",
         observed=observed,
         where=name,
+        help="as CREATE ROLE … NOLOGIN makes it: ALTER ROLE … NOLOGIN INHERIT CONNECTION LIMIT -1 VALID UNTIL "
+        "'infinity', and REVOKE what it is a member of",
         examined=int(role is not None),
     )
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scripts.verifiers.mutants.subject import Subject
 
 _ATTRIBUTES = ("LOGIN", "SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
+# A login may have these: it is for whoever runs the database.
+_LIMITS = ("NOINHERIT", "CONNECTION LIMIT 0", "VALID UNTIL '2020-01-01'")
 # What a session must not start with (facts/stored.py): each name there, under a value that counts.
 _SETTINGS = {
     "session_replication_role": "replica",
@@ -31,6 +33,7 @@ _SETTINGS = {
     "exit_on_error": "on",
     "standard_conforming_strings": "off",
     "backslash_quote": "off",
+    "client_encoding": "LATIN1",
     "synchronous_commit": "off",
     "zero_damaged_pages": "on",
     "ignore_checksum_failure": "on",
@@ -100,7 +103,7 @@ def _role(subject: Subject, role: str) -> Iterator[Mutant]:
     def mutant(change: str, *sql: str, owner: tuple[str, ...] = owner, cluster: bool = True) -> Mutant:
         return Mutant(title, change, owner, sql, admin=True, cluster=cluster)
 
-    for attribute in _ATTRIBUTES:
+    for attribute in (*_ATTRIBUTES, *_LIMITS):
         yield mutant(attribute, f"ALTER ROLE {name} {attribute}")
     yield mutant("renamed", f"ALTER ROLE {name} RENAME TO mutant_other")
     for other in (*subject.roles, *subject.supplied):

@@ -93,7 +93,8 @@ def _history(files: Sequence[MigrationFile]) -> Iterator[Mutant]:
 def _roles() -> Iterator[Mutant]:
     for role in ROLES:
         yield sql("role-login-posture", f"{role} may log in", [f"role_{role}"], f"ALTER ROLE {role} LOGIN", admin=True)
-    for attribute in ("SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION"):
+    limits = ("NOINHERIT", "CONNECTION LIMIT 0", "VALID UNTIL '2020-01-01'", "VALID UNTIL '-infinity'")
+    for attribute in ("SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION", *limits):
         change = f"ALTER ROLE symphony_ingest {attribute}"
         yield sql("role-login-posture", f"ingest is {attribute}", ["role_symphony_ingest"], change, admin=True)
     member = "GRANT pg_read_all_data TO symphony_readonly"

@@ -76,6 +76,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "exit_on_error": ("on",),
     "standard_conforming_strings": ("off", "f"),
     "backslash_quote": ("off", "on"),
+    "client_encoding": ("LATIN1", "SQL_ASCII", "WIN1252"),
     "synchronous_commit": ("off", "false", "0"),
     "zero_damaged_pages": ("on",),
     "ignore_checksum_failure": ("on",),

@@ -30,6 +30,10 @@ SELECT state FROM public.enqueue_payment_outbox('i', 'every', 'a' || chr(92) || 
     '{"amount": 1.10, "large": 1e400, "at": "2026-03-01T10:22:05+05:45", "none": null}');
 SELECT state FROM public.enqueue_payment_outbox('i', 'every', 'a' || chr(92) || 'b', 'rail', '{}');
 SELECT state FROM public.enqueue_payment_outbox('i', ' ', 'other', 'rail', '{}');
+-- One key, as a driver writes it that sends UTF-8 and says nothing of it, and by its number.
+SELECT state FROM public.enqueue_payment_outbox('i', 'every', 'clé', 'rail', '{"to": "Zoë"}');
+SELECT state FROM public.enqueue_payment_outbox('i', 'every', 'cl' || chr(233), 'rail',
+    jsonb_build_object('to', 'Zo' || chr(235)));
 SELECT E'it\'s';
 INSERT INTO public.ingress_attestations (attestation_id, instruction_id, tenant_id, payload_hash, received_at)
     VALUES (gen_random_uuid(), 'i', gen_random_uuid(), 'h', now());
@@ -49,7 +53,7 @@ STEPS = SCRIPT.split(";\n")
 TEXTS: dict[str, tuple[str, ...]] = {
     "DateStyle": ("German, DMY", "SQL, MDY"),
     "TimeZone": ("Asia/Kathmandu", "America/New_York"),
-    "client_encoding": ("LATIN1", "EUC_JP"),
+    "client_encoding": ("LATIN1", "EUC_JP", "SQL_ASCII", "unicode"),
     "default_tablespace": ("nonesuch",),
     "default_text_search_config": ("pg_catalog.simple",),
     "dynamic_library_path": ("/nonesuch", "$libdir"),

@@ -49,6 +49,7 @@ RED_TO_A_SUPERUSER = (
     ("statement_timeout", "5"),
     ("transaction_timeout", "5"),
     ("idle_session_timeout", "5"),
+    ("client_encoding", "LATIN1"),
 )
 GREEN = (
     ("statement_timeout", "5s"),
@@ -56,6 +57,7 @@ GREEN = (
     ("search_path", '"$user", public'),
     ("work_mem", "64kB"),
     ("quote_all_identifiers", "on"),
+    ("client_encoding", "utf-8"),
     ("DateStyle", "German, DMY"),
     ("enable_seqscan", "off"),
     ("symphony.outbox_retry_ceiling", "5"),

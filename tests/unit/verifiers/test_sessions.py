@@ -48,6 +48,12 @@ from scripts.verifiers.facts.stored import decisive
         ("dynamic_library_path=$libdir:/more", False),
         ("dynamic_library_path=$libdirs", True),
         ("SESSION_REPLICATION_ROLE=local", False),
+        ("client_encoding=UTF8", False),
+        ("client_encoding=utf-8", False),
+        ("client_encoding=UNICODE", False),
+        ("client_encoding=LATIN1", True),
+        ("client_encoding=SQL_ASCII", True),
+        ("client_encoding=", True),
         ("work_mem=64kB", False),
     ],
 )

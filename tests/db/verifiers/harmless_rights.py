@@ -1,0 +1,16 @@
+"""Harmless changes of roles, settings, owners and upkeep, beside those of harmless.py; a superuser makes them."""
+
+from __future__ import annotations
+
+RIGHTS = {
+    "a role that is told what it is": "ALTER ROLE symphony_ingest VALID UNTIL 'infinity' CONNECTION LIMIT -1 INHERIT",
+    "a worker's login with limits of its own": (
+        "CREATE ROLE worker_{n} LOGIN NOINHERIT CONNECTION LIMIT 5 VALID UNTIL '2090-01-01'; "
+        "GRANT symphony_ingest TO worker_{n}"
+    ),
+    "a worker's letters, told": (
+        "CREATE ROLE worker_{n} LOGIN; GRANT symphony_ingest TO worker_{n}; "
+        "ALTER ROLE worker_{n} SET client_encoding = 'UTF8'; "
+        "ALTER ROLE symphony_control SET client_encoding = 'unicode'"
+    ),
+}
