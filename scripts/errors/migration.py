@@ -201,10 +201,10 @@ class IndexConflictError(MigrationError):
         )
 
     @classmethod
-    def busy(cls, index: str, *, where: str, builder: str, waited_ms: int) -> IndexConflictError:
-        """Another session is still building it."""
+    def busy(cls, index: str, *, where: str, builder: str, surely: bool, waited_ms: int) -> IndexConflictError:
+        """Another session is still building it, or, when that is not known for sure, may be. `builder`: in words."""
         return cls(
-            f"{index} is being built by another session",
+            f"{index} is being built by another session" if surely else f"{index} may be another session's work still",
             where=where,
             facts=[("builder", builder), ("waited", f"{waited_ms} ms")],
             help="wait for that session, or end it with pg_cancel_backend, and run again",

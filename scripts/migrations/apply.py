@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.failure import between_files
-from scripts.migrations.indexes import invalid_indexes
+from scripts.migrations.invalid import invalid_indexes
 from scripts.migrations.journal import read_journal
 from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger
 from scripts.migrations.lock import runner_lock, still_held_sql

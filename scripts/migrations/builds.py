@@ -27,6 +27,7 @@ from scripts.migrations.indexes import (
 from scripts.migrations.twin import wanted_shape
 
 if TYPE_CHECKING:
+    from scripts.migrations.builders import Builder
     from scripts.migrations.work import Work
     from scripts.parser.statements import Statement
 
@@ -37,7 +38,7 @@ def build_index(work: Work, statement: Statement) -> None:
     """Bring the index about.
 
     Raises:
-        IndexConflictError: its name is taken by something else, or another session builds it beyond the budget.
+        IndexConflictError: its name is taken by something else, or another session works on it beyond the budget.
         DuplicateKeysError: the table holds duplicate keys; the unfinished index is dropped.
         psycopg.Error: the server refused the build.
     """
@@ -103,22 +104,27 @@ def _wanted(work: Work, statement: Statement, table: Table) -> tuple[str, str]:
 
 
 def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
-    """What has the index's name, once nobody is building it any more."""
+    """What has the index's name, once nobody works on it any more."""
     started = time.monotonic()
     deadline = started + work.budgets.index_timeout_ms / 1000
-    told = False
+    name = f"{table.schema}.{statement.node.idxname}"
+    told: Builder | None = None
     while True:
         found = find_index(work.conn, table.schema, statement.node.idxname)
+        if found is not None and not found.valid and found.builder is None:
+            # One look sees the catalog as of its beginning, and the locks a moment later; a build may have ended then.
+            found = find_index(work.conn, table.schema, statement.node.idxname)
         if found is None or found.builder is None:
             return found
-        if not told:
-            work.note(f"{table.schema}.{statement.node.idxname} is being built by pid {found.builder}: waiting for it")
-            told = True
+        if told != found.builder:
+            work.note(found.builder.waiting_for(name))
+            told = found.builder
         if time.monotonic() >= deadline:
             raise IndexConflictError.busy(
-                f"{table.schema}.{statement.node.idxname}",
+                name,
                 where=work.where(statement),
-                builder=f"pid {found.builder}",
+                builder=str(found.builder),
+                surely=found.builder.surely,
                 waited_ms=round((time.monotonic() - started) * 1000),
             )
         time.sleep(_POLL_S)

@@ -1,7 +1,6 @@
 """The indexes of a no_tx file, as the catalog has them: never as IF NOT EXISTS would have it.
 
-Owns: the state of an index, what is left of a definition without names, the removal of unfinished remains, the end
-sweep.
+Owns: the state of an index, what is left of a definition without names, the removal of unfinished remains.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import literals
+from scripts.migrations.builders import Builder, builder_of, builder_sql
 from scripts.parser.quoting import quoted
 
 if TYPE_CHECKING:
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 _FIND = """
 SELECT c.oid::bigint, c.relkind::text, i.indisvalid, i.indisready, n.nspname::text, t.relname::text, i.indisunique,
        pg_catalog.pg_get_indexdef(i.indexrelid), pg_catalog.format('%%I.%%I', n.nspname, coalesce(t.relname, '')),
-       (SELECT l.pid FROM pg_catalog.pg_locks l
-         WHERE NOT i.indisvalid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
-           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-           AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid() ORDER BY l.pid LIMIT 1),
+       CASE WHEN NOT i.indisvalid THEN {builder} END,
        (SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k
          WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x') LIMIT 1)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
   LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
- WHERE c.relname = %s AND n.nspname = %s"""
+ WHERE c.relname = %s AND n.nspname = %s""".replace("{builder}", builder_sql(index="c.oid", table="i.indrelid"))
 _CLOSELY = """
 SELECT n.nspname::text, c.relname::text, x.oid::bigint, x.relkind::text, i.indisvalid, i.indisready, t.relname::text,
        i.indisunique, pg_catalog.pg_get_indexdef(i.indexrelid),
@@ -78,57 +75,6 @@ SELECT pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, false) O
        pg_catalog.pg_get_expr(i.indpred, i.indrelid)
   FROM pg_catalog.pg_index i, pg_catalog.generate_series(1, i.indnkeyatts) AS k
  WHERE i.indexrelid = %s GROUP BY i.indexrelid, i.indnullsnotdistinct, i.indpred, i.indrelid"""
-_INVALID = """
-SELECT pg_catalog.format('%I.%I on %I.%I', n.nspname, c.relname, tn.nspname, t.relname)
-  FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
-  JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
- WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
-   AND c.relkind = 'i'  -- a partitioned index made ON ONLY is meant to be invalid until its parts are attached
-   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast_)?temp_'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
-                    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
-                      AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())
- ORDER BY 1"""
-# A rest has the name of the index it was to replace, cut to fit where that is long, and its definition: an index that
-# somebody named so, or that is of another definition, is none, whatever state it is in.
-_LEFTOVERS = """
-WITH named AS (
-    SELECT x.indexrelid, coalesce(x.indrelid, asked.oid) AS oid
-      FROM (SELECT pg_catalog.to_regclass(%(name)s)::oid AS oid) asked
-      LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = asked.oid)
-SELECT n.nspname::text, c.relname::text FROM named, pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  -- REINDEX TABLE rebuilds the index of the table's TOAST data as well
-  LEFT JOIN pg_catalog.pg_class o ON o.reltoastrelid = i.indrelid
- WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$'
-   AND n.nspname !~ '^pg_(toast_)?temp_'
-   AND (named.oid IS NULL OR coalesce(o.oid, i.indrelid) = named.oid
-        -- and, of a partitioned table, those of its partitions
-        OR coalesce(o.oid, i.indrelid) IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(named.oid) t))
-   AND EXISTS (
-        SELECT FROM pg_catalog.pg_index k JOIN pg_catalog.pg_class kc ON kc.oid = k.indexrelid,
-               pg_catalog.regexp_replace(c.relname::text, '_cc(new|old)[0-9]*$', '') AS base
-         WHERE k.indrelid = i.indrelid AND k.indexrelid <> i.indexrelid AND kc.relam = c.relam
-           AND (kc.relname::text = base OR pg_catalog.octet_length(c.relname::text) >= 60
-                AND pg_catalog.starts_with(kc.relname::text, base))
-           AND (named.indexrelid IS NULL OR k.indexrelid = named.indexrelid
-                OR k.indexrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(named.indexrelid) t))
-           AND (k.indisunique, k.indnullsnotdistinct, k.indnkeyatts, k.indkey::text, k.indclass::text,
-                k.indcollation::text, k.indoption::text)
-             = (i.indisunique, i.indnullsnotdistinct, i.indnkeyatts, i.indkey::text, i.indclass::text,
-                i.indcollation::text, i.indoption::text)
-           AND pg_catalog.pg_get_expr(k.indexprs, k.indrelid) IS NOT DISTINCT FROM
-               pg_catalog.pg_get_expr(i.indexprs, i.indrelid)
-           AND pg_catalog.pg_get_expr(k.indpred, k.indrelid) IS NOT DISTINCT FROM
-               pg_catalog.pg_get_expr(i.indpred, i.indrelid))
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
-                    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
-                      AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid())"""
-_ANY_INVALID = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"""
 RELKINDS = {
     "r": "a table",
     "p": "a partitioned table",
@@ -159,8 +105,7 @@ class Found:
     """What has the name of an index.
 
     relkind: i or I for an index. `table` and `definition` are empty for anything else.
-    builder: pid of another session that holds the lock of whoever builds an index concurrently; None when nobody does.
-        The server's progress view hides the builds of other roles, the lock table nothing.
+    builder: another session that works on it while it is not valid; None when nobody does.
     shape: the definition from USING on, with UNIQUE before it: what remains when the names are left out.
     """
 
@@ -171,7 +116,7 @@ class Found:
     table: Table
     definition: str
     shape: str
-    builder: int | None
+    builder: Builder | None
 
     @property
     def is_index(self) -> bool:
@@ -262,7 +207,7 @@ def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found |
     if definition is None:
         return _no_index(oid, relkind, schema)
     definition, shape = _shape(definition, place, constraint, unique=unique)
-    return Found(oid, relkind, valid, ready, Table(schema, table), definition, shape, builder)
+    return Found(oid, relkind, valid, ready, Table(schema, table), definition, shape, builder_of(builder))
 
 
 def drop_concurrently(work: Work, schema: str, name: str) -> None:
@@ -283,31 +228,6 @@ def duplicates_query(conn: psycopg.Connection[Any], found: Found) -> tuple[str, 
     # Every part was written by the server itself, from its catalog.
     counting = f"SELECT count(*) FROM (SELECT 1 {source}) AS duplicates"  # noqa: S608 - see above
     return f"SELECT {listed}, count(*) {source};", counting
-
-
-def reindex_leftovers(conn: psycopg.Connection[Any], name: str) -> list[tuple[str, str]]:
-    """Invalid `_ccnew` and `_ccold` twins that an interrupted REINDEX CONCURRENTLY left: (schema, name).
-
-    Args:
-        conn: in autocommit.
-        name: quoted name of the index, whose twins alone are meant, or of the table; a name of neither means the whole
-            database.
-    """
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        return [(row[0], row[1]) for row in cursor.execute(_LEFTOVERS, {"name": name}, prepare=False).fetchall()]
-
-
-def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
-    """Every index of a user's schema that is not valid, ready and live, and that nobody is building."""
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        # Most often there is none at all; who builds what is asked when there is.
-        if cursor.execute(_ANY_INVALID.encode(), prepare=False).fetchone() == (False,):
-            return ()
-        return tuple(row[0] for row in cursor.execute(_INVALID.encode(), prepare=False).fetchall())
 
 
 def _named(conn: psycopg.Connection[Any], node: Any) -> tuple[Any, ...] | None:

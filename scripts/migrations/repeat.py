@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.migration import EnumConflictError
 from scripts.migrations.builds import build_index
 from scripts.migrations.cluster import KINDS, is_still_done_in_cluster, repeat_in_cluster
-from scripts.migrations.indexes import drop_concurrently, find_index, look, qualified, reindex_leftovers
+from scripts.migrations.indexes import drop_concurrently, find_index, look, qualified
+from scripts.migrations.invalid import reindex_leftovers
 from scripts.parser.quoting import quoted
 from scripts.parser.statements import option_flag
 

@@ -37,7 +37,10 @@ WITH RECURSIVE edge (waiter, blocker) AS (
     FROM held l JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = l.transactionid
    WHERE l.pid IS NULL AND l.granted AND l.locktype = 'transactionid'
 ), wanted AS MATERIALIZED (
-  SELECT * FROM held WHERE NOT granted AND pid IN (SELECT pid FROM part)
+  -- The numbers of objects are those of one database, but for those that all databases share.
+  SELECT held.*, coalesce(database IN (0, (SELECT d.oid FROM pg_catalog.pg_database d
+                                            WHERE d.datname = pg_catalog.current_database())), false) AS here
+    FROM held WHERE NOT granted AND pid IN (SELECT pid FROM part)
 )
 SELECT pg_catalog.jsonb_build_object(
   'edges', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(waiter, blocker)) FROM edge
@@ -53,9 +56,9 @@ SELECT pg_catalog.jsonb_build_object(
       'name', CASE WHEN w.relation IS NOT NULL THEN (
             SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname)
               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.oid = w.relation AND w.database IN (0, (SELECT d.oid FROM pg_catalog.pg_database d
-                                                              WHERE d.datname = pg_catalog.current_database())))
-          WHEN w.locktype = 'object' THEN pg_catalog.pg_describe_object(w.classid, w.objid, w.objsubid)
+             WHERE c.oid = w.relation AND w.here)
+          WHEN w.locktype = 'object' THEN
+               CASE WHEN w.here THEN pg_catalog.pg_describe_object(w.classid, w.objid, w.objsubid) END
           ELSE w.transactionid::text END,
       'waited_s', extract(epoch FROM pg_catalog.clock_timestamp() - w.waitstart))) FROM wanted w),
   'held', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(

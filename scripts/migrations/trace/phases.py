@@ -36,7 +36,9 @@ SELECT coalesce((SELECT p.phase FROM pg_catalog.pg_stat_progress_create_index p 
                 (SELECT p.phase FROM pg_catalog.pg_stat_progress_vacuum p WHERE p.pid = $1), ''),
        pg_catalog.string_agg(pg_catalog.concat_ws(' ', l.relation, l.mode, l.granted), ',')
   FROM pg_catalog.pg_lock_status() l
- WHERE l.pid = $1 AND l.locktype = 'relation' AND l.relation >= 16384"""
+ WHERE l.pid = $1 AND l.locktype = 'relation' AND l.relation >= 16384
+   -- CREATE DATABASE locks the relations of two others, which have the numbers of ours
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"""
 
 
 @dataclass(frozen=True, slots=True)

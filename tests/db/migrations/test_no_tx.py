@@ -386,7 +386,7 @@ def test_a_build_of_a_role_we_may_not_look_into_is_waited_for(
     background: Callable[..., Any],
     migrating: Callable[..., Any],
 ) -> None:
-    """The progress view hides a superuser's build from the owner; the lock table does not: waited for, and adopted."""
+    """The progress view hides which index a superuser builds, and not that he builds: waited for, and adopted."""
     writer = with_table.connect(autocommit=False)
     writer.execute("INSERT INTO public.t VALUES (100, 'open')")
     admin = with_table.connect_admin()
@@ -394,7 +394,10 @@ def test_a_build_of_a_role_we_may_not_look_into_is_waited_for(
     theirs = background(lambda: admin.execute(build))
     theirs.until(lambda: with_table.value("SELECT pid FROM pg_stat_progress_create_index"))
     ours = migrating(with_table, migrations)
-    ours.until_told(f"public.t_a is being built by pid {admin.info.backend_pid}")
+    ours.until_told(
+        f"public.t_a is not valid, and pid {admin.info.backend_pid} builds an index, perhaps this one, and holds its"
+        " table: waiting for it"
+    )
     writer.commit()
     theirs.join()
     ours.join()
