@@ -1,6 +1,7 @@
 """Which locks a statement takes that runs outside a transaction, where they can only be seen by chance.
 
-Owns: the table of modes, kind by kind, and the relations a statement names.
+Owns: the table of modes, kind by kind, and the relations a statement names. Of one that chooses its relations itself,
+only those count that it touched (touched.py).
 Source: PostgreSQL 18, "Explicit Locking" and the page of each command; index_drop, ReindexRelationConcurrently and
 ATExecDetachPartition for the last transaction of each. What the table says is marked `documented` in a trace.
 """
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
     from scripts.migrations.trace.known import Known
     from scripts.migrations.trace.model import Effect
+    from scripts.migrations.trace.touched import Touched
     from scripts.parser.statements import Statement
 
 _UPDATE, _EXCLUSIVE = "ShareUpdateExclusiveLock", "AccessExclusiveLock"
 _SHARE = "ShareLock"
-_TABLES, _INDEXES = frozenset("rmp"), frozenset("iI")
+_PARTITIONED = frozenset("pI")
 
 
 class Expected(NamedTuple):
@@ -30,22 +32,43 @@ class Expected(NamedTuple):
     mode: str
 
 
-def expected_locks(statement: Statement, known: Known) -> tuple[Expected, ...]:
-    """The strongest modes a statement takes on relations that exist, one for a relation and mode."""
+def expected_locks(statement: Statement, known: Known, touched: Touched | None = None) -> tuple[Expected, ...]:
+    """The strongest modes a statement takes on relations that exist, one for a relation and mode.
+
+    Args:
+        statement: it has run.
+        known: the relations before its file.
+        touched: of a statement that chooses its relations itself, what it touched; None when that was not to be
+            found out, and then nothing is expected of such a one.
+    """
     rule = _RULES.get(statement.kind)
-    return () if rule is None else tuple(dict.fromkeys(rule(statement.node, known)))
+    if rule is not None:
+        return tuple(dict.fromkeys(rule(statement.node, known)))
+    choose = _CHOOSING.get(statement.kind)
+    if choose is None or touched is None:
+        return ()
+    return tuple(dict.fromkeys(choose(statement.node, known, touched)))
 
 
-def expected_effect(statement: Statement) -> Effect:
-    """What a statement does to relations that exist."""
-    node, kind = statement.node, statement.kind
-    if kind in ("IndexStmt", "ReindexStmt"):
-        return "index"
-    if kind == "ClusterStmt":
+def expected_effect(statement: Statement, touched: Touched | None = None) -> Effect:
+    """What a statement did to relations that exist; arguments as for `expected_locks`."""
+    if statement.kind not in _CHOOSING:
+        return "index" if statement.kind == "IndexStmt" else "catalog"
+    if touched is None:
+        return "unseen"
+    reindexes = statement.kind == "ReindexStmt"
+    if touched.tables or (touched.others and not reindexes):
         return "rewrite"
-    if kind == "VacuumStmt":
-        return "rewrite" if option_flag(node.options, "full", default=False) else "scan"
+    if touched.indexes or touched.others:
+        return "index"
+    if statement.kind == "VacuumStmt" and not is_full(statement.node):
+        return "scan" if touched.vacuumed else "catalog" if touched.counts else "unseen"
     return "catalog"
+
+
+def is_full(node: Any) -> bool:
+    """Whether a VACUUM writes its tables anew."""
+    return option_flag(node.options, "full", default=False)
 
 
 def _build(node: Any, known: Known) -> Iterator[Expected]:
@@ -63,34 +86,30 @@ def _drop(node: Any, known: Known) -> Iterator[Expected]:
         yield from _each(known, [index], _EXCLUSIVE)
 
 
-def _reindex(node: Any, known: Known) -> Iterator[Expected]:
+def _reindex(node: Any, known: Known, touched: Touched) -> Iterator[Expected]:
     concurrently = option_flag(node.params, "concurrently", default=False)
     table_mode, index_mode = (_UPDATE, _UPDATE) if concurrently else (_SHARE, _EXCLUSIVE)
-    for index in _reindexed(node, known):
+    named = _named(known, node.relation) if node.HasField("relation") else 0
+    if named and known.relations[named].kind in _PARTITIONED:
+        yield from _each(known, [known.table_of(named) or named], table_mode)
+    for index in sorted(touched.indexes & known.relations.keys()):
         yield from _each(known, [known.table_of(index)], table_mode)
         yield from _each(known, [index], index_mode)
 
 
-def _reindexed(node: Any, known: Known) -> list[int]:
-    indexes = [oid for oid, relation in known.relations.items() if relation.kind in _INDEXES]
-    if node.HasField("relation"):
-        named = _named(known, node.relation)
-        return [oid for oid in indexes if named and named in (oid, known.table_of(oid))]
-    target = node.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[node.kind].name
-    if target != "REINDEX_OBJECT_SCHEMA":
-        return indexes if target == "REINDEX_OBJECT_DATABASE" else []
-    return [oid for oid in indexes if known.relations[oid].schema == node.name]
-
-
-def _vacuum(node: Any, known: Known) -> Iterator[Expected]:
-    mode = _EXCLUSIVE if option_flag(node.options, "full", default=False) else _UPDATE
+def _vacuum(node: Any, known: Known, touched: Touched) -> Iterator[Expected]:
+    yield from _each(known, sorted(touched.vacuumed), _UPDATE)
+    if not is_full(node):
+        return
+    yield from _each(known, sorted(touched.tables), _EXCLUSIVE)
     named = [_named(known, wrapper.vacuum_relation.relation) for wrapper in node.rels]
-    yield from _each(known, named or _all_tables(known), mode)
+    yield from _each(known, _parents(known, named), _EXCLUSIVE)
 
 
-def _cluster(node: Any, known: Known) -> Iterator[Expected]:
-    named = [_named(known, node.relation)] if node.HasField("relation") else []
-    yield from _each(known, named or _all_tables(known), _EXCLUSIVE)
+def _cluster(node: Any, known: Known, touched: Touched) -> Iterator[Expected]:
+    yield from _each(known, sorted(touched.tables), _EXCLUSIVE)
+    if node.HasField("relation"):
+        yield from _each(known, _parents(known, [_named(known, node.relation)]), _EXCLUSIVE)
 
 
 def _detach(node: Any, known: Known) -> Iterator[Expected]:
@@ -108,8 +127,9 @@ def _named(known: Known, relation: Any) -> int:
     return known.find(relation.schemaname, relation.relname)
 
 
-def _all_tables(known: Known) -> list[int]:
-    return [oid for oid, relation in known.relations.items() if relation.kind in _TABLES]
+def _parents(known: Known, named: list[int]) -> list[int]:
+    """Partitioned tables, which have no file; whoever names one locks it before its partitions."""
+    return [oid for oid in named if oid and known.relations[oid].kind == "p"]
 
 
 def _each(known: Known, oids: list[int], mode: str) -> Iterator[Expected]:
@@ -119,8 +139,10 @@ def _each(known: Known, oids: list[int], mode: str) -> Iterator[Expected]:
 _RULES = {
     "IndexStmt": _build,
     "DropStmt": _drop,
+    "AlterTableStmt": _detach,
+}
+_CHOOSING = {
     "ReindexStmt": _reindex,
     "VacuumStmt": _vacuum,
     "ClusterStmt": _cluster,
-    "AlterTableStmt": _detach,
 }

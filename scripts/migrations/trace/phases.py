@@ -20,10 +20,14 @@ from scripts.migrations.trace.probe import PREDICATE_LOCK
 from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
     from scripts.migrations.batch import Watch
     from scripts.migrations.trace.known import Known
+    from scripts.migrations.trace.model import Source
+    from scripts.migrations.trace.touched import Touched
     from scripts.parser.statements import Statement
 
 _APPLICATION = "parity trace"
@@ -101,7 +105,7 @@ class PhaseWatch:
 
     def __init__(self, statement: Statement, known: Known, onlooker: Onlooker, beside: Watch | None) -> None:
         self._statement, self._known, self._onlooker, self._beside = statement, known, onlooker, beside
-        self._expected = expected_locks(statement, known)
+        self._touched: Touched | None = None
         self._seen: dict[_State, PhaseSeen] = {}
         self._notices: tuple[Notice, ...] = ()
         self._samples = 0
@@ -122,15 +126,19 @@ class PhaseWatch:
             self._take(*found, at_us=round((time.monotonic() - self._started) * 1_000_000))
 
     def end(self, notices: tuple[Notice, ...]) -> None:
-        """The statement is over. notices: what the server told meanwhile."""
+        """The statement is over, or has failed. notices: what the server told meanwhile."""
         self._ended = time.monotonic()
         self._notices = notices
+
+    def found(self, touched: Touched) -> None:
+        """What the statement turned out to have touched."""
+        self._touched = touched
 
     def trace(self) -> StatementTrace:
         """What the statement did, as far as it was seen, and what it is known to do."""
         statement = self._statement
         ended = time.monotonic() if self._ended is None else self._ended
-        effect = expected_effect(statement)
+        effect = expected_effect(statement, self._touched)
         return StatementTrace(
             statement.index,
             statement.line,
@@ -138,14 +146,20 @@ class PhaseWatch:
             round((ended - self._started) * 1_000_000),
             locks=self._locks(),
             effect=effect,
-            rewritten=self._tables() if effect == "rewrite" else (),
-            scanned=self._tables() if effect == "scan" else (),
+            rewritten=self._names(self._touched.tables if self._touched else ()),
+            scanned=self._names(self._touched.vacuumed if self._touched else ()),
             built=self._built(),
             notices=self._notices,
-            source="sampled" if self._samples else "documented",
+            source=self._source(),
             phases=tuple(sorted(self._seen.values(), key=lambda seen: (seen.first_us, seen.relation, seen.mode))),
             samples=self._samples,
         )
+
+    def _source(self) -> Source:
+        """What the effect rests on: the files on disk, or looks from a second session, or the manual."""
+        if self._touched is not None:
+            return "measured"
+        return "sampled" if self._samples else "documented"
 
     def _take(self, phase: str, locks: str, *, at_us: int) -> None:
         self._samples += 1
@@ -167,22 +181,23 @@ class PhaseWatch:
         for state in self._seen:
             if state.relation and state.granted:
                 found[state.relation, state.mode] = self._known.lock(state.relation, state.mode, source="sampled")
-        for oid, mode in self._expected:
+        for oid, mode in expected_locks(self._statement, self._known, self._touched):
             found.setdefault((oid, mode), self._known.lock(oid, mode, source="documented"))
         return tuple(sorted(found.values(), key=lambda lock: (-strength(lock.mode), lock.relation)))
 
-    def _tables(self) -> tuple[str, ...]:
-        tables = {oid for oid, _ in self._expected if self._known.relations[oid].kind in "rm"}
-        return tuple(sorted(map(self._known.label, tables)))
-
     def _built(self) -> tuple[str, ...]:
-        node, kind = self._statement.node, self._statement.kind
-        if kind == "ReindexStmt":
-            indexes = {oid for oid, _ in self._expected if self._known.relations[oid].kind == "i"}
-            return tuple(sorted(map(self._known.label, indexes)))
-        if kind != "IndexStmt" or not self._expected:
+        if self._touched is not None:
+            return self._names(self._touched.indexes)
+        if self._statement.kind != "IndexStmt":
             return ()
-        return (f"{self._known.relations[self._expected[0].oid].schema}.{node.idxname}",)
+        node = self._statement.node
+        table = self._known.find(node.relation.schemaname, node.relation.relname)
+        return (f"{self._known.relations[table].schema}.{node.idxname}",) if table else ()
+
+    def _names(self, oids: Iterable[int]) -> tuple[str, ...]:
+        """Of relations that were there before the file."""
+        names = self._touched.names if self._touched else {}
+        return tuple(sorted(names[oid] for oid in oids if oid in self._known.relations))
 
 
 def _pace_s(age_s: float) -> float:

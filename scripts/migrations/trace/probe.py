@@ -59,6 +59,17 @@ _NAMES = f"""SELECT (SELECT {_RELATIONS} OPERATOR(pg_catalog.>) {{newest}}),
        (SELECT {_RELATIONS} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation{_LOCKS}
            AND l.mode OPERATOR(pg_catalog.=) ANY ('{{{{{",".join(sorted(CHANGING))}}}}}'::pg_catalog.text[])))),
        pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())"""
+# Asked before and after a statement outside a transaction that chooses its relations itself: every relation; how often
+# each table was vacuumed by hand, which the server counts at once; and the files of catalogs and TOAST data.
+FILES = f"""SELECT (SELECT {_RELATIONS} OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid), NULL,
+       (SELECT pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', pg_catalog.pg_stat_get_vacuum_count(c.oid)), ',')
+          FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+           AND c.relkind OPERATOR(pg_catalog.=) ANY ('{{r,m,p}}'::pg_catalog."char"[])),
+       (SELECT pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', pg_catalog.pg_relation_filenode(c.oid)), ',')
+          FROM pg_catalog.pg_class c WHERE (c.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
+            OR c.relnamespace OPERATOR(pg_catalog.=) 99::pg_catalog.oid)
+           AND c.relkind OPERATOR(pg_catalog.=) ANY ('{{r,i,t}}'::pg_catalog."char"[])),
+       pg_catalog.current_setting('track_counts')"""  # noqa: S608 - all of it is ours
 # The plan is made once for all files: by the index, because a catalog of ten thousand tables must not be read for each.
 _BY_INDEX = "SET LOCAL plan_cache_mode TO force_generic_plan;SET LOCAL enable_seqscan TO off;"
 HAS_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger)"

@@ -20,8 +20,9 @@ from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener
 from scripts.migrations.trace.model import FileTrace
 from scripts.migrations.trace.phases import Onlooker, PhaseWatch
-from scripts.migrations.trace.probe import FLUSH, HAS_EVENT_TRIGGERS, UNPREPARED, Questions
+from scripts.migrations.trace.probe import FILES, FLUSH, HAS_EVENT_TRIGGERS, UNPREPARED, Questions
 from scripts.migrations.trace.reading import Reading
+from scripts.migrations.trace.touched import CHOOSING, read_files, touched_between
 from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from scripts.migrations.batch import Watch
     from scripts.migrations.files import MigrationFile
+    from scripts.migrations.trace.touched import Files
     from scripts.parser.statements import Statement
 
 _numbers = itertools.count(1)
@@ -174,14 +176,27 @@ class Tracer:
         Yields:
             The watch, for `execute_batch`; its `trace()` is the statement's record afterwards.
         """
-        self._listener.begin(statement.text)
         self._stale = self._stale or statement.kind in _NEW_FILES
+        before = self._files() if statement.kind in CHOOSING else None
+        self._listener.begin(statement.text)
         watch = PhaseWatch(statement, self._known, self._onlooker, beside)
         try:
             yield watch
         finally:
             watch.end(self._listener.notices)
             self._listener.end()
+        after = None if before is None else self._files()
+        if before is not None and after is not None:
+            watch.found(touched_between(before, after))
+
+    def _files(self) -> Files | None:
+        """The relations and their files as they are now; None where the server lets nobody ask."""
+        import psycopg
+
+        try:
+            return read_files(self._ask(FILES)[-1])
+        except psycopg.Error:
+            return None
 
     def forget_prepared(self) -> None:
         """The session's prepared statements are gone, or will be after every file: put the questions in full."""
