@@ -112,6 +112,15 @@ def tests_users(session: nox.Session) -> None:
     _run(session, "pytest", "-m", "users and not docker", *session.posargs)
 
 
+@nox.session(name="tests-root", default=False)
+def tests_root(session: nox.Session) -> None:
+    """The tests of what only root can do, one who may mount file systems; fails where that cannot be."""
+    _install(session, DEV)
+    able = "import sys; from make_root import WHY_NOT_ROOT; sys.exit(WHY_NOT_ROOT or None)"
+    session.run("python", "-c", able, env={"PYTHONPATH": os.pathsep.join(("tests", "."))})
+    _run(session, "pytest", "-m", "root and not docker", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatting and lint of the Python code (the SQL's lints are gates of `verify`)."""

@@ -1,4 +1,4 @@
-"""CI's Docker part: where no engine can be had it is red and says why, unless it was told; never green in silence."""
+"""CI's parts that need an engine, or root: where there is none it is red and says why, unless told; never silent."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def add(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def run(place: Path, **environment: str) -> tuple[int, str]:
+def run(place: Path, script: str = ".ci/docker", **environment: str) -> tuple[int, str]:
     """Its exit status, and what it wrote; nothing of it is left."""
     done = subprocess.run(
-        [str(shutil.which("bash")), ".ci/docker"],
+        [str(shutil.which("bash")), script],
         cwd=place,
         env={"PATH": str(place / "bin"), "TMPDIR": str(place / "tmp"), "CI_ENGINE_START_S": "1", **environment},
         stdout=subprocess.PIPE,
@@ -100,6 +100,32 @@ def test_an_engine_that_can_be_had_is_used_whatever_was_told(place: Path) -> Non
     status, said = run(place, CI_WITHOUT_DOCKER="1")
     assert status == 7
     assert said == "ci: the Docker origin\ninvoke image.build --offline, SERVER=, host unix:\nnox -s tests-docker\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "why"), [("1000", "this is user 1000"), ("0", "root may not mount file systems here")]
+)
+def test_without_root_it_is_red_unless_told(place: Path, user: str, why: str) -> None:
+    """The tests that only root can run, likewise."""
+    add(place / "bin" / "id", f"#!/bin/sh\necho {user}\n")
+    add(place / "bin" / "unshare", "#!/bin/sh\nexit 1\n")
+    told = "run it as root, or say CI_WITHOUT_ROOT=1 to do without"
+    words = f"ci: this is no root who may mount, so what only root can do cannot be tested: {why}\nci: {told}\n"
+    assert run(place, ".ci/root") == (3, words)
+    assert run(place, ".ci/root", CI_WITHOUT_ROOT="1") == (
+        0,
+        f"ci: !!! WHAT ONLY ROOT CAN DO WAS NOT TESTED: {why}\nci: !!! passed over, since CI_WITHOUT_ROOT=1\n",
+    )
+    assert run(place, ".ci/root", CI_WITHOUT_ROOT="no") == (2, "ci: CI_WITHOUT_ROOT is no; expected 1 or 0\n")
+
+
+def test_root_runs_them_whatever_was_told(place: Path) -> None:
+    """And what comes of it is the script's own end."""
+    add(place / "bin" / "id", "#!/bin/sh\necho 0\n")
+    add(place / "bin" / "unshare", "#!/bin/sh\nexit 0\n")
+    add(place / ".venv" / "bin" / "nox", '#!/bin/sh\necho "nox $*"\nexit 7\n')
+    assert run(place, ".ci/root", CI_WITHOUT_ROOT="1") == (7, "ci: nox -s tests-root\nnox -s tests-root\n")
+    assert "\n.ci/root\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_ci_runs_it_last() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import os
 import re
 import subprocess  # noqa: TID251 - the workflow's checkers and its own steps are programs
@@ -36,7 +37,7 @@ _LOOKED_AT = ("NEEDS", "MATRIX_JOBS", "MUTANT_SHARDS", "COMMIT", "RUN_PREFIX")
 USES = re.compile(r"^\s*(?:- )?uses: (\S+)@(\S+) # (\S+)$")
 VERDICT = "verdict"
 # What plain nox leaves out, since not every machine can: an engine, PgBouncer, root; a quarter of an hour of kills.
-NOT_PLAIN = {"tests-docker", "tests-pooler", "tests-users", "kills", "kills-docker"}
+NOT_PLAIN = {"tests-docker", "tests-pooler", "tests-root", "tests-users", "kills", "kills-docker"}
 
 
 def load(text: str) -> Any:
@@ -58,6 +59,34 @@ def nox_sessions() -> set[str]:
             return set(ast.literal_eval(node.value))
     msg = "noxfile.py names no default sessions"
     raise AssertionError(msg)
+
+
+# Marks of a test that needs root, as they are written.
+_ROOTS = re.compile(r"mark\.root\b|\bAS_ROOT\b|@only_as_root\b")
+_USERS = re.compile(r"\bAS_OTHERS\b|\bAS_NOBODY\b|mark\.users\b")
+
+
+def sessions_as_root() -> set[str]:
+    """The sessions that choose tests which need root, by the marks in the tests."""
+    found = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8") if path != Path(__file__) else ""
+        in_docker = "pytest.mark.docker" in text
+        if _ROOTS.search(text):
+            found.add("tests-docker" if in_docker else "tests-root")
+        if _USERS.search(text) and not in_docker:
+            found.add("tests-users")
+    return found
+
+
+def test_no_test_is_left_out_for_want_of_root_but_by_its_mark() -> None:
+    """A condition of its own would keep it out of every job; so would a fixture that needs root, without the mark."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if path.name.startswith("test_") and path != Path(__file__):
+            assert not re.search(r"skipif\([^)]*(?:geteuid|getuid|getpass|unshare)", text), path
+            assert not re.search(r"fix_elsewhere|\belsewhere: Elsewhere", text) or _ROOTS.search(text), path
+    assert sessions_as_root() == {"tests-docker", "tests-root", "tests-users"}
 
 
 def problems_of(text: str) -> list[str]:
@@ -170,8 +199,16 @@ def _gates(workflow: Any) -> Iterator[str]:
         yield "CI does not run what plain nox runs"
     steps = [step for step in jobs.get("checks", {}).get("steps", []) if "nox" in step.get("run", "")]
     ways = {step.get("if"): "sudo .venv/bin/nox" in step["run"] for step in steps}
-    if ways != {"matrix.session != 'tests-users'": False, "matrix.session == 'tests-users'": True}:
-        yield "the tests of several users are not run as root, or others are"
+    listed = "contains(fromJSON(env.AS_ROOT), matrix.session)"
+    if ways != {f"${{{{ !{listed} }}}}": False, f"${{{{ {listed} }}}}": True}:
+        yield "the tests that need root are not run as root, or others are"
+    if set(json.loads(workflow.get("env", {}).get("AS_ROOT", "[]"))) != sessions_as_root():
+        yield "AS_ROOT is not the sessions whose tests need root"
+    installed = " ".join(
+        step["run"] for step in jobs.get("checks", {}).get("steps", []) if "apt-get" in step.get("run", "")
+    )
+    if not {"openssh-server", "iproute2", "openssl"} <= set(installed.split()):
+        yield "the other machine of the tests has not what it needs"
 
 
 def _mutants(workflow: Any) -> Iterator[str]:
@@ -256,8 +293,16 @@ BREAKS: dict[str, tuple[str, Any, str]] = {
         "jobs/verdict/needs", ["plan", "verify", "checks"], "the verdict does not wait for every job",
     ),
     "several users without root": (
-        "jobs/checks/steps/5/run", "nox", "the tests of several users are not run as root, or others are",
+        "jobs/checks/steps/6/run", "nox", "the tests that need root are not run as root, or others are",
     ),
+    "everything as root": (
+        "jobs/checks/steps/5/run", "sudo .venv/bin/nox", "the tests that need root are not run as root, or others are",
+    ),
+    "an engine without root": ("env/AS_ROOT", '["tests-root", "tests-users"]', "AS_ROOT is not the sessions"),
+    "root for nothing": (
+        "env/AS_ROOT", '["lint", "tests-docker", "tests-root", "tests-users"]', "AS_ROOT is not the sessions",
+    ),
+    "no other machine": ("jobs/checks/steps/4/run", "true", "the other machine of the tests has not"),
     "no kills": (
         "jobs/checks/strategy/matrix/session", ["lint", "types", "tests", "tests-docker"], "CI does not run what",
     ),

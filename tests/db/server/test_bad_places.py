@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from make_root import only_as_root
 from make_runs import AS_NOBODY, SITE, python_for_others
 
 from scripts.errors.server import BinariesError
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN = f"cd {ROOT} && exec {sys.executable} -m invoke migrate"
-
-
-def can_mount() -> bool:
-    """Whether this process may have file systems of its own."""
-    return subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
-
-
-needs_mounts = pytest.mark.skipif(not shutil.which("unshare") or not can_mount(), reason="file systems need root")
 
 
 @pytest.fixture
@@ -76,7 +69,7 @@ def paragraph(text: str) -> str:
     return rest
 
 
-@needs_mounts
+@only_as_root
 @pytest.mark.parametrize(
     ("size", "warm", "step"),
     [
@@ -109,7 +102,7 @@ def kept_in(place: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@needs_mounts
+@only_as_root
 @pytest.mark.parametrize("user", [AS_NOBODY])
 def test_a_full_disk_costs_no_kept_cluster(place: Path, user: str) -> None:
     """At whatever size it is full, as a user without rights: one error, the disk's, and the entry stays as it was."""
@@ -147,7 +140,7 @@ def test_a_limit_on_the_size_of_files_is_told_as_one(place: Path, step: str, *, 
     assert status == 3
 
 
-@needs_mounts
+@only_as_root
 @pytest.mark.parametrize(
     "shell",
     [
@@ -276,7 +269,7 @@ FILLING = {
 }
 
 
-@needs_mounts
+@only_as_root
 @pytest.mark.parametrize("kind", FILLING)
 def test_a_file_system_that_becomes_full_while_files_run(place: Path, kind: str) -> None:
     """A real one, of eighty megabytes: the server refuses, or ends because it cannot write ahead; both are told."""

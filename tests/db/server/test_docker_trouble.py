@@ -118,6 +118,7 @@ def test_a_socket_without_permission(user: str) -> None:
     )
 
 
+@pytest.mark.root
 def test_an_engine_that_stops_in_the_middle_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run's own trouble is told as what it is a part of."""
     with another_machine() as machine:
@@ -143,6 +144,7 @@ def test_an_engine_that_stops_in_the_middle_of_a_run(monkeypatch: pytest.MonkeyP
     )
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kept", [False, True])
 def test_an_engine_whose_ports_are_in_another_network(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, kept: bool

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from make_root import AS_ROOT
 
 from scripts.server import folders
 from scripts.server.embedded import binaries, layout, programs
@@ -29,7 +30,8 @@ from scripts.settings import ROOT, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends the server to another user, and copies")
+# Only root lends the server to another user, and copies.
+pytestmark = [*AS_ROOT]
 
 BKI = "share/postgres.bki"
 MAKER = """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from make_root import only_as_root
 from make_runs import processes
 
 from scripts.server.cluster.packing import pack_tree
@@ -97,7 +98,7 @@ def test_what_was_packed_is_there_again(packed: int, cluster: Path, target: Path
     assert tree(target) == tree(cluster)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+@only_as_root
 def test_as_root_it_all_belongs_to_the_server_s_user(packed: int, tmp_path: Path, target: Path) -> None:
     """Made by that user, who can reach the folder."""
     for path in (target, *target.parents):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from make_root import only_as_root
 
 from scripts.server.embedded.segment import PID_FILE, TABLE, remove_segment, segment_of
 
@@ -69,7 +70,7 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(memory: Segment, tmp_pat
     assert memory.is_there()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@only_as_root
 def test_a_file_of_another_users_names_nothing_of_ours(memory: Segment, tmp_path: Path) -> None:
     """The server's user writes that file: it could name root's memory."""
     memory.note(tmp_path)

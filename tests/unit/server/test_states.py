@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from make_root import only_as_root
 from make_runs import python_for_others
 
 from scripts.errors.residents import ResidentError, ResidentNameError
@@ -185,7 +186,7 @@ def test_a_record_that_others_could_have_written_is_not_read(place: Path) -> Non
         read_state(folder)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not python_for_others(), reason="needs root, to be somebody else as well")
+@only_as_root
 def test_another_user_can_read_none_of_it(place: Path, tmp_path: Path) -> None:
     """Neither the list nor a file; and a place that belongs to another is not ours to use."""
     folder = written(place)

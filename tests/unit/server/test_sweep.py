@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from make_leases import change_labels, dead_folder, labels_of
+from make_root import only_as_root
 
 from scripts.errors.server import DockerError
 from scripts.server import owner
@@ -206,7 +207,7 @@ def test_another_users_folder_stays(dead: Path, monkeypatch: pytest.MonkeyPatch)
     assert dead.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@only_as_root
 @pytest.mark.parametrize("name", [".", LEASE])
 def test_folder_and_lease_have_to_be_ours_both(dead: Path, name: str) -> None:
     """Somebody else's folder, with a lease of ours in it; or a lease that somebody else wrote."""
