@@ -11,6 +11,11 @@ from invoke.tasks import task
 if TYPE_CHECKING:
     from invoke.context import Context
 
+if hasattr(sys.modules["__main__"], "program"):  # Invoke's own, not whoever else looks at the verbs
+    from scripts.server.signals import end_at_once_on_signals
+
+    end_at_once_on_signals()
+
 ONLY = {
     "only": "gates to run, by id, check id or number (INV-nnn); repeat it or separate with commas",
     "json": "print JSON on stdout",

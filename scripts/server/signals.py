@@ -1,7 +1,8 @@
 """SIGINT, SIGTERM and SIGHUP, turned into one exception that lets every `with` block close what it opened.
 
-Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all. And the
-    end of a run whose Nox is gone: on SIGTERM Nox ends at once, and tells its child nothing.
+Owns: the handlers while a command runs. Python's own default for SIGTERM and SIGHUP runs no `finally` at all. Those
+    before it and after it, while nothing is there that would have to be closed: Invoke makes a silent 1 of a SIGINT.
+    And the end of a run whose Nox is gone: on SIGTERM Nox ends at once, and tells its child nothing.
 Promises: the first signal raises `Interrupted` in the main thread, once; later ones do not disturb the cleaning up,
     except that a person who presses Ctrl-C again after five seconds is believed. Where Python drops the exception (in a
     callback of the import system, which has many, or in `__del__`), it is raised again.
@@ -14,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from scripts.errors.base import Interrupted
@@ -27,6 +28,28 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FORCE_AFTER_S = 5.0
 LOOK_S = 0.25
 AGAIN_S = 0.01
+
+
+# Whether a command has had its handlers in this process: what came after it has nothing to end any more.
+_RUNS: list[str] = []
+
+
+def end_at_once_on_signals() -> None:
+    """Outside of `ending_on_signals`: say so, and end by the shell's exit status, wherever Python is just then.
+
+    For the very beginning of the process. A signal that is ignored stays ignored.
+    """
+    for signum in SIGNALS:
+        if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(signum, _end_at_once)
+
+
+def _end_at_once(signum: int, _frame: FrameType | None) -> None:
+    state = "the run was over" if _RUNS else "nothing was started"
+    with suppress(OSError):
+        os.write(2, f"interrupted by signal {signum}: {state}\n".encode())
+    # No exception: Python drops those that arise in callbacks of its import system, and there are many now.
+    os._exit(128 + signum)
 
 
 @contextmanager
@@ -56,6 +79,7 @@ def ending_on_signals(*, force_after_s: float = FORCE_AFTER_S) -> Iterator[None]
         yield
     finally:
         interruption.over = True
+        _RUNS.append("over")
         sys.unraisablehook = hook
         for signum in handled:
             # None: a handler that was not installed from Python cannot be put back; the default is the nearest.
