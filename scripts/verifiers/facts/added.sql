@@ -3,9 +3,16 @@
 -- for each table. Put into reading.sql, where the whole catalog is asked for in one question.
 WITH known AS MATERIALIZED (
     SELECT k.relname, k.name FROM unnest($3::name[], $4::name[]) AS k (relname, name)
+), ruled AS MATERIALIZED (
+    -- Domains with a rule, their own or one of those that they are made of.
+    WITH RECURSIVE of (oid) AS (
+        SELECT k.contypid FROM pg_catalog.pg_constraint AS k WHERE k.contypid <> 0
+         UNION SELECT t.oid FROM of JOIN pg_catalog.pg_type AS t ON t.typbasetype = of.oid AND t.typtype = 'd')
+    SELECT oid FROM of
 ), strange AS MATERIALIZED (
     -- What is left out of an INSERT is the column's default, else its domain's.
     SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, concat_ws(' ', coalesce(d.adbin, domain.bin)) AS tree,
+           '' AS condition,
            concat_ws(' ', coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(domain.bin, 0))) AS said,
            a.attnotnull AS filled, a.attgenerated <> '' AS generated,
            a.attstorage = 'p' AND t.typstorage <> 'p' AND a.attgenerated <> 'v' AS plain,
@@ -18,10 +25,7 @@ WITH known AS MATERIALIZED (
              WHERE (g.refclassid, g.refobjid, g.refobjsubid, g.classid, g.deptype)
                    = ('pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum, 'pg_catalog.pg_class'::pg_catalog.regclass, 'i')
                AND a.attidentity <> '') AS numbers,
-           (WITH RECURSIVE base (oid) AS (
-                SELECT a.atttypid
-                 UNION SELECT t.typbasetype FROM base AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
-            SELECT bool_or(EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = b.oid)) FROM base AS b) AS ruled,
+           a.atttypid IN (SELECT oid FROM ruled) AS ruled,
            NULL::name AS method, NULL::json AS keys
       FROM relation AS r
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -31,7 +35,7 @@ WITH known AS MATERIALIZED (
      WHERE r.relname IN (SELECT k.relname FROM known AS k)
        AND (r.relname, a.attname) NOT IN (SELECT k.relname, k.name FROM known AS k)
      UNION ALL
-    SELECT i.indrelid, 'index', c.relname::text, concat_ws(' ', i.indexprs, i.indpred),
+    SELECT i.indrelid, 'index', c.relname::text, concat_ws(' ', i.indexprs), concat_ws(' ', i.indpred),
            concat_ws(' ', pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid)), false, false, false, NULL, false, m.amname,
            (SELECT json_agg(json_build_object(
                        'column', h.attname, 'type', t.oid::pg_catalog.regtype::text, 'wide', t.typlen < 0 AND t.typtype <> 'e',
@@ -66,7 +70,7 @@ WITH known AS MATERIALIZED (
                         WHERE k.conrelid = r.oid AND k.conindid = i.indexrelid AND k.contype IN ('u', 'x'))
      UNION ALL
     -- Worked out when the table is analysed, by its owner.
-    SELECT x.stxrelid, 'statistics', x.stxname::text, x.stxexprs::text, pg_get_expr(x.stxexprs, x.stxrelid), false, false, false, NULL,
+    SELECT x.stxrelid, 'statistics', x.stxname::text, x.stxexprs::text, '', pg_get_expr(x.stxexprs, x.stxrelid), false, false, false, NULL,
            false, NULL, NULL
       FROM relation AS r
       JOIN pg_catalog.pg_statistic_ext AS x ON x.stxrelid = r.oid AND x.stxexprs IS NOT NULL
@@ -77,11 +81,18 @@ SELECT s.relid,
            'kind', s.kind, 'name', s.name, 'said', s.said, 'filled', s.filled, 'generated', s.generated, 'plain', s.plain, 'numbers', s.numbers,
            'ruled', s.ruled, 'method', s.method, 'keys', s.keys,
            -- The stored tree and not its text: a cast that was put in by itself is not written there.
-           'nodes', (SELECT json_agg(DISTINCT n.found[1]) FROM regexp_matches(s.tree, '\{([A-Z]+)', 'g') AS n (found)),
-           'functions', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regprocedure::text)
-                           FROM regexp_matches(s.tree, ':funcid ([0-9]+)', 'g') AS n (found)),
-           'operators', (SELECT json_agg(DISTINCT n.found[1]::oid::pg_catalog.regoperator::text)
-                           FROM regexp_matches(s.tree, ':opno ([0-9]+)', 'g') AS n (found))
+           'tree', s.tree, 'condition', s.condition,
+           'functions', (SELECT json_object_agg(DISTINCT n.found[1], n.found[1]::oid::pg_catalog.regprocedure)
+                           FROM regexp_matches(s.tree || s.condition, ':funcid ([0-9]+)', 'g') AS n (found)),
+           'operators', (SELECT json_object_agg(DISTINCT n.found[1], n.found[1]::oid::pg_catalog.regoperator)
+                           FROM regexp_matches(s.tree || s.condition, ':opno ([0-9]+)', 'g') AS n (found)),
+           'columns', (SELECT json_object_agg(a.attnum, a.attname) FROM pg_catalog.pg_attribute AS a
+                        WHERE a.attrelid = s.relid AND s.tree || s.condition ~ (':varattno ' || a.attnum || ' ')),
+           'types', (SELECT json_object_agg(t.oid, json_build_array(
+                                t.oid::pg_catalog.regtype, t.typtype, t.typlen, t.oid IN (SELECT oid FROM ruled)))
+                       FROM pg_catalog.pg_type AS t
+                      WHERE t.oid IN (SELECT n.found[1]::oid
+                                        FROM regexp_matches(s.tree || s.condition, 'type(?:id)? ([0-9]+)', 'g') AS n (found)))
        ) ORDER BY s.kind, s.name COLLATE "C") AS rows
   FROM strange AS s
  GROUP BY s.relid

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scripts.verifiers.facts.added import Added, added_of
 from scripts.verifiers.facts.holdings import Holding, holdings_of
-from scripts.verifiers.facts.hurdles import Added, added_of
 from scripts.verifiers.facts.logins import Login, logins_of
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.sessions import EventTrigger, Power, Setting, powers_of, settings_of

@@ -1,0 +1,221 @@
+"""What a stored expression could come to, whatever stands in the row: an error, somebody's code, a long value.
+
+Owns: which parts of an expression cannot fail, and how long what they come to may be.
+Promises: a part is safe when its tree proves it: the server's own functions that never raise, and others with constants
+under which they do not. What is not known here is told.
+Never: works anything out, or knows which table or index it is for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from scripts.verifiers.facts.moments import TYPES, Given, moment
+from scripts.verifiers.facts.trees import number_of, parse_tree, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scripts.verifiers.facts.trees import Node
+
+# Columns of text that hold more than a name: what failed, in whatever words; a signature of whatever algorithm.
+WORDS = frozenset({"error_message", "signature"})
+NAMES = frozenset({"text", "character varying", "character", "name"})
+# Parts that say yes or no, compare by an operator, or only hold values; those that choose one are asked by themselves.
+_ASKS = frozenset({"BOOLEXPR", "NULLTEST", "BOOLEANTEST"})
+_COMPARES = frozenset({"DISTINCTEXPR", "NULLIFEXPR", "SCALARARRAYOPEXPR"})
+_HOLDS = frozenset({"ARRAYEXPR", "CASETESTEXPR"})
+_GONE = "what is gone"
+# None of these raises, whatever it is given.
+_FUNCTIONS = frozenset(
+    {
+        "lower(text)", "upper(text)", "btrim(text)", "length(text)", "octet_length(text)", "octet_length(bytea)",
+        "substr(text,integer)", "jsonb_typeof(jsonb)", "gen_random_uuid()", "uuidv4()", "uuidv7()", "random()",
+        "pg_backend_pid()", "text(boolean)", "text(name)", "int8(integer)", '"numeric"(integer)', '"numeric"(bigint)',
+        "md5(text)", "md5(bytea)",
+    }
+)  # fmt: skip
+# Of a limited size, whatever they are given.
+_SHORT = frozenset(
+    {"jsonb_typeof(jsonb)", "text(boolean)", "text(name)", "md5(text)", "md5(bytea)", '"numeric"(integer)',
+     '"numeric"(bigint)'}
+)  # fmt: skip
+# What takes a member out of a document, which may be as long as the document.
+_MEMBERS = frozenset({"->", "->>", "#>", "#>>"})
+_OPERATORS = _MEMBERS | frozenset({"=", "<>", "<", ">", "<=", ">=", "||", "@>", "<@", "?", "?|", "?&", "&&", "^@"})
+# Types that write any value of theirs as text; the others of them write it in no more than 64 bytes.
+_WRITTEN = frozenset(
+    {"uuid", "boolean", "smallint", "integer", "bigint", "date", "timestamp with time zone",
+     "timestamp without time zone", "numeric", "jsonb", "text", "character varying"}
+)  # fmt: skip
+_WRITTEN_LONG = frozenset({"numeric", "jsonb"})
+_SMALL = 64
+# A letter takes so many bytes at most, and becomes so many letters when it is made small or great.
+_LETTER, _LETTERS = 4, 3
+_TYPES = ("vartype", "consttype", "funcresulttype", "opresulttype", "resulttype", "type", "coalescetype", "casetype",
+          "array_typeid")  # fmt: skip
+
+
+class Type(NamedTuple):
+    """A type: its name, pg_type.typtype and typlen; whether it is a domain with a rule."""
+
+    name: str
+    kind: str
+    length: int
+    ruled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the numbers in an expression mean."""
+
+    functions: Mapping[str, str] = field(default_factory=dict)
+    operators: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, Type] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a part comes to.
+
+    `size`: how many bytes it may have; 0 for a name, or what has a fixed size, inf for what may have any. `constant`: a
+    constant's bytes. `years`: how far from now, of a time that does not come from a row.
+    """
+
+    type: str = ""
+    size: float = 0
+    constant: bytes | None = None
+    years: float | None = None
+
+
+def workings(tree: str, names: Names) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
+    """What each expression of a stored list comes to, and what in it could fail or is nobody's: in order, each once.
+
+    Args:
+        tree: as the server keeps it; empty for none.
+        names: of what is in it.
+    """
+    asked = _Asked(names)
+    try:
+        worths = tuple(asked.worth(node) for node in parse_tree(tree))
+    except ValueError:
+        return (), ("what cannot be read",)
+    return worths, tuple(sorted(asked.strange))
+
+
+@dataclass(slots=True)
+class _Asked:
+    names: Names
+    strange: set[str] = field(default_factory=set)
+
+    def worth(self, node: Node) -> Worth:
+        """What the node comes to; what is strange about it is kept."""
+        found = next((self.names.types.get(node.word(one)) for one in _TYPES if node.word(one)), None)
+        type_ = found or Type("", "", -1, ruled=False)
+        fixed = type_.length > 0 or type_.kind == "e"
+        if node.kind == "VAR":
+            name = self.names.columns.get(node.word("varattno"), "")
+            short = fixed or (type_.name in NAMES and bool(name) and name not in WORDS)
+            return Worth(type_.name, 0 if short else inf)
+        if node.kind == "CONST":
+            value = node.constant()
+            return Worth(type_.name, 0 if fixed else len(value or b""), value)
+        if node.kind == "SQLVALUEFUNCTION":
+            return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None)
+        args = [self.worth(child) for child in node.children()]
+        if node.kind == "FUNCEXPR":
+            worth = self._called(self.names.functions.get(node.word("funcid"), _GONE), args)
+        elif node.kind == "OPEXPR":
+            worth = self._called(self.names.operators.get(node.word("opno"), _GONE), args)
+        else:
+            worth = self._joined(node, type_, args)
+        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years)
+
+    def _joined(self, node: Node, type_: Type, args: list[Worth]) -> Worth:
+        """Whatever is neither called nor a value."""
+        first = args[0] if args else Worth(size=inf)
+        if node.kind in _COMPARES:
+            self._called(self.names.operators.get(node.word("opno"), _GONE), args)
+            return Worth(size=first.size if node.kind == "NULLIFEXPR" else 0)
+        if node.kind == "COERCEVIAIO":
+            return self._written(first, type_)
+        if node.kind == "RELABELTYPE" or (node.kind == "COERCETODOMAIN" and type_.name and not type_.ruled):
+            return first
+        if node.kind == "CASEWHEN":
+            return args[-1]
+        if node.kind in ("CASEEXPR", "COALESCEEXPR"):
+            # What a CASE compares is none of what it may come to.
+            may = args[len(node.under("arg")) :]
+            years = [one.years for one in may if one.years is not None]
+            size = max((one.size for one in may), default=inf)
+            return Worth(size=size, years=max(years) if len(years) == len(may) > 0 else None)
+        if node.kind not in _ASKS | _HOLDS:
+            self.strange.add(node.kind)
+        return Worth(size=0 if node.kind in _ASKS else inf)
+
+    def _written(self, source: Worth, type_: Type) -> Worth:
+        """A cast by way of the text that its type writes."""
+        enum = any(one.name == source.type and one.kind == "e" for one in self.names.types.values())
+        if type_.name not in ("text", "character varying") or not (enum or source.type in _WRITTEN):
+            self.strange.add(f"{source.type or 'something'} AS {type_.name or 'something'}")
+        return Worth(size=inf if source.type in _WRITTEN_LONG else max(source.size, _SMALL))
+
+    def _called(self, name: str, args: list[Worth]) -> Worth:
+        """A function, or an operator, by its name and the types that it takes."""
+        time = moment(name, [Given(one.years, one.constant) for one in args])
+        rule = _UNDER_CONSTANTS.get(name)
+        size = rule(args) if rule else None if time else _size(name, args)
+        if time.strange if time else size is None:
+            self.strange.add(name)
+        return Worth(size=inf if size is None else size, years=time.years if time else None)
+
+
+def _size(name: str, args: list[Worth]) -> float | None:
+    """How long a value is of a function or operator that raises nothing; None where it may."""
+    operator = name.partition("(")[0]
+    if name not in _FUNCTIONS and operator not in _OPERATORS:
+        return None
+    if operator == "||":
+        # What has a fixed size is written out.
+        return sum(one.size or (0 if one.type in NAMES else _SMALL) for one in args)
+    if name in _SHORT:
+        return _SMALL
+    grown = _LETTERS if name in ("lower(text)", "upper(text)") else 1
+    return inf if operator in _MEMBERS else grown * sum(one.size for one in args)
+
+
+def _number(arg: Worth) -> int | None:
+    return number_of(arg.constant) if arg.constant else None
+
+
+def _cut(args: list[Worth]) -> float:
+    """So many letters of a text, from either side: with a number below nought all but so many."""
+    number = _number(args[1])
+    return args[0].size if number is None or number < 0 else min(args[0].size, number * _LETTER)
+
+
+def _part(args: list[Worth]) -> float | None:
+    """So many letters from a place on: a number below nought is an error."""
+    number = _number(args[2])
+    return None if number is None or number < 0 else min(args[0].size, number * _LETTER)
+
+
+def _replaced(args: list[Worth]) -> float | None:
+    """One text in the place of another that is no shorter; nothing is put in the place of an empty one."""
+    old, new = (text_of(one.constant) if one.constant else None for one in args[1:])
+    if old is None or new is None or (old and len(new.encode()) > len(old.encode())):
+        return None
+    return args[0].size
+
+
+# Functions that raise nothing, or make nothing long, under certain constants: how long what they come to may be.
+_UNDER_CONSTANTS: Mapping[str, Callable[[list[Worth]], float | None]] = {
+    '"left"(text,integer)': _cut,
+    '"right"(text,integer)': _cut,
+    "substr(text,integer,integer)": _part,
+    '"substring"(text,integer,integer)': _part,
+    "replace(text,text,text)": _replaced,
+}

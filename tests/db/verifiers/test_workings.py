@@ -1,0 +1,207 @@
+"""What an added column or index works out: what its tree proves to be harmless, and the neighbours that are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from db.verifiers.conftest import Bench
+
+GATE = "table-definitions"
+QUEUE, ATTEMPTS = "public.payment_outbox_pending", "public.payment_outbox_attempts"
+# A document, a text that a document's member is, and a time without a zone.
+_NOTE = "(payload ->> 'note')"
+_AT = "(created_at AT TIME ZONE 'UTC')"
+# Keys of an index on the ledger of attempts that refuse nothing.
+KEYS = (
+    f"md5({_NOTE})",
+    "md5(error_message)",
+    "left(error_message, 50)",
+    f"left({_NOTE}, 50)",
+    f"lower(left({_NOTE}, 50))",
+    f"right({_NOTE}, 500)",
+    f"left(lower({_NOTE}), 500)",
+    f"substr({_NOTE}, 3, 20)",
+    f"substring({_NOTE} FROM 3 FOR 20)",
+    "outbox_id::text",
+    "attempt_no::text",
+    "sequence_id::text",
+    "(completed_at IS NULL)::text",
+    "participant_id || '/' || attempt_no",
+    f"date_trunc('day', {_AT})",
+    f"date_trunc('HOUR', {_AT})",
+    "created_at AT TIME ZONE 'gmt'",
+    "replace(participant_id, '-', '')",
+    "replace(rail_type, 'ab', 'ba')",
+    "replace(rail_type, '', 'anything')",
+    "nullif(rail_code, '')",
+    "length(payload::text)",
+    "CASE rail_type WHEN 'x' THEN 'y' ELSE rail_type END",
+    "CASE WHEN payload IS NULL THEN 'none' ELSE rail_type END",
+    "coalesce(rail_code, error_code, 'none')",
+)
+# Those that can fail, or hold what may be long, or are not proved to do neither.
+LONG = (
+    f"left({_NOTE}, 100000)",
+    f"left({_NOTE}, 501)",
+    f"left({_NOTE}, -1)",
+    f"left({_NOTE}, attempt_no)",
+    f"upper(left({_NOTE}, 200))",
+    f"substr({_NOTE}, 3)",
+    f"substr({_NOTE}, 3, 600)",
+    f"replace({_NOTE}, 'a', '')",
+    "replace(error_message, '-', '')",
+    "payload::text",
+    "coalesce(rail_code, error_message)",
+    f"CASE WHEN attempt_no > 1 THEN {_NOTE} END",
+    "rail_type || error_message",
+)
+FAILING = {
+    f"date_trunc('dayx', {_AT})": "date_trunc(text,timestamp without time zone)",
+    f"date_trunc(rail_type, {_AT})": "date_trunc(text,timestamp without time zone)",
+    "created_at AT TIME ZONE rail_type": "timezone(text,timestamp with time zone)",
+    "created_at AT TIME ZONE 'Nowhere/Known'": "timezone(text,timestamp with time zone)",
+    f"{_AT} + interval '1 day'": "+(timestamp without time zone,interval)",
+    "substr(rail_type, 1, attempt_no)": "substr(text,integer,integer)",
+    "substr(rail_type, 1, -1)": "substr(text,integer,integer)",
+    "replace(rail_type, 'a', 'aa')": "replace(text,text,text)",
+    "replace(rail_type, 'a', participant_id)": "replace(text,text,text)",
+    "replace(rail_type, participant_id, 'a')": "replace(text,text,text)",
+    f"{_NOTE}::integer": "text AS integer",
+    f"{_NOTE}::uuid": "text AS uuid",
+    "translate(rail_type, 'a', 'b')": "translate(text,text,text)",
+    "CASE WHEN rail_type = 'x' THEN 1 / attempt_no END": "/(integer,integer)",
+}
+DEFAULTS = (
+    ("text", "current_timestamp::text"),
+    ("text", "gen_random_uuid()::text"),
+    ("text", "now()"),
+    ("timestamptz", "now() + interval '30 days'"),
+    ("timestamptz", "interval '1 year 2 days' + now() - interval '-3 hours'"),
+    ("timestamptz", "date_trunc('month', now(), 'UTC') + interval '1 month'"),
+    ("timestamptz", "date_trunc('week', clock_timestamp())"),
+    ("timestamptz(3)", "now()"),
+    ("timestamp", "now() AT TIME ZONE 'utc'"),
+    ("timestamp", "(now() AT TIME ZONE 'Etc/UTC') + interval '999 years'"),
+    ("timestamp", "localtimestamp"),
+    ("timestamp", "now()"),
+    ("date", "current_date"),
+    ("date", "now()"),
+    ("timestamp", "current_date + interval '7 days'"),
+    ("timestamptz", "coalesce(now() + interval '1 day', now())"),
+    ("text", "'DISPATCHED'::public.outbox_attempt_state"),
+    ("public.words", "'none'"),
+)
+FAILING_DEFAULTS = {
+    ("timestamptz", "now() + interval '300000 years'"): "+(timestamp with time zone,interval)",
+    ("timestamptz", "now() - interval '100000000 days'"): "-(timestamp with time zone,interval)",
+    ("timestamptz", "now() + interval '2000000000 hours'"): "+(timestamp with time zone,interval)",
+    ("timestamptz", "now() + age(now(), now())"): (
+        "+(timestamp with time zone,interval), age(timestamp with time zone,timestamp with time zone)"
+    ),
+    ("timestamptz", "date_trunc('dayx', now())"): "date_trunc(text,timestamp with time zone)",
+    ("timestamptz", "date_trunc('day', now(), 'Nowhere/Known')"): "date_trunc(text,timestamp with time zone,text)",
+    ("timestamp", "now() AT TIME ZONE current_setting('x.zone')"): (
+        "current_setting(text), timezone(text,timestamp with time zone)"
+    ),
+    ("timestamp", "now() AT TIME ZONE 'Nowhere/Known'"): "timezone(text,timestamp with time zone)",
+    ("text", "'none'::public.ruled"): "COERCETODOMAIN",
+}
+_DOMAINS = "CREATE DOMAIN public.words AS text; CREATE DOMAIN public.ruled AS text CHECK (VALUE <> '')"
+
+
+def observed(bench: Bench, change: str) -> dict[str, str]:
+    """What fails under the change, by check."""
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute(change.encode())
+        result = bench.settle(GATE)[GATE]
+    assert not result.error
+    return {check.id: str(check.observed) for check in result.failures}
+
+
+def test_what_is_proved_harmless_is_not_told(bench: Bench) -> None:
+    """Each as an index of its own, as a predicate, as statistics and as a default, all at once."""
+    changes = [f"CREATE INDEX further_{at} ON {ATTEMPTS} (({key}))" for at, key in enumerate(KEYS)]
+    changes += [f"CREATE INDEX where_{at} ON {ATTEMPTS} (state) WHERE ({key}) IS NULL" for at, key in enumerate(KEYS)]
+    changes += [f"CREATE STATISTICS public.said_{at} ON ({key}) FROM {ATTEMPTS}" for at, key in enumerate(KEYS)]
+    changes += [
+        f"ALTER TABLE public.tenants ADD COLUMN further_{at} {kind} DEFAULT ({value})"
+        for at, (kind, value) in enumerate(DEFAULTS)
+    ]
+    assert observed(bench, "; ".join((_DOMAINS, *changes))) == {}
+
+
+def test_it_refuses_nothing(bench: Bench) -> None:
+    """A row with the longest values is taken beside all of those indexes, and has all of those defaults."""
+    long = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 2000) AS i)"
+    document = f"jsonb_build_object('note', {long})"
+    enqueue = f"SELECT outbox_id FROM public.enqueue_payment_outbox('i', 'p', 'k', 'r', {document})"
+    claim = "SELECT outbox_id, lease_token FROM public.claim_outbox_batch(1, 'w', 60)"
+    with bench.owner.transaction(force_rollback=True):
+        for at, key in enumerate(KEYS):
+            bench.owner.execute(f"CREATE INDEX further_{at} ON {ATTEMPTS} (({key}))".encode())
+        bench.owner.execute(_DOMAINS.encode())
+        for at, (kind, value) in enumerate(DEFAULTS):
+            bench.owner.execute(f"ALTER TABLE {ATTEMPTS} ADD COLUMN d_{at} {kind} DEFAULT ({value})".encode())
+        bench.owner.execute(enqueue.encode())
+        (item,) = bench.owner.execute(claim.encode()).fetchall()
+        bench.owner.execute(
+            f"SELECT public.complete_outbox_attempt(%s, %s, 'w', 'RETRYABLE', p_error_message => {long})".encode(), item
+        )
+        assert bench.owner.execute(f"SELECT count(*) FROM {ATTEMPTS} WHERE d_0 <> ''".encode()).fetchone() == (1,)
+
+
+@pytest.mark.parametrize("key", LONG)
+def test_what_may_be_long_is_told(bench: Bench, key: str) -> None:
+    """An index of it could refuse a row; to work it out refuses none."""
+    told = observed(bench, f"CREATE INDEX further ON {ATTEMPTS} (({key}))")
+    assert told.keys() == {"payment_outbox_attempts_no_index_in_the_way"}
+    assert told["payment_outbox_attempts_no_index_in_the_way"].startswith("further: holds no long value of ")
+    assert observed(bench, f"CREATE INDEX further ON {ATTEMPTS} (state) WHERE ({key}) IS NULL") == {}
+
+
+def test_pieces_that_are_too_long_together_are_told(bench: Bench) -> None:
+    """Each fits, and both do not."""
+    keys = f"left({_NOTE}, 300)", "right(error_message, 300)"
+    for key in keys:
+        assert observed(bench, f"CREATE INDEX further ON {ATTEMPTS} ({key})") == {}
+    told = observed(bench, f"CREATE INDEX further ON {ATTEMPTS} ({', '.join(keys)})")
+    assert told.keys() == {"payment_outbox_attempts_no_index_in_the_way"}
+
+
+@pytest.mark.parametrize("key", FAILING)
+def test_what_can_fail_is_told(bench: Bench, key: str) -> None:
+    """By the name of what could, in an index, a predicate and statistics alike."""
+    for change, check in (
+        (f"CREATE INDEX further ON {ATTEMPTS} (({key}))", "index"),
+        (f"CREATE INDEX further ON {ATTEMPTS} (state) WHERE ({key}) IS NULL", "index"),
+        (f"CREATE STATISTICS public.further ON ({key}) FROM {ATTEMPTS}", "statistics"),
+    ):
+        told = observed(bench, change)
+        assert told.keys() == {f"payment_outbox_attempts_no_{check}_in_the_way"}
+        assert next(iter(told.values())).endswith(f" ({FAILING[key]})")
+
+
+@pytest.mark.parametrize("default", FAILING_DEFAULTS)
+def test_a_default_that_can_fail_is_told(bench: Bench, default: tuple[str, str]) -> None:
+    """Added first and filled afterwards: the server works out a default at once where the column comes with it."""
+    kind, value = default
+    told = observed(
+        bench,
+        f"{_DOMAINS}; ALTER TABLE public.tenants ADD COLUMN further {kind}; "
+        f"ALTER TABLE public.tenants ALTER COLUMN further SET DEFAULT {value}",
+    )
+    assert told.keys() == {"tenants_no_column_in_the_way"}
+    assert told["tenants_no_column_in_the_way"].endswith(f" ({FAILING_DEFAULTS[default]})")
+
+
+@pytest.mark.parametrize(
+    "value", ["now() + interval '300000 years'", "date_trunc('dayx', now())", "now() AT TIME ZONE 'Nowhere/Known'"]
+)
+def test_it_would_have_failed(bench: Bench, value: str) -> None:
+    """Not by what is written, but by what happens."""
+    with pytest.raises(psycopg.DataError), bench.owner.transaction():
+        bench.owner.execute(f"SELECT {value}".encode())
