@@ -131,7 +131,10 @@ class DefaultGrant:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Schema `public` as it stands, and the roles asked for."""
+    """Schema `public` as it stands, and the roles asked for.
+
+    insiders: of the owners of schema and database the superusers, and those who may act as the tables' owner.
+    """
 
     tables: Mapping[str, Table] = field(default_factory=dict)
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -143,6 +146,7 @@ class Reading:
     schema_owner: str = ""
     schema_extension: str = ""
     database_owner: str = ""
+    insiders: tuple[str, ...] = ()
     reader: str = ""
     default_grants: tuple[DefaultGrant, ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -228,6 +232,7 @@ def _rest(found: Mapping[str, Any], relations: Iterable[tuple[Table, Held]], rou
         schema_owner=found["schema_owner"] or "",
         schema_extension=found["schema_extension"] or "",
         database_owner=found["database_owner"],
+        insiders=tuple(found["insiders"] or ()),
         reader=found["reader"],
         default_grants=tuple(DefaultGrant(*row) for row in found["default_grants"] or []),
         settings=settings_of(found["settings"]),

@@ -306,6 +306,15 @@ SELECT 'rest', json_build_object(
                           WHERE (m.classid, m.objid) = ('pg_catalog.pg_namespace'::pg_catalog.regclass, 'public'::pg_catalog.regnamespace)),
     'schema_owner', (SELECT pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'),
     'database_owner', (SELECT pg_get_userbyid(d.datdba) FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()),
+    -- Of the owners of schema and database those who could do anyway what they may do as such: with ADMIN by handing the
+    -- tables' owner to themselves.
+    'insiders', (SELECT json_agg(a.rolname)
+                   FROM pg_catalog.pg_roles AS a
+                  WHERE a.oid IN (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'
+                                   UNION SELECT d.datdba FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+                    AND (a.rolsuper OR EXISTS (SELECT FROM keepers AS k
+                                                WHERE pg_has_role(a.oid, k.oid, 'USAGE') OR pg_has_role(a.oid, k.oid, 'SET')
+                                                   OR pg_has_role(a.oid, k.oid, 'USAGE WITH ADMIN OPTION')))),
     'reader', current_user,
     'default_grants', (SELECT json_agg(json_build_array(
                                   pg_get_userbyid(f.defaclrole), coalesce(n.nspname, ''), f.defaclobjtype,

@@ -12,9 +12,11 @@ from scripts.verifiers.probes.callers import TABLE_PROBES
 from scripts.verifiers.probes.playing import play
 
 if TYPE_CHECKING:
+    from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.model import Database, Findings
 
-
+# Whoever owns the database is a member of it, and nobody else can be.
+_PLACE = "pg_database_owner"
 _SHUT = {
     "opened_by_views": (
         "REVOKE it: whoever looks through a view, or sets off a rule, does so with the rights of its owner"
@@ -24,6 +26,22 @@ _SHUT = {
     ),
     "schemas_create": "REVOKE it: nothing is made at run time, and what is made there may be found before ours",
 }
+
+
+def _creators(facts: Reading, owners: set[str]) -> list[str]:
+    """Who but the tables' owner may create in public, by a grant or as its owner, who also drops what is there.
+
+    An owner who is a superuser, or may act as the tables' owner, may do so anyway.
+    """
+    known = owners | set(facts.insiders)
+    makers = {grant.grantee for grant in facts.schema_grants if grant.privilege == "CREATE"} | {facts.schema_owner}
+    found: list[str] = []
+    for maker in sorted(makers - {""}):
+        who = facts.database_owner if maker == _PLACE else maker
+        as_owner = {facts.schema_owner: " (owner of the schema)", _PLACE: " (owner of the database)"}.get(maker, "")
+        if who not in known:
+            found.append(who + as_owner)
+    return found
 
 
 def verify(database: Database, findings: Findings) -> None:
@@ -55,11 +73,17 @@ def verify(database: Database, findings: Findings) -> None:
         where="default privileges of the tables' owner for other kinds, and of everybody else",
         help="ALTER DEFAULT PRIVILEGES FOR ROLE … REVOKE",
     )
-    # Whoever owns the schema may create in it; pg_database_owner stands for the owner of the tables.
+    creators = _creators(facts, owners)
     insiders = owners | {facts.schema_owner, facts.database_owner}
-    creators = sorted({g.grantee for g in facts.schema_grants if g.privilege == "CREATE"} - insiders)
     users = sorted({g.grantee for g in facts.schema_grants if g.privilege == "USAGE"} - insiders)
-    findings.check("schema_public_create", expected="nobody", observed=", ".join(creators) or "nobody")
+    findings.check(
+        "schema_public_create",
+        expected="nobody",
+        observed=", ".join(creators) or "nobody",
+        where="schema public",
+        help="REVOKE it; an owner of the schema, or of the database where that is the schema's, creates in public and "
+        "drops what is there: ALTER SCHEMA public OWNER TO, or ALTER DATABASE … OWNER TO the tables' owner",
+    )
     whole = f" {MEMBER} {facts.schema_extension}" if facts.schema_extension else ""
     findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users) + whole)
     # In a schema of its own a role may place whatever a path then finds before ours.

@@ -111,6 +111,12 @@ def schema_right_mutants(subject: Subject) -> Iterator[Mutant]:
     yield Mutant(title, HIDDEN, (TABLE_RIGHTS,), (hide(where),), admin=True)
     change = f"ALTER SCHEMA public OWNER TO {quoted(subject.roles[0])}"
     yield Mutant(title, f"owned by {subject.roles[0]}", (_owner_of_schema(subject.roles[0]),), (change,), admin=True)
+    for what, owned in (
+        (title, "ALTER SCHEMA public OWNER TO mutant_stranger"),
+        ("privileges on the database", in_this_database("ALTER DATABASE %I OWNER TO mutant_stranger")),
+    ):
+        stranger = (*_STRANGER, owned)
+        yield Mutant(what, "owned by a role nobody knows", (TABLE_RIGHTS,), stranger, admin=True, cluster=True)
 
 
 def _owner_of_schema(role: str) -> str:

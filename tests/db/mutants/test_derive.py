@@ -78,6 +78,7 @@ OPERATORS = {
         "SELECT to PUBLIC", "MAINTAIN to PUBLIC", "UPDATE to symphony_executor", "SELECT from boz_auditor",
         "SELECT to boz_auditor to hand on", "EXECUTE to PUBLIC", "EXECUTE from symphony_ingest", "CREATE to PUBLIC",
         "USAGE from symphony_ingest", "SELECT to a role nobody knows", "owned by boz_auditor",
+        "owned by a role nobody knows",
     },
     "default": {"EXECUTE on functions to PUBLIC", "SELECT on tables in schema public to symphony_control"},
     "type": {"a label added", "a label added in front", "renamed", "USAGE from PUBLIC", "a member of an extension",
