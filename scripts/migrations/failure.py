@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import ConnectionLostError, MigrationError, MigrationFailedError
 from scripts.errors.row_data import RowData, escaped
+from scripts.migrations.at_end import deferred_facts, read_only_since
 from scripts.migrations.inner import Frame, Internal, frames_of, inner_places
 from scripts.migrations.runnable import statement_words
 from scripts.migrations.shown import WITHHELD, Author, author, shown_message, shown_raised
@@ -30,6 +31,8 @@ _ALREADY = frozenset({"42P07", "42710"})
 _RAISING = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
 # What the runner's own statements name.
 _LEDGER = "schema_migrations schema_migrations_history schema_migrations_journal public"
+_READ_ONLY = "25006"
+_UNRECORDABLE = "the file makes its own transaction read only, and what it did cannot be recorded in it"
 _NO_MESSAGE = "the server gave no message"
 
 
@@ -43,6 +46,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     blockers: str = "",
     place: Callable[[int], int] | None = None,
     conn: psycopg.Connection[Any] | None = None,
+    settling: bool = False,
 ) -> MigrationFailedError:
     """Build the error for a statement that the server refused.
 
@@ -55,17 +59,26 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         blockers: sessions that may have been in the way, one a line.
         place: the file's offset, from 0, of a position in what was sent; counted from the statement when None.
         conn: outside a transaction; asked for the source of a function that raised and is not the file's.
+        settling: whether it was what the file had put off to its end that failed.
     """
     diag = exc.diag
     frames = frames_of(diag.context or "")
     internal = _internal(diag)
     wrote = author(file.text, _source_elsewhere(conn, frames))
     sqlstate = diag.sqlstate or "none"
-    facts = [*_place_facts(exc, file, statement, place), ("SQLSTATE", sqlstate)]
+    since = read_only_since(file, statement) if sqlstate == _READ_ONLY and not file.no_tx else None
+    if statement is None and since is not None:
+        facts = [("source", Positions(file.text).caret(since.offset)), ("SQLSTATE", sqlstate)]
+    else:
+        facts = [*_place_facts(exc, file, statement, place), ("SQLSTATE", sqlstate)]
+        if since is not None:
+            facts.append(("read only since", f"{_label(file, since)} {statement_words(since)}"))
     inside = inner_places(frames, internal, file, statement)
     if inside:
         facts.append(("inside", inside))
     facts += _object_facts(diag, wrote)
+    if settling:
+        facts += deferred_facts(diag, file, frames, conn)
     if diag.message_detail:
         facts.append(("detail", WITHHELD))
     if attempts > 1:
@@ -74,10 +87,10 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         facts.append(("in the way", blockers))
     facts.append(("recorded", f"{applied.recorded} of {applied.total}; {_left_behind(file, statement)}"))
     error = MigrationFailedError(
-        _message(diag, wrote),
-        where=_where(exc, file, statement, place),
+        _UNRECORDABLE if statement is None and since is not None else _message(diag, wrote),
+        where=_label(file, since) if statement is None and since is not None else _where(exc, file, statement, place),
         facts=facts,
-        help=_help(diag, file),
+        help=_help(diag, file, read_only=since is not None),
         sqlstate=diag.sqlstate or "",
     )
     error.applied = applied
@@ -195,6 +208,10 @@ def _where(
     return Positions(file.text).label(file.name, _offset(exc, statement, place))
 
 
+def _label(file: MigrationFile, statement: Statement) -> str:
+    return Positions(file.text).label(file.name, statement.offset)
+
+
 def _place_facts(
     exc: psycopg.Error, file: MigrationFile, statement: Statement | None, place: Callable[[int], int] | None
 ) -> list[tuple[str, str]]:
@@ -240,13 +257,15 @@ _HELPS = {
         " statement, or a file of its own for it"
     ),
     "55P04": "a new enum value can be used once it is committed: move ADD VALUE into an earlier file",
-    "25006": "the transaction is read only: by a SET TRANSACTION in the file, or because the server is a standby",
+    "25006": "the transaction is read only: by what the file calls, or because the server is a standby",
 }
 _CACHED_PLAN = "cached plan must not change result type"
 
 
-def _help(diag: Any, file: MigrationFile) -> str:
+def _help(diag: Any, file: MigrationFile, *, read_only: bool) -> str:
     sqlstate = diag.sqlstate or ""
+    if read_only:
+        return "a file and its record are one transaction: take that setting out of the file"
     if sqlstate in _HELPS:
         return _HELPS[sqlstate]
     if sqlstate == "0A000" and (diag.message_primary or "").startswith(_CACHED_PLAN):

@@ -95,6 +95,8 @@ _ASKED = (
 _ASK = ", ".join(
     f"{name}::text" if name.endswith("_user") else f"pg_catalog.current_setting('{name}')" for name in _ASKED
 ).encode()
+# What may stand before all else; then come the deferred constraints, which fail as a file's own.
+FORGET = b"DEALLOCATE ALL; "
 _CLEAR = b"SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL; "
 # pg_advisory_unlock_all() would let go of the runner's lock for a moment. A lock may be held many times over: each is
 # unlocked until the server says there is none left. It says so with a warning; hence the level.
@@ -164,7 +166,7 @@ class Session:
         self._may_hold_locks = self._may_hold_locks or _LOCKS_HINT in said
         self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
         # Locks last: under the file's search_path an operator could be somebody's.
-        forget = b"DEALLOCATE ALL; " if self.forgets_prepared else b""
+        forget = FORGET if self.forgets_prepared else b""
         self._may_have_origin = self._may_have_origin or _ORIGIN_HINT in said
         origin = _ORIGIN if self._may_have_origin else b""
         return forget + self.ordinary + origin + (b"; " + _UNLOCK if self._may_hold_locks else b"")

@@ -26,6 +26,7 @@ from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
 from scripts.migrations.refusals import refusal
 from scripts.migrations.row_security import hidden_rows, hiding_sql
+from scripts.migrations.session import FORGET
 from scripts.migrations.trace.weave import Woven, weave
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Attempt:
     woven: the text that was sent. statement: the one that failed; None at the end of the transaction.
     probe_failed: whether it was none of the file's, but a question of the tracer.
     committing: whether row, record and COMMIT are on their way, and nothing before them is known to have failed.
+    settling: whether it was the check of deferred constraints, which the runner asks for when all statements have run.
     lifted: what is to be told of the file's own timeouts.
     prepared: whether what is recorded counts on the run's prepared statements.
     """
@@ -66,6 +68,7 @@ class Attempt:
     statement: Statement | None = None
     probe_failed: bool = False
     committing: bool = False
+    settling: bool = False
     lifted: tuple[str, ...] = ()
     prepared: bool = True
 
@@ -116,6 +119,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                         blockers=watching.seen_text if exc.sqlstate in ENDED_WAITING else "",
                         place=attempt.place,
                         conn=conn,
+                        settling=attempt.settling,
                     ) from None
                 pause = pause_s(number)
                 run.report(
@@ -284,6 +288,7 @@ def _send(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, f
         index = woven.statement_of(exc.index - 1) if exc.index else None
         attempt.probe_failed = exc.index > 0 and woven.is_probe(exc.index - 1)
         attempt.statement = None if index is None else file.statements[index]
+        attempt.settling = exc.index - 1 - woven.results == finish.startswith(FORGET)
         # The server told which one failed: if it is one of the file's, COMMIT was not reached.
         attempt.committing = attempt.committing and exc.index > woven.results
         raise (refusal(exc.error, file.name) if attempt.committing else exc.error) from None

@@ -105,16 +105,6 @@ def test_a_plan_from_before_the_column(empty_database: ScratchDatabase, migratio
     )
 
 
-def test_a_file_that_makes_itself_read_only(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """25006: the row cannot be written either, so nothing is applied, and the cause is named."""
-    migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
-    empty_database.apply(migrations.files(), SETTINGS)
-    error = failure(empty_database, migrations, "SET TRANSACTION READ ONLY;")
-    assert error.sqlstate == "25006"
-    assert "SET TRANSACTION in the file" in error.help
-    assert empty_database.recorded() == ["0001_t.sql"]
-
-
 def test_percent_signs_and_backslashes_arrive_as_written(
     empty_database: ScratchDatabase, migrations: MigrationFolder
 ) -> None:
