@@ -14,12 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors.base import ExitCode, Interrupted, ProjectError
+from scripts.errors.output import OutputError
 from scripts.errors.row_data import RowData, RowDataRefusedError
 from scripts.server.staying_on import begin_anew, told_of_kept
 from scripts.settings import parent_to_end_with, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TextIO
 
     from scripts.run.commands import Command
     from scripts.settings import Settings
@@ -41,26 +43,27 @@ def main(command: str, **options: object) -> NoReturn:
 def exit_code_of(command: str, options: Mapping[str, object]) -> int:
     """Run one command; every exception becomes its exit code and its text on stderr."""
     try:
+        _require_streams()
         return _run(command, options)
     except Interrupted as stop:
         left = told_of_kept() or "what was started is gone"
-        _say(f"interrupted by signal {stop.signum}: {left}; evidence that was opened says ABORTED")
+        _last_words(f"interrupted by signal {stop.signum}: {left}; evidence that was opened says ABORTED")
         return stop.exit_code
     except ProjectError as error:
-        _say(str(error))
+        _last_words(str(error))
         row_data = getattr(error, "row_data", None)
         if options.get("show_row_data") and isinstance(row_data, RowData) and row_data and sys.stderr.isatty():
-            _say(f"row data, shown on this terminal and kept nowhere:\n{row_data.reveal()}")
+            _last_words(f"row data, shown on this terminal and kept nowhere:\n{row_data.reveal()}")
         return int(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone; the other stream may have a reader yet.
         with suppress(OSError):
             if told_of_kept():
-                _say(f"nobody reads the output any more: {told_of_kept()}")
+                _last_words(f"nobody reads the output any more: {told_of_kept()}")
         sys.stderr.close()
         return int(ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the edge: the last place where a fault of ours can be told
-        _say(_fault_text(error))
+        _last_words(_fault_text(error))
         return int(ExitCode.BUG)
 
 
@@ -93,14 +96,54 @@ def _require_a_reader(settings: Settings) -> None:
         raise RowDataRefusedError.no_terminal()
 
 
+def _require_streams() -> None:
+    """A standard stream that is closed is /dev/null from now on: what is opened next would else get its number.
+
+    Raises:
+        OutputError: it was the one that takes the result.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - to the end of the process
+    if sys.stdout is None:
+        raise OutputError.closed()
+
+
 def _print(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, "standard output", text)
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text if text.endswith("\n") else text + "\n")
-    sys.stderr.flush()
+    _write(sys.stderr, "standard error", text)
+
+
+def _last_words(text: str) -> None:
+    """For whoever still listens."""
+    with suppress(OutputError):
+        _say(text)
+
+
+def _write(stream: TextIO, name: str, text: str) -> None:
+    try:
+        stream.write(text if text.endswith("\n") else text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        _give_up(stream)
+        raise OutputError.refused(name, exc.strerror or type(exc).__name__, told_of_kept()) from exc
+
+
+def _give_up(stream: TextIO) -> None:
+    """What it still holds goes nowhere: at its end Python would write it once more, and fail again."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _fault_text(error: Exception) -> str:

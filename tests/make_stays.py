@@ -118,6 +118,10 @@ class Stays:
         """The same, with nobody who empties its stdout."""
         return self._start(FULL + CHILD, *arguments)
 
+    def begin_into(self, device: str, *arguments: str) -> subprocess.Popen[str]:
+        """The same, with its stdout led to a device such as /dev/full."""
+        return self._start(f"import os; os.dup2(os.open({device!r}, os.O_WRONLY), 1)" + CHILD, *arguments)
+
     def step(self, number: int, signum: int) -> int:
         """`up` of "dev" that gets a signal at a step; returns its exit code, 0 when it has no such step."""
         run = self._start(STEPS, str(number), str(int(signum)))
