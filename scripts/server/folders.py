@@ -13,7 +13,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from scripts.errors.server import FolderError
+from scripts.errors.room import FolderError
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only folders of our own below it are used
 ROOM_IN_MEMORY = 512 * 1024 * 1024

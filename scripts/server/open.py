@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import DockerError, ServerError
+from scripts.errors.server import ServerError
 from scripts.server.telling import telling
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import DiskFullError, StartError
+from scripts.errors.room import DiskFullError
+from scripts.errors.server import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.drift import ReadingError
 from scripts.errors.migration import ConnectionLostError, MigrationFailedError
-from scripts.errors.server import DiskFullError
+from scripts.errors.room import DiskFullError
 from scripts.errors.unfit import wants
 from scripts.server.readiness import address_of
 

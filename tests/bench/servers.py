@@ -21,7 +21,7 @@ from bench.floor import open_floor, open_initdb_floor
 from bench.measure import Line, in_turn, ms, ratios
 from psycopg import sql
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.migrations.files import read_migrations
 from scripts.migrations.template import recipe_of
 from scripts.server import folders

@@ -243,7 +243,7 @@ def test_a_full_server_is_no_bad_migration(
 ) -> None:
     """The place, the server's words, whose it is: exit 3."""
     from scripts.errors.base import ExitCode
-    from scripts.errors.server import DiskFullError
+    from scripts.errors.room import DiskFullError
     from scripts.run.database import DatabaseGates
     from scripts.server.model import Server
     from scripts.settings import Settings

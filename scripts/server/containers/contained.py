@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc
+from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import DockerError
 from scripts.server.containers.engine import find_engine, one_line
 from scripts.server.containers.guard import KEPT_AS, remove_container
 from scripts.server.embedded.layout import DISK_FULL

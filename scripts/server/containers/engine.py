@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.settings import session_folder, user_home
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
-from scripts.errors.server import ContainerEndedError, DiskFullError, DockerError
+from scripts.errors.docker import ContainerEndedError, DockerError
+from scripts.errors.room import DiskFullError
 from scripts.server.containers.engine import PROBE_TIMEOUT_S, one_line
 from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
 from scripts.server.embedded.layout import DISK_FULL

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import BinariesError, DockerError
+from scripts.errors.binaries import BinariesError
+from scripts.errors.docker import DockerError
 from scripts.server.containers.engine import one_line
 from scripts.server.embedded.binaries import find_binaries
 from scripts.server.embedded.elf import read_elf

@@ -14,13 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from scripts.errors.server import (
-    ContainerEndedError,
-    DiskFullError,
-    DockerError,
-    StartError,
-    WrongPasswordError,
-)
+from scripts.errors.docker import ContainerEndedError, DockerError
+from scripts.errors.room import DiskFullError
+from scripts.errors.server import StartError, WrongPasswordError
 from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 from scripts.server.cluster.archive import Owner, parcel_of, read_archive
 from scripts.server.cluster.cache import key_of

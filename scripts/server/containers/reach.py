@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 
 if TYPE_CHECKING:
     from scripts.server.containers.guard import Guard

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server.folders import require_socket_fits
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from scripts.errors.binaries import BinariesError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import BinariesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

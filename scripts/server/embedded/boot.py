@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.errors.server import BinariesError, StartError
+from scripts.errors.binaries import BinariesError
+from scripts.errors.server import StartError
 from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 from scripts.server.embedded.layout import error_of_files, error_of_log, tail_of
 from scripts.server.provision import INITDB_OPTIONS

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.errors.account import AccountError
-from scripts.errors.server import BinariesError, DiskFullError, FolderError, ServerError, StartError
+from scripts.errors.binaries import BinariesError
+from scripts.errors.room import DiskFullError, FolderError
+from scripts.errors.server import ServerError, StartError
 from scripts.server.embedded import binaries as programs
 from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.folders import data_home, program_home, require_socket_fits

@@ -17,7 +17,7 @@ import pytest
 from make_root import only_as_root
 from make_runs import AS_NOBODY, SITE, python_for_others
 
-from scripts.errors.server import BinariesError
+from scripts.errors.binaries import BinariesError
 from scripts.server import folders
 from scripts.server.embedded.origin import open_embedded
 from scripts.settings import ROOT, Settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from make_runs import fail_inside, quiet
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server.containers import image as image_module
 from scripts.server.containers import origin as container_module
 from scripts.server.containers.engine import find_engine

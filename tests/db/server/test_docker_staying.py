@@ -11,8 +11,8 @@ import pytest
 from make_runs import fail_inside
 from make_stays import passwords
 
+from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import DockerError
 from scripts.server.containers import contained
 from scripts.server.containers.engine import find_engine
 from scripts.server.containers.guard import KEPT_AS, remove_container

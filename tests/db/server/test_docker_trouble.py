@@ -19,7 +19,9 @@ from make_registry import open_registry
 from make_runs import AS_NOBODY, SITE, python_for_others, quiet
 
 from scripts.errors.base import ExitCode
-from scripts.errors.server import DiskFullError, DockerError, ServerError
+from scripts.errors.docker import DockerError
+from scripts.errors.room import DiskFullError
+from scripts.errors.server import ServerError
 from scripts.errors.unfit import TooOldError
 from scripts.run.history import migrate_database
 from scripts.run.voice import Voice
@@ -110,7 +112,7 @@ def test_a_socket_without_permission(user: str) -> None:
         )
     (place / "docker.sock").unlink()
     place.rmdir()
-    assert done.stderr.rpartition("scripts.errors.server.DockerError: ")[2].strip() == (
+    assert done.stderr.rpartition("scripts.errors.docker.DockerError: ")[2].strip() == (
         f"error[docker]: {place}/docker.sock: the Docker engine is closed to this user\n"
         "  expected  a socket that this user may write to\n"
         "  found     permission denied\n"

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 from make_runs import fail_inside, processes
 
-from scripts.errors.server import BinariesError, DiskFullError, FolderError, StartError, WrongPasswordError
+from scripts.errors.binaries import BinariesError
+from scripts.errors.room import DiskFullError, FolderError
+from scripts.errors.server import StartError, WrongPasswordError
 from scripts.errors.unfit import TooNewError, TooOldError
 from scripts.server import folders
 from scripts.server.embedded import binaries, layout

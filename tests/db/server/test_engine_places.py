@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.base import ExitCode
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server.containers import engine as engine_module
 from scripts.server.containers.engine import find_engine
 

@@ -12,9 +12,9 @@ import pytest
 from make_stays import exported, passwords
 
 from scripts.errors.base import Interrupted
+from scripts.errors.binaries import BinariesError
 from scripts.errors.migration import MigrationError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import BinariesError
 from scripts.run.rehearsal import open_rehearsal
 from scripts.server.open import open_server
 from scripts.server.states import names_in

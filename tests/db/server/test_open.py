@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server.open import open_server
 from scripts.settings import Settings
 

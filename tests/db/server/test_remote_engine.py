@@ -23,8 +23,8 @@ from fix_elsewhere import SSH_PORT, Elsewhere
 from make_runs import processes, quiet
 
 from scripts.errors.base import ExitCode
+from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
-from scripts.errors.server import DockerError
 from scripts.server.containers.engine import find_engine
 from scripts.server.containers.image import TAG, build_offline_image
 from scripts.server.open import open_server

@@ -13,7 +13,7 @@ from make_runs import quiet
 from scripts.errors.base import ExitCode, ProjectError
 from scripts.errors.drift import ReadingError
 from scripts.errors.migration import ConnectionLostError
-from scripts.errors.server import DiskFullError
+from scripts.errors.room import DiskFullError
 from scripts.server.model import Server
 from scripts.server.open import open_server
 from scripts.server.readiness import address_of, connect

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server.containers.engine import find_engine
 
 if TYPE_CHECKING:

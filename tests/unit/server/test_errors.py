@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.errors import account, server, unfit
+from scripts.errors import account, binaries, docker, room, server, unfit
 from scripts.errors.account import AccountError
 from scripts.errors.base import ExitCode
+from scripts.errors.binaries import BinariesError
+from scripts.errors.docker import ContainerEndedError, DockerError
+from scripts.errors.room import DiskFullError, FolderError
 from scripts.errors.server import (
-    BinariesError,
-    ContainerEndedError,
     DatabaseMissingError,
-    DiskFullError,
-    DockerError,
-    FolderError,
     MalformedUrlError,
     NoConnectionLeftError,
     NotAllowedError,
@@ -88,7 +86,7 @@ def constructors() -> set[str]:
     """Every named constructor of the modules; those of a base that is never raised itself are its kinds' own."""
     kinds = {
         kind
-        for module in (server, account, unfit)
+        for module in (server, room, binaries, docker, account, unfit)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, ServerError)
     }

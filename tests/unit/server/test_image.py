@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.errors.server import BinariesError
+from scripts.errors.binaries import BinariesError
 from scripts.server.containers import image
 from scripts.server.containers.engine import host_of, one_line
 from scripts.server.embedded.elf import read_elf

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.errors.server import ContainerEndedError, ServerError, StartError, WrongPasswordError
+from scripts.errors.docker import ContainerEndedError
+from scripts.errors.server import ServerError, StartError, WrongPasswordError
 from scripts.server.cluster.kept import unusable
 
 LOST = 'PANIC:  could not open file "global/pg_control": No such file or directory'

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.account import AccountError
-from scripts.errors.server import BinariesError, DiskFullError, FolderError
+from scripts.errors.binaries import BinariesError
+from scripts.errors.room import DiskFullError, FolderError
 from scripts.server import folders
 from scripts.server.embedded import account, binaries, layout
 from scripts.server.embedded.leash import RefusedError

@@ -15,7 +15,7 @@ import pytest
 from make_leases import change_labels, dead_folder, labels_of
 from make_root import only_as_root
 
-from scripts.errors.server import DockerError
+from scripts.errors.docker import DockerError
 from scripts.server import owner
 from scripts.server.embedded import segment
 from scripts.server.embedded import sweep as sweeps

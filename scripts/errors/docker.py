@@ -1,0 +1,110 @@
+"""Troubles with a Docker engine, its images and containers: exit 3, the cause and the next step.
+
+Owns: the text of every such error.
+"""
+
+from __future__ import annotations
+
+from scripts.errors.server import ServerError
+
+
+class DockerError(ServerError):
+    """The Docker origin cannot be had."""
+
+    kind = "docker"
+
+    @classmethod
+    def no_engine(cls, reason: str) -> DockerError:
+        """SERVER=docker, and no engine answers."""
+        return cls(
+            "no Docker engine answers",
+            facts=[("expected", "an engine at DOCKER_HOST or the current context"), ("found", reason)],
+            help="start Docker, or use SERVER=embedded, which needs none",
+        )
+
+    @classmethod
+    def closed(cls, place: str) -> DockerError:
+        """An engine's socket is there, and not for this user."""
+        return cls(
+            "the Docker engine is closed to this user",
+            where=place,
+            facts=[("expected", "a socket that this user may write to"), ("found", "permission denied")],
+            help="usermod -aG docker USER and log in again, or run a rootless engine, or use SERVER=embedded",
+        )
+
+    @classmethod
+    def went_away(cls, image: str, reason: str) -> DockerError:
+        """It answered, and then it did not."""
+        return cls(
+            "the Docker engine went away during the run",
+            where=image,
+            facts=[("expected", "an engine that answers until the run ends"), ("found", reason)],
+            help="start Docker and run again; the container ended with the engine, or, if that was killed, goes on "
+            "until it is started again, which ends it; else: docker rm -f what `docker ps` lists of this image",
+        )
+
+    @classmethod
+    def silent(cls, image: str, seconds: float) -> DockerError:
+        """It takes connections and says nothing; `seconds` is how long it was waited for."""
+        return cls(
+            "the Docker engine does not answer any more",
+            where=image,
+            facts=[("expected", f"an answer within {seconds:g} s"), ("found", "none")],
+            help="look at the engine and its machine, restart it, or use SERVER=embedded; SERVER_START_TIMEOUT_MS is "
+            "how long it is waited for, 60 s at most",
+        )
+
+    @classmethod
+    def not_reached(cls, image: str, place: str, reason: str) -> DockerError:
+        """The server is ready in its container, and its published port is none of the network that this run is in."""
+        return cls(
+            "the server in the container cannot be reached from here",
+            where=image,
+            facts=[("expected", f"its published port at {place}"), ("found", f"{reason}, while inside it is ready")],
+            help="the engine publishes in another network: run in that one (docker run --network host …), name the "
+            "engine by tcp:// or ssh:// so that its ports can be reached, or use SERVER=embedded",
+        )
+
+    @classmethod
+    def bad_name(cls, image: str, reason: str) -> DockerError:
+        """No image can have that name."""
+        return cls(
+            "no image can have this name",
+            where=f"PG_IMAGE={image}",
+            facts=[("expected", "[registry/]name[:tag] or name@sha256:digest, in lower case"), ("found", reason)],
+            help="correct PG_IMAGE, or unset it for the image that is pinned",
+        )
+
+    @classmethod
+    def no_image(cls, image: str, reason: str) -> DockerError:
+        """The image is not local and could not be pulled."""
+        return cls(
+            "the image is not there and cannot be pulled",
+            where=image,
+            facts=[("found", reason)],
+            help=f"docker pull {image}, or SERVER=embedded; invoke image.build --offline makes one without a registry",
+        )
+
+    @classmethod
+    def refused(cls, step: str, image: str, reason: str) -> DockerError:
+        """The engine refused a request."""
+        return cls(
+            f"the Docker engine refused to {step}",
+            where=image,
+            facts=[("found", reason)],
+            help="the engine's own words name the cause; SERVER=embedded needs no engine",
+        )
+
+
+class ContainerEndedError(DockerError):
+    """The server in a container ended, or never began."""
+
+    @classmethod
+    def with_log(cls, image: str, status: str, log: str) -> ContainerEndedError:
+        """Before it answered."""
+        return cls(
+            "the container ended before the server answered",
+            where=image,
+            facts=[("found", status), ("log", log or "(empty)")],
+            help="the log's last lines name the cause; PG_IMAGE must speak the official image's contract",
+        )
