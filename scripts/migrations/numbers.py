@@ -27,8 +27,8 @@ OWN_WORDS = frozenset(
     re.findall(
         r"\S+",
         "int2 int4 int8 float4 float8 int4range int8range int4multirange int8multirange macaddr8 int2vector UTF8 UTF-8"
-        " UTF16 LATIN1 LATIN9 WIN1252 EUC_JIS_2004 SHIFT_JIS_2004 MD5 md5 sha256 SHA-256 SCRAM-SHA-256 base64 1-D"
-        " 2-element 12-hour 24-hour",
+        " UTF16 LATIN1 LATIN9 WIN1252 EUC_JIS_2004 SHIFT_JIS_2004 MD5 md5 sha224 sha256 sha384 sha512 SHA-256 base64"
+        " SCRAM-SHA-256 uuidv4 uuidv7 xid8 1-D 2-element 12-hour 24-hour",
     )
 )
 _N = r"(-?\d+(?:\.\d+)?)"
@@ -129,5 +129,5 @@ def _wrote(run: str, wrote: Callable[[str], bool]) -> bool:
         return True
     parts = run.split(".")
     return all(map(_IDENTIFIER.fullmatch, parts)) and all(
-        wrote(part) for part in parts if any(character.isdigit() for character in part)
+        part in OWN_WORDS or wrote(part) for part in parts if any(character.isdigit() for character in part)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.effects import PROGRAMS
@@ -26,20 +27,27 @@ class Handlers:
     """Knows it of the statements of one file."""
 
     def __init__(self, file: MigrationFile) -> None:
-        self._any = b"exception" in file.data.lower()
-        self._functions = frozenset(
-            statement.node.funcname[-1].string.sval
-            for statement in (file.statements if self._any else ())
-            if statement.kind == "CreateFunctionStmt" and _has_handler(statement)
-        )
+        """Nothing is searched before the first program is asked about: most files have none."""
+        self._file = file
 
     def catches(self, statement: Statement) -> bool:
         """Whether a statement is a program in which an error may be caught."""
-        if not self._any or statement.kind not in PROGRAMS:
+        if statement.kind not in PROGRAMS:
             return False
         if statement.kind == "DoStmt" and _has_handler(statement):
             return True
         return any(_is_called(name, statement.text) for name in self._functions)
+
+    @cached_property
+    def _functions(self) -> frozenset[str]:
+        """Functions of the file that catch errors."""
+        if b"exception" not in self._file.data.lower():
+            return frozenset()
+        return frozenset(
+            statement.node.funcname[-1].string.sval
+            for statement in self._file.statements
+            if statement.kind == "CreateFunctionStmt" and _has_handler(statement)
+        )
 
 
 def _has_handler(statement: Statement) -> bool:

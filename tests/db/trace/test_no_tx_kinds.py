@@ -144,13 +144,15 @@ def test_where_the_server_does_not_count(own_zoo: Zoo) -> None:
     """Without track_counts nothing tells which tables a VACUUM read: it is not called catalog only."""
     import psycopg
 
+    owner = own_zoo.conn.info.user
     with psycopg.connect(own_zoo.admin_dsn, autocommit=True) as admin:
-        admin.execute(f'GRANT SET ON PARAMETER track_counts TO "{own_zoo.conn.info.user}"'.encode())
-    execute_batch(own_zoo.conn, b"SET track_counts = off")
-    try:
-        trace, _, _ = run(own_zoo, "VACUUM app.parent")
-    finally:
-        execute_batch(own_zoo.conn, b"RESET track_counts")
+        admin.execute(f'GRANT SET ON PARAMETER track_counts TO "{owner}"'.encode())
+        try:
+            execute_batch(own_zoo.conn, b"SET track_counts = off")
+            trace, _, _ = run(own_zoo, "VACUUM app.parent")
+        finally:
+            execute_batch(own_zoo.conn, b"RESET track_counts")
+            admin.execute(f'REVOKE SET ON PARAMETER track_counts FROM "{owner}"'.encode())
 
     assert (trace.effect, trace.locks) == ("unseen", ())
 

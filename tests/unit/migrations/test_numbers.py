@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from scripts.migrations.shown import author, shown_message
 
 NOBODY = author("")
-WROTE = author("CREATE SEQUENCE s MAXVALUE 100; SELECT ids[7], n2 + 1.5 - 33 FROM public.t2 WHERE d = '2020-01-02';")
+WROTE = author(
+    "CREATE SEQUENCE s MAXVALUE 100; SELECT ids[$7], 7, n2 + 1.5 - 33 FROM public.t2 WHERE d = '2020-01-02';"
+)
 # % is a value of a row. Formats of PostgreSQL 18, those with a limit included.
 FORMATS = [
     "RESTART value (%) cannot be greater than MAXVALUE (100)",
@@ -104,6 +106,7 @@ def test_no_digit_of_a_row_in_any_text(before: str, value: str, behind: str, bet
         ("subscript 7, 1.5, -33 and +33 of 2020-01-02.", None),
         ("5 is a piece of 1.5, and 2020 of the date", "(value withheld) is a piece of 1.5, and 2020 of the date"),
         ('encoding "UTF8" knows int4range', None),
+        ("function pg_catalog.int4(text) is odd, and so is $7", None),
         ('Increase "max_locks" (currently 64).', 'Increase "(value withheld)" (currently 64).'),
         ("0 at the very start", "(value withheld) at the very start"),
     ],
