@@ -138,6 +138,15 @@ class ResidentError(ServerError):
         )
 
     @classmethod
+    def paused(cls, name: str, container: str) -> ResidentError:
+        """Somebody has frozen its container: it is there, with its data, and does not answer."""
+        return cls(
+            f'the server "{name}" is paused',
+            facts=[("expected", "a server that goes on"), ("found", f"its container {container} is paused")],
+            help=f"docker unpause {container} lets it go on; invoke down --name {name} removes it, and its data",
+        )
+
+    @classmethod
     def elsewhere(cls, name: str, why: str, folder: str) -> ResidentError:
         """It cannot be judged or reached from here."""
         return cls(

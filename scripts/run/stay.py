@@ -19,7 +19,16 @@ from scripts.evidence.store import new_run_id
 from scripts.server.embedded.sweep import sweep
 from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
 from scripts.server.stay.claims import claimed
-from scripts.server.stay.staying import down_of, dsn_of, end, forget_dead, hand_over, judge, require_judged
+from scripts.server.stay.staying import (
+    down_of,
+    dsn_of,
+    end,
+    forget_dead,
+    hand_over,
+    judge,
+    require_going,
+    require_judged,
+)
 from scripts.server.staying_on import always, note_kept
 
 if TYPE_CHECKING:
@@ -81,6 +90,7 @@ def _there(claim: Claim, own: Settings, voice: Voice) -> Resident | None:
         return None
     standing = judge(resident, claim.folder)
     require_judged(resident, claim.folder, standing)
+    require_going(resident, standing)
     if standing.kind == "gone":
         end(resident, claim, voice.say)
         voice.say(f"server   {resident.name} is gone ({standing.why}): what was known of it is removed")
@@ -215,6 +225,7 @@ def psql(
         raise ResidentError.unknown(name, () if place is None else names_in(place))
     standing = judge(resident, place / name)
     require_judged(resident, place / name, standing)
+    require_going(resident, standing)
     if standing.kind == "gone":
         raise ResidentError.gone(name, standing.why)
     become_psql(find_psql(settings.pg_bindir), resident, place / name, arguments, superuser=superuser)

@@ -10,9 +10,10 @@ from typing import Literal
 class Standing:
     """How it stands.
 
-    `kind`: it runs; it is gone for good; it is elsewhere, on another machine or in another container, where alone it
-    can be judged; it is unclear, since who could tell does not answer. `why`: how that is known; "" for one that runs.
+    `kind`: it runs; it is paused, so that nobody in it answers; it is gone for good; it is elsewhere, on another
+    machine or in another container, where alone it can be judged; it is unclear, since who could tell does not answer.
+    `why`: how that is known, or what to do; "" for one that runs.
     """
 
-    kind: Literal["runs", "gone", "elsewhere", "unclear"]
+    kind: Literal["runs", "paused", "gone", "elsewhere", "unclear"]
     why: str = ""

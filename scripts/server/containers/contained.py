@@ -7,6 +7,7 @@ Promises: only the very container is removed, by its id, and only if its labels 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -93,9 +94,15 @@ def end_contained(resident: Resident) -> None:
         ResidentError: it stays, or is not ours.
         DockerError: no engine answers.
     """
+    import docker.errors
+    import requests
+
     with find_engine() as engine:
         standing = _judge_in(engine, resident)
-        if standing.kind == "runs" or standing.why == STARTED_ANEW:
+        if standing.kind == "paused":
+            with suppress(docker.errors.DockerException, requests.RequestException):
+                engine.client.api.unpause(resident.holder[CONTAINER])  # a frozen process is not ended everywhere
+        if standing.kind in ("runs", "paused") or standing.why == STARTED_ANEW:
             remove_container(engine, resident.holder[CONTAINER])
 
 
@@ -113,7 +120,14 @@ def _judge_in(engine: Engine, resident: Resident) -> Standing:
     # Started again, its guard waits for words that nobody will say, and the data went with its memory.
     if resident.holder.get(STARTED) not in (None, _started_at(found)):
         return Standing("gone", STARTED_ANEW)
+    if found["State"].get("Paused"):
+        return Standing("paused", f"docker unpause {short_id(resident)} lets it go on")
     return Standing("runs")
+
+
+def short_id(resident: Resident) -> str:
+    """Its container's, as `docker ps` shows it."""
+    return resident.holder.get(CONTAINER, "")[:12]
 
 
 def _started_at(found: Mapping[str, Any]) -> str:

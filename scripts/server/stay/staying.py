@@ -191,6 +191,18 @@ def require_judged(resident: Resident, state: Path, standing: Standing) -> None:
         raise ResidentError.unclear(resident.name, standing.why, str(state))
 
 
+def require_going(resident: Resident, standing: Standing) -> None:
+    """Refuse to talk to one that does not answer before somebody lets it.
+
+    Raises:
+        ResidentError: it is paused.
+    """
+    if standing.kind == "paused":
+        from scripts.server.containers.contained import short_id
+
+        raise ResidentError.paused(resident.name, short_id(resident))
+
+
 def forget_dead(place: Path, report: Callable[[str], None]) -> None:
     """Remove what is known of embedded servers that are gone, and what was left by a start that was killed.
 

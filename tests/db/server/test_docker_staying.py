@@ -114,6 +114,27 @@ def test_a_container_that_ended_is_known_to_be_gone(engine: Engine, stays: Stays
     assert "dk was gone (its container is not there any more)" in stays.do("down", name="dk").text
 
 
+def test_a_paused_container_is_told_as_that(engine: Engine, stays: Stays) -> None:
+    """`docker pause`: it is there and does not answer; `up` and `psql` say so at once, `down` ends it, and its data."""
+    stays.do("up", name="dk", no_migrate=True, given=DOCKER)
+    known = stays.known("dk")
+    container = known.holder["container"]
+    engine.client.api.pause(container)
+    about = f"docker   PostgreSQL {known.version}   database symphony   since {known.since}"
+    assert stays.do("servers").out == [f"dk   paused     {about}   docker unpause {container[:12]} lets it go on"]
+    for verb, options in (("up", {"no_migrate": True}), ("up", {}), ("psql", {})):
+        began = time.monotonic()
+        with pytest.raises(ResidentError, match='the server "dk" is paused') as caught:
+            stays.do(verb, name="dk", given=DOCKER, **options)
+        assert f"help: docker unpause {container[:12]} lets it go on; invoke down --name dk" in str(caught.value)
+        assert time.monotonic() - began < 5
+    engine.client.api.unpause(container)
+    assert "there since" in stays.do("up", name="dk", no_migrate=True, given=DOCKER).text
+    engine.client.api.pause(container)
+    assert stays.do("down", name="dk").out == ["down     dk: server and data are gone"]
+    assert kept_as(engine, "dk") == []
+
+
 def test_a_container_that_was_started_anew_is_gone(engine: Engine, stays: Stays) -> None:
     """`docker restart`: it runs, with nobody to tell its guard anything and no server; `down` and `up` remove it."""
     why = "its container was started anew, without a server"

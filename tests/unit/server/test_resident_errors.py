@@ -30,6 +30,7 @@ EXAMPLES: dict[str, ServerError] = {
     ),
     "ResidentError.unknown": ResidentError.unknown("dev", ("main-3f2a1c", "run-x")),
     "ResidentError.gone": ResidentError.gone("dev", "the machine was started anew since"),
+    "ResidentError.paused": ResidentError.paused("dev", "0123456789ab"),
     "ResidentError.elsewhere": ResidentError.elsewhere("dev", "it was made on the machine build7", "/state/dev"),
     "ResidentError.unclear": ResidentError.unclear(
         "dev", "no Docker engine answers (refused); made at unix:///x", "/state/dev"
