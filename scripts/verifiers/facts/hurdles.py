@@ -89,8 +89,10 @@ def _cut(method: str, key: Key) -> bool:
 def _stored(one: Added) -> str:
     if one.ruled:
         return "of a domain with a rule"
-    if one.filled and (one.generated or not one.said) and one.numbers is None:
-        return "NOT NULL, and nothing fills it"
+    if one.filled and one.numbers is None:
+        values = () if one.generated else workings(one.tree, one.names)[0]
+        if not values or any(value.null for value in values):
+            return "NOT NULL, and nothing fills it"
     if one.numbers is not None and not one.numbers.again:
         left = one.numbers.left()
         if left is None:

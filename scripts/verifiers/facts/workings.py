@@ -28,6 +28,8 @@ _ASKS = frozenset({"BOOLEXPR", "NULLTEST", "BOOLEANTEST"})
 _COMPARES = frozenset({"DISTINCTEXPR", "NULLIFEXPR", "SCALARARRAYOPEXPR"})
 _HOLDS = frozenset({"ARRAYEXPR", "CASETESTEXPR"})
 _GONE = "what is gone"
+# The only value without brackets that may be NULL, by its number in SQLValueFunctionOp: no schema need be looked into.
+_CURRENT_SCHEMA = "14"
 # None of these raises, whatever it is given.
 _FUNCTIONS = frozenset(
     {
@@ -82,13 +84,14 @@ class Worth:
     """What a part comes to.
 
     `size`: how many bytes it may have; 0 for a name, or what has a fixed size, inf for what may have any. `constant`: a
-    constant's bytes. `years`: how far from now, of a time that does not come from a row.
+    constant's bytes. `years`: how far from now, of a time that does not come from a row. `null`: it may be NULL.
     """
 
     type: str = ""
     size: float = 0
     constant: bytes | None = None
     years: float | None = None
+    null: bool = True
 
 
 def workings(tree: str, names: Names) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
@@ -122,9 +125,10 @@ class _Asked:
             return Worth(type_.name, 0 if short else inf)
         if node.kind == "CONST":
             value = node.constant()
-            return Worth(type_.name, 0 if fixed else len(value or b""), value)
+            return Worth(type_.name, 0 if fixed else len(value or b""), value, null=value is None)
         if node.kind == "SQLVALUEFUNCTION":
-            return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None)
+            null = node.word("op") == _CURRENT_SCHEMA
+            return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None, null)
         args = [self.worth(child) for child in node.children()]
         if node.kind == "FUNCEXPR":
             worth = self._called(self.names.functions.get(node.word("funcid"), _GONE), args)
@@ -132,7 +136,19 @@ class _Asked:
             worth = self._called(self.names.operators.get(node.word("opno"), _GONE), args)
         else:
             worth = self._joined(node, type_, args)
-        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years)
+        null = self._null(node, [one.null for one in args])
+        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null)
+
+    def _null(self, node: Node, args: list[bool]) -> bool:
+        """Whether it may be NULL: a call is where an argument is, or where a document has no such member."""
+        if node.kind in ("NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "ARRAYEXPR"):
+            return False
+        if node.kind == "COALESCEEXPR":
+            return all(args)
+        if node.kind in ("CASEEXPR", "CASEWHEN"):
+            return any(args[len(node.under("arg")) :] if node.kind == "CASEEXPR" else args[-1:])
+        member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in _MEMBERS
+        return node.kind == "NULLIFEXPR" or member or any(args)
 
     def _joined(self, node: Node, type_: Type, args: list[Worth]) -> Worth:
         """Whatever is neither called nor a value."""
@@ -179,6 +195,9 @@ def _size(name: str, args: list[Worth]) -> float | None:
     if name not in _FUNCTIONS and operator not in _OPERATORS:
         return None
     if operator == "||":
+        if any("." in one.type for one in args):
+            # Written out by the cast that somebody may have made for a type of his own.
+            return None
         # What has a fixed size is written out.
         return sum(one.size or (0 if one.type in NAMES else _SMALL) for one in args)
     if name in _SHORT:

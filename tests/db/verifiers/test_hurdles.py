@@ -152,6 +152,25 @@ IN_THE_WAY = {
         f"CREATE INDEX idx_payment_outbox_pending_correlation_idx ON {QUEUE} (payload)",
         "payment_outbox_pending_no_index_in_the_way",
     ),
+    "a column that must be filled and has NULL for a default": (
+        ("ALTER TABLE public.tenants ADD COLUMN z text; ALTER TABLE public.tenants ALTER COLUMN z SET NOT NULL, "
+        "ALTER COLUMN z SET DEFAULT nullif('x', lower('x'))"), "tenants_no_column_in_the_way",
+    ),
+    "a column that must be filled and may have NULL for a default": (
+        ("ALTER TABLE public.tenants ADD COLUMN z text; ALTER TABLE public.tenants ALTER COLUMN z SET NOT NULL, "
+        "ALTER COLUMN z SET DEFAULT '{}'::jsonb ->> 'x'"), "tenants_no_column_in_the_way",
+    ),
+    "a column that must be filled and has a schema for a default": (
+        ("ALTER TABLE public.tenants ADD COLUMN z text; ALTER TABLE public.tenants ALTER COLUMN z SET NOT NULL, "
+        "ALTER COLUMN z SET DEFAULT CASE WHEN true THEN current_schema END"), "tenants_no_column_in_the_way",
+    ),
+    "a type of its own that writes itself out": (
+        ("CREATE SCHEMA hop; CREATE TYPE hop.mood AS ENUM ('a'); CREATE FUNCTION hop.f(hop.mood) RETURNS text LANGUAGE "
+        "sql IMMUTABLE AS 'SELECT 1 / 0'; CREATE CAST (hop.mood AS text) WITH FUNCTION hop.f(hop.mood); "
+        f"ALTER TABLE {QUEUE} ADD COLUMN mood hop.mood DEFAULT 'a', ADD COLUMN z text; "
+        f"ALTER TABLE {QUEUE} ALTER COLUMN z SET DEFAULT 'x' || 'a'::hop.mood"),
+        "payment_outbox_pending_no_column_in_the_way",
+    ),
     "a policy of rows": ("CREATE POLICY further ON public.tenants USING (false)", "tenants_table"),
     "no identity for a replica": ("ALTER TABLE public.participants REPLICA IDENTITY NOTHING", "participants_table"),
 }  # fmt: skip
@@ -182,6 +201,12 @@ FREE = {
     "ALTER TABLE public.tenants ADD COLUMN f public.filled NOT NULL",
     "divided names": f"CREATE INDEX further ON {QUEUE} USING spgist (participant_id) INCLUDE (created_at, rail_type)",
     "statistics of names": "CREATE STATISTICS public.further ON (lower(tenant_name)), status FROM public.tenants",
+    "columns that are always filled": "ALTER TABLE public.tenants ADD COLUMN who text NOT NULL DEFAULT current_user, "
+    "ADD COLUMN at timestamptz NOT NULL DEFAULT now() + interval '1 day', ADD COLUMN day date NOT NULL DEFAULT "
+    "current_date, ADD COLUMN id text NOT NULL DEFAULT gen_random_uuid()::text, "
+    "ADD COLUMN flag boolean NOT NULL DEFAULT (current_schema IS NULL), "
+    "ADD COLUMN one text NOT NULL DEFAULT coalesce(current_schema, 'none'), "
+    "ADD COLUMN two int NOT NULL DEFAULT CASE WHEN current_schema IS NULL THEN 1 ELSE 2 END",
     "a domain without a rule": "CREATE DOMAIN public.words AS text; "
     "ALTER TABLE public.tenants ADD COLUMN w public.words",
 }
