@@ -11,15 +11,19 @@ from scripts.migrations.runnable import UNSAID, leading_words, statement_words
 if TYPE_CHECKING:
     from scripts.parser.statements import Statement
 
-# Two words, or one before what is surely none; anything else, a comment above all, is left to the scanner.
-_HEAD = re.compile(r"""[A-Za-z]+[ \n\t]+(?:[A-Za-z]+(?=[ \n\t.(,]|\Z)|(?=[$("0-9*]))""")
+# Two words, with those between them that do not say what the statement is about; or one before what is surely none;
+# anything else, a comment above all, is left to the scanner.
+_HEAD = re.compile(
+    r"[A-Za-z]+[ \n\t]+(?:(?:" + "|".join(sorted(UNSAID)) + r")[ \n\t]+)*"
+    r"""(?:[A-Za-z]+(?=[ \n\t.(,]|\Z)|(?=[$("0-9*]))""",
+    re.IGNORECASE,
+)
 
 
 def words_of(statement: Statement) -> str:
     """The first words, such as CREATE TABLE, or CREATE UNIQUE INDEX."""
     head = _HEAD.match(statement.text)
-    words = _of_head(head[0]) if head else ""
-    return words if words and words.rpartition(" ")[2] not in UNSAID else statement_words(statement)
+    return (head and _of_head(head[0])) or statement_words(statement)
 
 
 @lru_cache(maxsize=1000)
