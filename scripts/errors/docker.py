@@ -55,6 +55,19 @@ class DockerError(ServerError):
         )
 
     @classmethod
+    def limit_too_short(cls, image: str, timeout_ms: int) -> DockerError:
+        """It answers, and needs longer for what it was asked than the start may take; `timeout_ms` is that."""
+        return cls(
+            "the container was not started in time",
+            where=image,
+            facts=[
+                ("expected", f"a start within SERVER_START_TIMEOUT_MS, {timeout_ms} ms"),
+                ("found", "an engine that answers, and is not done yet"),
+            ],
+            help="raise SERVER_START_TIMEOUT_MS: a start takes a second or less, 60000 is the default",
+        )
+
+    @classmethod
     def not_reached(cls, image: str, place: str, reason: str) -> DockerError:
         """The server is ready in its container, and its published port is none of the network that this run is in."""
         return cls(

@@ -149,13 +149,14 @@ def _docker(
 
 def _auto(settings: Settings, report: Callable[[str], None], run_id: str, keep_as: str) -> Iterator[Server]:
     from scripts.server.containers.engine import find_engine
+    from scripts.server.containers.words import why_none
 
     try:
         with find_engine() as engine:
             found = engine.has_image(settings.pg_image)
             why = f"an engine answers and {settings.pg_image} is " + ("there" if found else "not there")
     except DockerError as exc:
-        found, why = False, f"no Docker engine answers ({exc.facts[-1][1]})"
+        found, why = False, why_none(exc)
     if found:
         yield from _docker(settings, report, run_id, why, keep_as)
     else:

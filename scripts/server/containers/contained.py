@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import iso_utc
 from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
-from scripts.server.containers.engine import find_engine, one_line
+from scripts.server.containers.engine import find_engine
 from scripts.server.containers.guard import KEPT_AS, remove_container
+from scripts.server.containers.words import one_line, why_none
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL
 from scripts.server.standing import Standing
@@ -82,9 +83,7 @@ def judge_contained(resident: Resident) -> Standing:
         with find_engine() as engine:
             return _judge_in(engine, resident)
     except DockerError as exc:
-        return Standing(
-            "unclear", f"{exc.what} ({exc.facts[-1][1]}); it was made at {resident.holder.get(ADDRESS, '')}"
-        )
+        return Standing("unclear", f"{why_none(exc)}; it was made at {resident.holder.get(ADDRESS, '')}")
 
 
 def end_contained(resident: Resident) -> None:

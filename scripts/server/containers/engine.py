@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scripts.errors.docker import DockerError
+from scripts.server.containers.words import one_line
 from scripts.settings import session_folder, user_home
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def find_engine() -> Iterator[Engine]:
             raise DockerError.no_engine(f"{_place() if tunnel is None else tunnel.place}: {words}") from exc
         except (docker.errors.DockerException, OSError, ValueError) as exc:
             at = "" if tunnel is None else f"{tunnel.place}: no engine behind ssh, or not for this user: "
+            if tunnel is None and isinstance(exc, requests.ConnectionError):
+                at = f"{_place()}: "
             raise DockerError.no_engine(at + one_line(exc)) from exc
         client.api.timeout = REQUEST_TIMEOUT_S
         yield Engine(client, LOOPBACK if tunnel is not None else host_of(str(client.api.base_url)), version, tunnel)
@@ -298,9 +301,3 @@ def pull_image(engine: Engine, image: str) -> None:
         raise DockerError.no_image(image, one_line(exc)) from exc
     finally:
         engine.client.api.timeout = REQUEST_TIMEOUT_S
-
-
-def one_line(exc: BaseException) -> str:
-    """The engine's own words where there are some, on one line."""
-    words = getattr(exc, "explanation", None) or str(exc) or type(exc).__name__
-    return " ".join(str(words).split())

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.docker import ContainerEndedError, DockerError
 from scripts.errors.room import DiskFullError
-from scripts.server.containers.engine import PROBE_TIMEOUT_S, one_line
+from scripts.server.containers.engine import PROBE_TIMEOUT_S
 from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
+from scripts.server.containers.words import one_line
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL, owner_labels
 

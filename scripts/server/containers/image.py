@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.binaries import BinariesError
 from scripts.errors.docker import DockerError
-from scripts.server.containers.engine import one_line
+from scripts.server.containers.words import one_line
 from scripts.server.embedded.binaries import find_binaries
 from scripts.server.embedded.elf import read_elf
 from scripts.settings import ROOT

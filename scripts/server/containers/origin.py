@@ -23,10 +23,11 @@ from scripts.server.cluster.cache import key_of
 from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.cluster.packing import PoisonedError, pack
 from scripts.server.containers.contained import ContainedHolder
-from scripts.server.containers.engine import REQUEST_TIMEOUT_S, Engine, one_line
+from scripts.server.containers.engine import PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S, Engine
 from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
 from scripts.server.containers.reach import Reach
 from scripts.server.containers.unstarted import sweep
+from scripts.server.containers.words import one_line
 from scripts.server.embedded.layout import CONFIG
 from scripts.server.facts import Since, found_before, read_facts, require_fresh
 from scripts.server.model import Server
@@ -170,11 +171,25 @@ def _telling(engine: Engine, image: str, timeout_s: float) -> Iterator[None]:
     try:
         yield
     except requests.Timeout as exc:
+        if timeout_s < REQUEST_TIMEOUT_S and _answers(engine):
+            raise DockerError.limit_too_short(image, round(timeout_s * 1000)) from exc
         raise DockerError.silent(image, timeout_s) from exc
     except requests.ConnectionError as exc:
         raise DockerError.went_away(image, one_line(exc)) from exc
     except (docker.errors.DockerException, requests.RequestException) as exc:
         raise DockerError.refused("run the container", image, one_line(exc)) from exc
+
+
+def _answers(engine: Engine) -> bool:
+    """Whether it is well: the limit may have been too short for it."""
+    import docker.errors
+    import requests
+
+    engine.client.api.timeout = PROBE_TIMEOUT_S
+    try:
+        return bool(engine.client.ping())
+    except (docker.errors.DockerException, requests.RequestException):
+        return False
 
 
 def _from_kept(plan: _Plan, guard: Guard) -> _Started | None:

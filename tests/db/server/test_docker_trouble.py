@@ -98,17 +98,24 @@ def test_a_socket_without_permission(user: str) -> None:
         (place / "docker.sock").chmod(0o600)
         closed.listen()
         code = "from scripts.server.containers.engine import find_engine\nwith find_engine(): pass"
+        auto = (
+            "from scripts.server.open import open_server\nfrom scripts.settings import Settings\n"
+            "with open_server(Settings(), run_id='r', report=print): pass"
+        )
         environment = {"PYTHONPATH": f"{ROOT}:{SITE}", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            [python_for_others()[0], "-c", code],
-            user=user,
-            group="nogroup",
-            extra_groups=[],
-            env={**environment, "DOCKER_HOST": f"unix://{place}/docker.sock"},
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
+        done, chosen = (
+            subprocess.run(
+                [python_for_others()[0], "-c", program],
+                user=user,
+                group="nogroup",
+                extra_groups=[],
+                env={**environment, "DOCKER_HOST": f"unix://{place}/docker.sock"},
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+            )
+            for program in (code, auto)
         )
     (place / "docker.sock").unlink()
     place.rmdir()
@@ -118,6 +125,23 @@ def test_a_socket_without_permission(user: str) -> None:
         "  found     permission denied\n"
         "  help: usermod -aG docker USER and log in again, or run a rootless engine, or use SERVER=embedded"
     )
+    assert chosen.stdout == (
+        f"server   embedded: the Docker engine is closed to this user ({place}/docker.sock: permission denied)\n"
+    )
+
+
+def test_a_limit_that_is_too_short_does_not_blame_the_engine(engine: Engine) -> None:
+    """It answers; only the start takes longer than it may."""
+    settings = Settings(server="docker", pg_image=TAG, server_start_timeout_ms=20)
+    with pytest.raises(DockerError) as caught, open_server(settings, run_id="short", report=quiet):
+        pass
+    assert str(caught.value) == (
+        f"error[docker]: {TAG}: the container was not started in time\n"
+        "  expected  a start within SERVER_START_TIMEOUT_MS, 20 ms\n"
+        "  found     an engine that answers, and is not done yet\n"
+        "  help: raise SERVER_START_TIMEOUT_MS: a start takes a second or less, 60000 is the default"
+    )
+    assert engine.client.api.containers(all=True, filters={"label": "parity-runner.run-id=short"}) == []
 
 
 @pytest.mark.root

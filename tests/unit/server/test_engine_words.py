@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from scripts.errors.docker import DockerError
 from scripts.server.containers.engine import find_engine
+from scripts.server.containers.words import why_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,24 @@ def test_a_variable_that_names_the_engine_needs_no_configuration(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(DockerError, match=r"nobody\.sock: No such file or directory"), find_engine():
         pass
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("tcp://127.0.0.1:1", "Connection refused"), ("tcp://nowhere.invalid:2375", "")],
+)
+def test_a_host_without_an_engine_is_told_in_the_systems_words(
+    host: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place as it was named; none of the pools, retries and objects of the SDK's libraries."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    found = caught.value.facts[-1][1]
+    assert found.startswith(f"{host}: {reason}")
+    assert not re.search(r"Pool|retries|object|Caused|Errno", found), found
+    assert why_none(caught.value) == f"no Docker engine answers ({found})"
 
 
 def test_an_engine_that_hangs_is_told_in_our_words(silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:

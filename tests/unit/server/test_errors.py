@@ -71,6 +71,7 @@ EXAMPLES: dict[str, ServerError] = {
     "DockerError.closed": DockerError.closed("/var/run/docker.sock"),
     "DockerError.went_away": DockerError.went_away("postgres:18", "Connection aborted."),
     "DockerError.silent": DockerError.silent("postgres:18", 60),
+    "DockerError.limit_too_short": DockerError.limit_too_short("postgres:18", 100),
     "DockerError.not_reached": DockerError.not_reached("postgres:18", "127.0.0.1:32768", "Connection refused"),
     "DockerError.bad_name": DockerError.bad_name("Postgres:18", "invalid reference format"),
     "DockerError.no_image": DockerError.no_image("postgres:18", "manifest unknown"),

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from scripts.errors.binaries import BinariesError
 from scripts.server.containers import image
-from scripts.server.containers.engine import host_of, one_line
+from scripts.server.containers.engine import host_of
+from scripts.server.containers.words import one_line
 from scripts.server.embedded.elf import read_elf
 
 if TYPE_CHECKING:
