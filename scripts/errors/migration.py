@@ -191,6 +191,17 @@ class IndexConflictError(MigrationError):
         )
 
     @classmethod
+    def not_compared(cls, index: str, *, where: str, wanted: str, found: str) -> IndexConflictError:
+        """An index of that name, and no telling whether it is of this definition. `wanted`: the statement."""
+        return cls(
+            f"{index} is there, and cannot be compared with its statement",
+            where=where,
+            facts=[("wanted", wanted), ("found", found)],
+            help="the server refused the statement on an empty copy of the table, so compare the two by eye: if this"
+            " file left the index, drop it with DROP INDEX CONCURRENTLY, else rename it; run again, and it is built",
+        )
+
+    @classmethod
     def other_relation(cls, index: str, *, where: str, wanted: str, found: str) -> IndexConflictError:
         """A table, view or sequence of that name. `found`: what it is."""
         return cls(
@@ -208,6 +219,23 @@ class IndexConflictError(MigrationError):
             where=where,
             facts=[("builder", builder), ("waited", f"{waited_ms} ms")],
             help="wait for that session, or end it with pg_cancel_backend, and run again",
+        )
+
+
+class MadeAgainError(MigrationError):
+    """What a statement of an unfinished file took away is there again."""
+
+    kind = "made again"
+
+    @classmethod
+    def of(cls, what: str, *, where: str, found: str) -> MadeAgainError:
+        """`what`: the thing with its name; `found`: what is known of it."""
+        return cls(
+            f"{what} was taken away by an earlier run, and is there again",
+            where=where,
+            facts=[("found", found)],
+            help="somebody else made it since, so the run leaves it alone: find out who; take it away or rename it by"
+            " hand, and run again",
         )
 
 

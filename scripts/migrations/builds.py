@@ -2,7 +2,7 @@
 
 Owns: that decision, taken from the catalog before every try.
 Promises: IF NOT EXISTS is never taken as proof; a valid index is adopted only when the server writes its definition in
-the same words; an invalid one is dropped only when nobody is building it.
+the same words; an invalid one is dropped only when it is of that definition, too, and nobody works on it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scripts.migrations.indexes import (
     look,
     look_closely,
 )
-from scripts.migrations.twin import wanted_shape
+from scripts.migrations.sameness import compared, wanted_of
 
 if TYPE_CHECKING:
     from scripts.migrations.builders import Builder
@@ -57,21 +57,34 @@ def build_index(work: Work, statement: Statement) -> None:
     if found is None:
         _build(work, statement)
         return
-    if found.is_index and not found.valid and found.table == table and work.was_begun(statement):
-        _rebuild(work, statement, table)  # the rest of our own words: there is nothing to compare
-        return
-    shape, wanted = _wanted(work, statement, table)
     if not found.is_index:
         kind = RELKINDS.get(found.relkind, "a relation of another kind")
+        _, wanted = wanted_of(work, statement, table)
         raise IndexConflictError.other_relation(name, where=work.where(statement), wanted=wanted, found=kind)
-    if found.table != table or found.shape != shape:
+    usable = found.valid and found.ready
+    both = compared(work, statement, table, found)
+    if both.same is None and not (usable and work.was_done(statement)):
+        raise IndexConflictError.not_compared(name, where=work.where(statement), wanted=both.wanted, found=both.found)
+    if both.same is False:
         raise IndexConflictError.other_definition(
-            name, where=work.where(statement), wanted=wanted, found=found.definition
+            name, where=work.where(statement), wanted=both.wanted, found=both.found
         )
-    if found.valid and found.ready:
-        work.note(f"{name} is already there, valid and of this definition: adopted")
+    if usable:
+        if both.same:
+            work.note(f"{name} is already there, valid and of this definition: adopted")
+        else:
+            work.note(f"{name} is already there, valid, and an earlier run had built it; it cannot be compared")
         return
     _rebuild(work, statement, table)
+
+
+def is_ours(work: Work, statement: Statement, table: Table, found: Found) -> bool | None:
+    """Whether an index that is not valid is what the statement left; None when that cannot be told.
+
+    Raises:
+        psycopg.Error: the table could not be had in time.
+    """
+    return compared(work, statement, table, found).same
 
 
 def _is_free(work: Work, statement: Statement) -> bool:
@@ -89,18 +102,6 @@ def _rebuild(work: Work, statement: Statement, table: Table) -> None:
     work.note(f"{table.schema}.{index} was left invalid by an interrupted build: dropped and built again")
     drop_concurrently(work, table.schema, index)
     _build(work, statement)
-
-
-def _wanted(work: Work, statement: Statement, table: Table) -> tuple[str, str]:
-    """What the statement would build; its own text when no twin can show it (an index on the whole row)."""
-    import psycopg
-
-    try:
-        return wanted_shape(work.conn, statement.node, table, lock_timeout_ms=work.budgets.lock_timeout_ms)
-    except psycopg.Error:
-        if work.conn.closed or work.conn.broken:
-            raise
-        return "", f"{statement.text} (it cannot be compared: no twin of it can be built)"
 
 
 def _settled(work: Work, statement: Statement, table: Table) -> Found | None:
@@ -136,6 +137,8 @@ def _build(work: Work, statement: Statement) -> None:
     try:
         work.send_traced(statement, _without_if_not_exists(statement))
     except errors.UniqueViolation as exc:
+        if exc.diag.constraint_name != statement.node.idxname:
+            raise  # of the catalog: somebody gave the name away at the same moment, and what bears it is theirs
         seen = look(work.conn, statement.node)
         table = Table("", "") if seen is None else seen[0]
         found = find_index(work.conn, table.schema, statement.node.idxname)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scripts.parser.statements import Statement
 
 KINDS = frozenset({"CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt"})
+DROPS = frozenset({"DropdbStmt", "DropTableSpaceStmt"})
 # Properties by the names that options have, each as text; -2 connections is what a DROP DATABASE leaves that was cut
 # short: nobody can connect, and it can only be dropped.
 _DATABASE = """
@@ -81,6 +82,11 @@ def _require_same(name: str, found: Mapping[str, str | None], wanted: Mapping[st
 def is_still_done_in_cluster(work: Work, statement: Statement) -> bool:
     """Whether what was made is there, or what was dropped is not."""
     return (_found(work, statement) is not None) == _named(statement)[1]
+
+
+def named_in_cluster(statement: Statement) -> str:
+    """What the statement is about, for people."""
+    return _named(statement)[0]
 
 
 def _named(statement: Statement) -> tuple[str, bool]:

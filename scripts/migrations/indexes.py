@@ -75,6 +75,11 @@ SELECT pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, false) O
        pg_catalog.pg_get_expr(i.indpred, i.indrelid)
   FROM pg_catalog.pg_index i, pg_catalog.generate_series(1, i.indnkeyatts) AS k
  WHERE i.indexrelid = %s GROUP BY i.indexrelid, i.indnullsnotdistinct, i.indpred, i.indrelid"""
+_TABLESPACE = """
+SELECT s.spcname::text FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+  JOIN pg_catalog.pg_tablespace s ON s.oid = coalesce(nullif(c.reltablespace, 0::oid), d.dattablespace)
+ WHERE c.oid = %s"""
 RELKINDS = {
     "r": "a table",
     "p": "a partitioned table",
@@ -208,6 +213,12 @@ def find_index(conn: psycopg.Connection[Any], schema: str, name: str) -> Found |
         return _no_index(oid, relkind, schema)
     definition, shape = _shape(definition, place, constraint, unique=unique)
     return Found(oid, relkind, valid, ready, Table(schema, table), definition, shape, builder_of(builder))
+
+
+def tablespace_of(conn: psycopg.Connection[Any], oid: int) -> str:
+    """Where a relation's data is, by name: the database's own tablespace unless it has another."""
+    row = _one(conn, _TABLESPACE, (oid,))
+    return str(row[0]) if row else ""
 
 
 def drop_concurrently(work: Work, schema: str, name: str) -> None:

@@ -18,7 +18,7 @@ from scripts.migrations.failure import failed, lost
 from scripts.migrations.indexes import NOT_PROVED, free_name, proof_sql, qualified, unproved_indexes
 from scripts.migrations.model import AppliedFile
 from scripts.migrations.refusals import refusal
-from scripts.migrations.repeat import clean_up, is_still_done, repeat
+from scripts.migrations.repeat import clean_up, is_still_done, repeat, require_not_made_again
 from scripts.migrations.runnable import statement_words
 from scripts.migrations.trace.model import FileTrace, StatementTrace
 from scripts.migrations.transactional import (
@@ -52,6 +52,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
         HalfAppliedError: the file was changed after a part of it had run.
         MigrationFailedError: the server refused a statement.
         IndexConflictError: a name is taken by something else.
+        MadeAgainError: what a statement took away is there again.
         InvalidIndexError: an index is not usable at the end.
         RunnerLockLostError: the file let go of the runner lock.
         ConnectionLostError: the server went away.
@@ -144,6 +145,7 @@ def _is_done(work: Work, statement: Statement) -> bool:
     elif any(_drops(statement, other) for other in later) or is_still_done(work, statement):
         work.note(f"statement {statement.index + 1} was done by an earlier run")
     else:
+        require_not_made_again(work, statement)
         work.note(f"statement {statement.index + 1} was done by an earlier run, but is not any more: sent again")
         return False
     return True

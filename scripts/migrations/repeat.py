@@ -3,16 +3,17 @@
 Owns: that decision for every kind of statement that a no_tx file may hold (indexes: builds.py; databases and
     tablespaces: cluster.py).
 Promises: a thing that is already there, or already gone, is taken as the statement's work only when the journal says
-    that the statement was begun, or when it is in every respect what the statement would have made.
+    that the statement was begun, or when it is in every respect what the statement would have made; what a statement
+    that is done took away is never taken away again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.migration import EnumConflictError
-from scripts.migrations.builds import build_index
-from scripts.migrations.cluster import KINDS, is_still_done_in_cluster, repeat_in_cluster
+from scripts.errors.migration import EnumConflictError, MadeAgainError
+from scripts.migrations.builds import build_index, is_ours
+from scripts.migrations.cluster import DROPS, KINDS, is_still_done_in_cluster, named_in_cluster, repeat_in_cluster
 from scripts.migrations.indexes import drop_concurrently, find_index, look, qualified
 from scripts.migrations.invalid import reindex_leftovers
 from scripts.parser.quoting import quoted
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _LABELS = """
 SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
  WHERE e.enumtypid = pg_catalog.to_regtype(%s) ORDER BY e.enumsortorder"""
+
+_DEFINITION = """
+SELECT pg_catalog.pg_get_indexdef(i.indexrelid) FROM pg_catalog.pg_index i
+ WHERE i.indexrelid = pg_catalog.to_regclass(%s)"""
 
 
 def repeat(work: Work, statement: Statement) -> None:
@@ -63,6 +68,31 @@ def is_still_done(work: Work, statement: Statement) -> bool:
     return kind not in KINDS or is_still_done_in_cluster(work, statement)
 
 
+def require_not_made_again(work: Work, statement: Statement) -> None:
+    """Nobody's work is undone: what a statement took away, and is there again, somebody else made.
+
+    Args:
+        work: whose journal says that the statement is done.
+        statement: of which `is_still_done` says that it is not.
+
+    Raises:
+        MadeAgainError: it took something away.
+    """
+    node, kind = statement.node, statement.kind
+    if kind == "DropStmt":
+        name = _dropped(node)
+        what, found = f"index {name}", _scalar(work, _DEFINITION, (name,)) or "something else of that name"
+    elif kind == "AlterTableStmt":
+        partition, parent = _parted(node)
+        what, found = f"partition {partition} of {parent}", "attached"
+    elif kind in DROPS:
+        what, found = named_in_cluster(statement), "there"
+    else:
+        return
+    work.statement = None  # nothing was sent, so there is nothing to clean up
+    raise MadeAgainError.of(what, where=work.where(statement), found=str(found))
+
+
 def clean_up(work: Work, statement: Statement) -> bool:
     """Take away what a refused statement has left; whether nothing is left."""
     node, kind = statement.node, statement.kind
@@ -73,8 +103,10 @@ def clean_up(work: Work, statement: Statement) -> bool:
             return True
         if found.builder is not None:
             return False
-        drop_concurrently(work, seen[0].schema, node.idxname)
-        return True
+        ours = is_ours(work, statement, seen[0], found)
+        if ours:
+            drop_concurrently(work, seen[0].schema, node.idxname)
+        return ours is not None
     if kind == "ReindexStmt":
         _drop_leftovers(work, statement)
         return True

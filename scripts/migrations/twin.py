@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, cells, execute_batch, literals
 from scripts.migrations.indexes import Table, shape_of
+from scripts.migrations.whole_row import put_row, row_in
 from scripts.parser.statements import deparse, walk
 
 if TYPE_CHECKING:
     import psycopg
+
+    from scripts.migrations.whole_row import Row
 
 _WRITTEN = """
 SELECT pg_catalog.pg_get_indexdef(pg_catalog.to_regclass(%b)), pg_catalog.format('%%I.%%I', %b, %b),
@@ -36,13 +39,15 @@ def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock
         psycopg.Error: no twin of the table, or no such index of it, can be made.
     """
     twin = Table(table.schema, f"twin_{secrets.token_hex(8)}")
+    row = row_in(conn, node, table, twin=twin.name)
     index = Table(twin.schema, f"{twin.name}_idx")
     unique = "UNIQUE " if node.unique else ""
     values = (index.quoted, table.schema, twin.name, unique, node.idxname, table.schema, table.name)
     written = _WRITTEN.encode() % tuple(literals(conn, values))
     text = (
-        f"BEGIN;SET LOCAL lock_timeout = {int(lock_timeout_ms)};CREATE TABLE {twin.quoted} (LIKE {table.quoted});"
-        f"{deparse(_on_twin(node, twin, index.name))};"
+        f"BEGIN;SET LOCAL lock_timeout = {int(lock_timeout_ms)};CREATE TABLE {twin.quoted}"
+        f" (LIKE {table.quoted}{'' if row is None else row.columns_sql(table)});"
+        f"{deparse(_on_twin(node, twin, index.name, row))};"
     ).encode()
     try:
         *_, answer, _ = execute_batch(conn, text + written + b";ROLLBACK")
@@ -51,15 +56,19 @@ def wanted_shape(conn: psycopg.Connection[Any], node: Any, table: Table, *, lock
         raise exc.error from None
     ((definition, place, head),) = cells(answer)
     shape = shape_of(definition, place, unique=node.unique)
+    if row is not None:
+        shape = row.as_written(shape)
     return shape, head + shape.removeprefix("UNIQUE ")
 
 
-def _on_twin(node: Any, twin: Table, index: str) -> Any:
+def _on_twin(node: Any, twin: Table, index: str, row: Row | None) -> Any:
     copy = type(node)()
     copy.CopyFrom(node)
     copy.concurrent = copy.if_not_exists = False
     copy.idxname, copy.table_space = index, ""
     copy.relation.catalogname, copy.relation.schemaname, copy.relation.relname = "", twin.schema, twin.name
+    if row is not None:
+        put_row(copy, row)
     for message in walk(copy):
         if message.DESCRIPTOR.name == "ColumnRef":
             # t.a and s.t.a mean a: the table has another name here.

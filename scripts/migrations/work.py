@@ -82,6 +82,11 @@ class Work:
         entry = self.journal.get(statement.index)
         return entry is not None and entry.digest == statement.digest
 
+    def was_done(self, statement: Statement) -> bool:
+        """Whether the journal says that this very statement has ended."""
+        entry = self.journal.get(statement.index)
+        return entry is not None and entry.done and entry.digest == statement.digest
+
     def begin_if_free(self, statement: Statement, name: str) -> bool:
         """Note that a statement will be sent, unless something has the name that it gives; whether it was noted.
 

@@ -34,6 +34,7 @@ EVERY_KIND = {
             END IF;
             RETURN value;
         END $$;
+        CREATE FUNCTION public.of_row(public.accounts) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1.id';
         CREATE TABLE public.large (a integer);
         INSERT INTO public.large VALUES (1), (2);
     """,
@@ -57,6 +58,7 @@ EVERY_KIND = {
         CREATE INDEX CONCURRENTLY accounts_email_lower ON public.accounts (lower(email)) WHERE amount > 10;
         CREATE INDEX CONCURRENTLY large_a ON public.large (public.with_memory(a));
         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS accounts_email ON public.accounts (email) INCLUDE (amount);
+        CREATE INDEX CONCURRENTLY accounts_row ON public.accounts (public.of_row(accounts)) WHERE accounts IS NOT NULL;
     """,
     "0007_parent_index.sql": "CREATE INDEX events_at ON ONLY public.events (at);",
     "0008_partition_builds.sql": _NO_TX

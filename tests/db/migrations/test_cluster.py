@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from scripts.errors.migration import ClusterConflictError, MigrationFailedError
+from scripts.errors.migration import ClusterConflictError, MadeAgainError, MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.settings import Settings
 
@@ -182,6 +182,24 @@ def test_a_drop_that_was_cut_short_is_completed(
         empty_database.apply(migrations.files())
     assert caught.value.sqlstate == "3D000"
     assert databases
+
+
+def test_a_database_that_is_there_again_stays(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, other: str
+) -> None:
+    """The drop is done, the file did not end; what somebody made since under that name is not dropped."""
+    make = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(other))
+    with empty_database.connect() as conn:
+        conn.execute(make)
+        migrations.write("0001_d.sql", f"{MARK}DROP DATABASE {other};\nVACUUM public.nix;")
+        with pytest.raises(MigrationFailedError, match="nix"):
+            empty_database.apply(migrations.files())
+        conn.execute(make)
+    words = f"database {other} was taken away by an earlier run, and is there again\n  found  there"
+    for _ in range(2):
+        with pytest.raises(MadeAgainError, match=words):
+            empty_database.apply(migrations.files())
+        assert exists(empty_database, other)
 
 
 def test_a_tablespace_is_adopted_by_place_and_owner(

@@ -436,27 +436,6 @@ def test_the_index_of_a_constraint_is_not_adopted(
         with_table.apply(migrations.files())
 
 
-def test_an_index_on_the_whole_row(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
-    """No twin shows its definition: the rest of our own build is rebuilt, somebody else's is refused."""
-    with with_table.connect() as conn:
-        conn.execute("CREATE FUNCTION public.f(public.t) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'")
-    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY w ON public.t (public.f(t));")
-    writer = with_table.connect(autocommit=False)
-    writer.execute("INSERT INTO public.t VALUES (100, 'open')")
-    with pytest.raises(MigrationFailedError):
-        with_table.apply(migrations.files(), Settings(index_timeout_ms=300))
-    writer.commit()
-    assert state(with_table, "w") == "invalid"
-    told = run(with_table, migrations)
-    assert "dropped and built again" in told[0]
-    assert state(with_table, "w") == "valid"
-    with with_table.connect() as conn:
-        conn.execute("CREATE INDEX w2 ON public.t (public.f(t))")
-    migrations.write("0003_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY w2 ON public.t (public.f(t));")
-    with pytest.raises(IndexConflictError, match="it cannot be compared"):
-        with_table.apply(migrations.files())
-
-
 def test_an_enum_value_and_a_partition(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
     """ADD VALUE and DETACH CONCURRENTLY whose work is already done are recognised by the catalog."""
     migrations.write(

@@ -1,0 +1,321 @@
+"""What somebody else left, or made again, under a name of ours stays; what is ours is known by its definition alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from scripts.errors.migration import IndexConflictError, MadeAgainError, MigrationFailedError
+from scripts.migrations.apply import migrate
+from scripts.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fix_database import Databases, MigrationFolder, ScratchDatabase
+
+MARK = "-- symphony:no_tx\n"
+TABLE = """
+CREATE TABLE public.t (x int, y int, w text);
+INSERT INTO public.t VALUES (1, 1, 'a'), (2, 1, 'b');
+CREATE FUNCTION public.f(public.t) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1.x';
+CREATE FUNCTION public.g(record) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+"""
+
+
+@pytest.fixture
+def table(empty_database: ScratchDatabase, migrations: MigrationFolder) -> ScratchDatabase:
+    """0001 made public.t, whose y is not unique."""
+    migrations.write("0001_t.sql", TABLE)
+    empty_database.apply(migrations.files())
+    return empty_database
+
+
+def run(database: ScratchDatabase, migrations: MigrationFolder) -> list[str]:
+    """Migrate and return the progress lines."""
+    told: list[str] = []
+    migrate(database.connect(), migrations.files(), Settings(), report=told.append)
+    return told
+
+
+def execute(database: ScratchDatabase, text: str) -> None:
+    """By hand, as the owner."""
+    with database.connect() as conn:
+        conn.execute(text.encode())
+
+
+def oid(database: ScratchDatabase, name: str) -> Any:
+    """Which relation has the name."""
+    return database.value("SELECT to_regclass(%s)::oid", name)
+
+
+def begun(database: ScratchDatabase, migrations: MigrationFolder, statement: str, *, done: bool = False) -> None:
+    """As a run leaves it that is killed in the midst, or behind the end, of 0002's first statement.
+
+    The table is held, so that nothing of the statement happens, and the wait is ended.
+    """
+    migrations.write("0002_i.sql", f"{MARK}{statement};")
+    holder = database.connect(autocommit=False)
+    holder.execute("LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE")
+    with pytest.raises(MigrationFailedError):
+        database.apply(migrations.files(), Settings(index_timeout_ms=200, lock_attempts=1))
+    holder.rollback()
+    state = "done" if done else "started"
+    assert database.value("SELECT count(*) FROM public.schema_migrations_journal") == 1
+    execute(database, f"UPDATE public.schema_migrations_journal SET state = '{state}'")
+
+
+def spoil(database: ScratchDatabase, index: str) -> None:
+    """As an interrupted build leaves it."""
+    with database.connect_admin() as conn:
+        conn.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{index}'::regclass".encode())
+
+
+def test_an_invalid_index_of_another_definition_is_somebody_elses(
+    table: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """The statement had been begun, and made nothing; what a failed build by hand left there was dropped as ours."""
+    begun(table, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        execute(table, "CREATE UNIQUE INDEX CONCURRENTLY i ON public.t (y) WHERE x > 0")
+    theirs = oid(table, "public.i")
+    for _ in range(2):
+        with pytest.raises(IndexConflictError) as caught:
+            table.apply(migrations.files())
+        assert str(caught.value) == (
+            "error[index conflict]: 0002_i.sql:2:1: public.i is there with another definition\n"
+            "  wanted  CREATE INDEX i ON public.t USING btree (x)\n"
+            "  found   CREATE UNIQUE INDEX i ON public.t USING btree (y) WHERE (x > 0)\n"
+            "  help: find out who made it; drop it with DROP INDEX CONCURRENTLY, or rename it, and run again"
+        )
+        assert oid(table, "public.i") == theirs
+    execute(table, "DROP INDEX public.i")
+    table.apply(migrations.files())
+    assert table.recorded() == ["0001_t.sql", "0002_i.sql"]
+
+
+def test_an_invalid_index_of_our_definition_is_rebuilt(table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """The neighbour of the one above: nothing tells it from the rest of our own build."""
+    begun(table, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)")
+    execute(table, "CREATE INDEX i ON public.t (x)")
+    spoil(table, "i")
+    assert "public.i was left invalid by an interrupted build: dropped and built again" in run(table, migrations)[0]
+    assert table.recorded() == ["0001_t.sql", "0002_i.sql"]
+
+
+@pytest.mark.parametrize("dropped", ["public.i", "i"])
+def test_a_dropped_index_that_is_there_again_stays(
+    table: ScratchDatabase, migrations: MigrationFolder, dropped: str
+) -> None:
+    """The drop is done, the build behind it failed; the index that somebody made since was dropped, too."""
+    execute(table, "CREATE INDEX i ON public.t (x)")
+    migrations.write(
+        "0002_d.sql",
+        f"{MARK}DROP INDEX CONCURRENTLY {dropped};\nCREATE UNIQUE INDEX CONCURRENTLY j ON public.t (y);",
+    )
+    with pytest.raises(MigrationFailedError, match="duplicate"):
+        table.apply(migrations.files())
+    execute(table, "CREATE INDEX i ON public.t (w); UPDATE public.t SET y = x")
+    theirs = oid(table, "public.i")
+    name = ".".join(f'"{part}"' for part in dropped.split("."))
+    for _ in range(2):
+        with pytest.raises(MadeAgainError) as caught:
+            table.apply(migrations.files())
+        assert str(caught.value) == (
+            f"error[made again]: 0002_d.sql:2:1: index {name} was taken away by an earlier run, and is there again\n"
+            "  found  CREATE INDEX i ON public.t USING btree (w)\n"
+            "  help: somebody else made it since, so the run leaves it alone: find out who; take it away or rename it"
+            " by hand, and run again"
+        )
+        assert oid(table, "public.i") == theirs
+    execute(table, "ALTER INDEX public.i RENAME TO theirs")
+    assert "statement 1 was done by an earlier run" in run(table, migrations)[0]
+    assert oid(table, "public.theirs") == theirs
+
+
+def test_a_file_that_drops_and_builds_one_name_goes_on(table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """The index that is there again may be the file's own, further down."""
+    execute(table, "CREATE INDEX i ON public.t (x)")
+    migrations.write(
+        "0002_d.sql",
+        f"{MARK}DROP INDEX CONCURRENTLY public.i;\nCREATE INDEX CONCURRENTLY i ON public.t (w);\n"
+        "CREATE UNIQUE INDEX CONCURRENTLY j ON public.t (y);",
+    )
+    with pytest.raises(MigrationFailedError, match="duplicate"):
+        table.apply(migrations.files())
+    execute(table, "UPDATE public.t SET y = x")
+    run(table, migrations)
+    assert table.recorded() == ["0001_t.sql", "0002_d.sql"]
+
+
+def test_a_partition_that_is_attached_again_stays(table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """DETACH takes away, too; it would be sent again."""
+    execute(
+        table,
+        "CREATE TABLE public.p (a int) PARTITION BY LIST (a);"
+        "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES IN (1)",
+    )
+    migrations.write(
+        "0002_d.sql",
+        f"{MARK}ALTER TABLE public.p DETACH PARTITION public.p1 CONCURRENTLY;\n"
+        "CREATE UNIQUE INDEX CONCURRENTLY j ON public.t (y);",
+    )
+    with pytest.raises(MigrationFailedError, match="duplicate"):
+        table.apply(migrations.files())
+    execute(table, "ALTER TABLE public.p ATTACH PARTITION public.p1 FOR VALUES IN (1)")
+    words = 'partition "public"."p1" of "public"."p" was taken away by an earlier run, and is there again'
+    for _ in range(2):
+        with pytest.raises(MadeAgainError, match=words):
+            table.apply(migrations.files())
+
+
+WHOLE_ROW = [
+    "(public.f(t))",
+    "(public.f(t.*), x)",
+    "((t))",
+    "((t.*) DESC NULLS FIRST, y)",
+    "((public.f(t) + (t).y))",
+    "((t.x), ((t).y), (x(t)), (t.f))",
+    "(x) WHERE t IS NOT NULL AND public.f(t) > 0",
+    "(public.g(t), public.g(ROW(t.*, 1)), public.g(ROW(t)))",
+    "(coalesce(t, NULL))",
+]
+
+
+@pytest.mark.parametrize("keys", WHOLE_ROW)
+def test_an_index_on_the_whole_row_is_compared(table: ScratchDatabase, migrations: MigrationFolder, keys: str) -> None:
+    """Killed before its end was noted, a valid index of the row is taken over; it was refused, for want of a twin."""
+    execute(table, "SET search_path = public, pg_temp")
+    begun(table, migrations, f"CREATE INDEX CONCURRENTLY i ON public.t {keys}")
+    execute(table, f"CREATE INDEX i ON public.t {keys}")
+    assert "public.i is already there, valid and of this definition: adopted" in run(table, migrations)[0]
+    assert table.recorded() == ["0001_t.sql", "0002_i.sql"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("(public.f(t))", "(public.f(ROW(x, y, w)::public.t))"),
+        ("((t))", "((t) DESC)"),
+        ("(x) WHERE t IS NOT NULL", "(x) WHERE t IS NULL"),
+        ("(public.g(t))", "(public.g(ROW(t.*)))"),
+    ],
+)
+def test_another_index_on_the_whole_row_stops_the_run(
+    table: ScratchDatabase, migrations: MigrationFolder, ours: str, theirs: str
+) -> None:
+    """Both definitions are told, in the server's words for the row."""
+    migrations.write("0002_i.sql", f"{MARK}CREATE INDEX CONCURRENTLY i ON public.t {ours};")
+    execute(table, f"CREATE INDEX i ON public.t {theirs}")
+    with pytest.raises(IndexConflictError, match="with another definition") as caught:
+        table.apply(migrations.files())
+    assert "t.*" in dict(caught.value.facts)["wanted"]
+    assert "twin" not in str(caught.value)
+
+
+def test_a_table_with_a_column_of_its_own_name(table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Then the name means the column, and nothing is the row."""
+    execute(table, 'CREATE TABLE public."T x" ("T x" int)')
+    migrations.write("0002_i.sql", f'{MARK}CREATE INDEX CONCURRENTLY i ON public."T x" (abs("T x"));')
+    execute(table, 'CREATE INDEX i ON public."T x" (abs("T x"))')
+    assert "adopted" in run(table, migrations)[0]
+
+
+@pytest.fixture
+def no_twins(table: ScratchDatabase) -> ScratchDatabase:
+    """A database in which an event trigger refuses the twin."""
+    with table.connect_admin() as conn:
+        conn.execute(
+            "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no tables'; END $$;"
+            "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE')"
+            " EXECUTE FUNCTION public.refuse()"
+        )
+    return table
+
+
+def test_an_index_that_cannot_be_compared_is_done_when_the_journal_says_so(
+    no_twins: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """Done and valid: nothing is left to be compared for."""
+    begun(no_twins, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)", done=True)
+    execute(no_twins, "CREATE INDEX i ON public.t (x)")
+    assert run(no_twins, migrations)[0] == (
+        "0002_i.sql: public.i is already there, valid, and an earlier run had built it; it cannot be compared"
+    )
+    assert no_twins.recorded() == ["0001_t.sql", "0002_i.sql"]
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_an_index_that_cannot_be_compared_stops_the_run(
+    no_twins: ScratchDatabase, migrations: MigrationFolder, *, valid: bool
+) -> None:
+    """Whose it is, nobody knows: it is left, and what to do is said."""
+    begun(no_twins, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)")
+    execute(no_twins, "CREATE INDEX i ON public.t (x)")
+    if not valid:
+        spoil(no_twins, "i")
+    there = oid(no_twins, "public.i")
+    for _ in range(2):
+        with pytest.raises(IndexConflictError) as caught:
+            no_twins.apply(migrations.files())
+        assert str(caught.value) == (
+            "error[index conflict]: 0002_i.sql:2:1: public.i is there, and cannot be compared with its statement\n"
+            "  wanted  CREATE INDEX CONCURRENTLY i ON public.t (x)\n"
+            "  found   CREATE INDEX i ON public.t USING btree (x)\n"
+            "  help: the server refused the statement on an empty copy of the table, so compare the two by eye: if this"
+            " file left the index, drop it with DROP INDEX CONCURRENTLY, else rename it; run again, and it is built"
+        )
+        assert oid(no_twins, "public.i") == there
+    execute(no_twins, "DROP INDEX public.i")
+    no_twins.apply(migrations.files())
+
+
+@pytest.fixture
+def elsewhere(databases: Databases, empty_database: ScratchDatabase) -> Iterator[str]:
+    """A tablespace that the owner may use; gone afterwards."""
+    name = f"ts_{secrets.token_hex(4)}"
+    place = Path("/dev/shm") / name  # noqa: S108 - the server's user must reach it
+    place.mkdir()
+    owner = Path(str(empty_database.value("SELECT setting FROM pg_settings WHERE name = 'data_directory'"))).stat()
+    os.chown(place, owner.st_uid, owner.st_gid)
+    with databases.admin() as conn:
+        conn.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'".encode())
+        conn.execute(f"GRANT CREATE ON TABLESPACE {name} TO symphony_owner".encode())
+    yield name
+    execute(empty_database, "DROP INDEX IF EXISTS public.i")
+    with databases.admin() as conn:
+        conn.execute(f"DROP TABLESPACE {name}".encode())
+    place.rmdir()
+
+
+def test_an_index_in_another_tablespace_is_another(
+    table: ScratchDatabase, migrations: MigrationFolder, elsewhere: str
+) -> None:
+    """Where the statement names a tablespace, an index that lies elsewhere is not what it builds."""
+    build = f"{MARK}CREATE INDEX CONCURRENTLY i ON public.t (x) TABLESPACE {elsewhere};"
+    migrations.write("0002_i.sql", build)
+    execute(table, "CREATE INDEX i ON public.t (x)")
+    with pytest.raises(IndexConflictError) as caught:
+        table.apply(migrations.files())
+    assert dict(caught.value.facts) == {
+        "wanted": f"CREATE INDEX i ON public.t USING btree (x) TABLESPACE {elsewhere}",
+        "found": "CREATE INDEX i ON public.t USING btree (x) TABLESPACE pg_default",
+    }
+    execute(table, f"ALTER INDEX public.i SET TABLESPACE {elsewhere}")
+    assert "adopted" in run(table, migrations)[0]
+
+
+@pytest.mark.parametrize("named", ["", " TABLESPACE pg_default"])
+def test_an_index_in_the_tablespace_that_is_meant_is_adopted(
+    table: ScratchDatabase, migrations: MigrationFolder, elsewhere: str, named: str
+) -> None:
+    """The database's own tablespace by its name; and where none is named, any."""
+    migrations.write("0002_i.sql", f"{MARK}CREATE INDEX CONCURRENTLY i ON public.t (x){named};")
+    execute(table, f"CREATE INDEX i ON public.t (x){named or f' TABLESPACE {elsewhere}'}")
+    assert "adopted" in run(table, migrations)[0]
