@@ -78,6 +78,7 @@ class Held:
     identity: str = "d"
     refusing: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
+    toast_options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +335,7 @@ def _held(row: Mapping[str, Any]) -> Held:
         identity=row["identity"],
         refusing=tuple(row["refusing"] or ()),
         added=added_of(row["added"]),
+        toast_options=tuple(sorted(row["toast_options"] or ())),
     )
 
 

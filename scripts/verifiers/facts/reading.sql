@@ -20,7 +20,7 @@ WITH member AS MATERIALIZED (
      GROUP BY d.classid, d.objid
 ), relation AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
-           c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+           c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reltoastrelid,
            (SELECT m.extname FROM member AS m WHERE (m.classid, m.objid) = ('pg_catalog.pg_class'::pg_catalog.regclass, c.oid))
                AS extension
       FROM pg_catalog.pg_class AS c
@@ -246,6 +246,7 @@ SELECT 'relation' AS kind, json_build_object(
                    'options', r.reloptions,
                    'row_security', r.relrowsecurity OR r.relforcerowsecurity,
                    'extension', r.extension,
+                   'toast_options', (SELECT to_json(t.reloptions) FROM pg_catalog.pg_class AS t WHERE t.oid = r.reltoastrelid),
                    'policies', (SELECT json_agg(p.polname ORDER BY p.polname COLLATE "C") FROM pg_catalog.pg_policy AS p
                                  WHERE p.polrelid = r.oid),
                    'identity', r.relreplident,

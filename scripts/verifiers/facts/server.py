@@ -3,7 +3,8 @@
 Owns: the question for it, which costs half a millisecond and is asked once a database.
 Promises: a value is told only where it is known to be the server's: what the verifying login, its database or its own
 connection has set instead hides the server's, which then only a superuser finds, in the files. What keeps rows from a
-crash is not told of a server that writes nothing down (fsync off): it was made to be thrown away, as our own are.
+crash, or gives their room back, is not told of a server that writes nothing down (fsync off): it was made to be thrown
+away, as our own are.
 Never: judges anything (stored.py).
 """
 
@@ -13,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.verifiers.facts.sessions import Setting
-from scripts.verifiers.facts.stored import OF_THE_DISK
+from scripts.verifiers.facts.stored import OF_THE_DISK, OF_UPKEEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,5 +67,5 @@ def read_server_settings(conn: psycopg.Connection[Any], names: Iterable[str]) ->
         if unknown and rows[0][3]:
             found |= dict(cursor.execute(_FILES, [unknown]).fetchall())
     if any(throws_away for *_, throws_away in rows):
-        found = {name: value for name, value in found.items() if name not in OF_THE_DISK}
+        found = {name: value for name, value in found.items() if name not in OF_THE_DISK | OF_UPKEEP}
     return tuple(Setting("", name, value or "", of_server=True) for name, value in sorted(found.items()))

@@ -29,7 +29,8 @@ _WATCHING = frozenset({"auto_explain", "pg_stat_statements", "$libdir/auto_expla
 _PLACES = frozenset({"public", "pg_catalog", "$user"})
 
 
-def _off(value: str) -> bool:
+def is_off(value: str) -> bool:
+    """Whether the server reads it as off; it takes any beginning of a word that is no other's."""
     word = value.lower()
     return word in ("0", "of", "off") or (word != "" and ("false".startswith(word) or "no".startswith(word)))
 
@@ -90,21 +91,21 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
     "row_security": _on,
     "session_replication_role": _one_of("origin", "local"),
     # Every request is refused, or refused where two meet.
-    "default_transaction_read_only": _off,
+    "default_transaction_read_only": is_off,
     "default_transaction_isolation": _one_of("read committed", "read uncommitted"),
     # A refusal ends the session, also one that a function would have caught.
-    "exit_on_error": _off,
+    "exit_on_error": is_off,
     # The same statement asks for something else: another key is another payment.
     "standard_conforming_strings": _on,
     "backslash_quote": _one_of("safe_encoding"),
     # A driver that writes UTF-8 and says nothing of it is read as something else: other letters, another key.
     "client_encoding": _utf8,
     # What was accepted is gone after a crash; what is damaged reads as empty.
-    "synchronous_commit": lambda value: not _off(value),
-    "zero_damaged_pages": _off,
-    "ignore_checksum_failure": _off,
+    "synchronous_commit": lambda value: not is_off(value),
+    "zero_damaged_pages": is_off,
+    "ignore_checksum_failure": is_off,
     # Everybody's large objects are open to the regulator.
-    "lo_compat_privileges": _off,
+    "lo_compat_privileges": is_off,
     # Somebody else's code runs, or no session begins, or no function.
     "session_preload_libraries": _watching,
     "local_preload_libraries": _watching,
@@ -123,6 +124,17 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
 # What accepted requests survive a crash by. Where the server or the database is thrown away, nobody's payments are in
 # it, and the server has it off for speed.
 OF_THE_DISK = frozenset({"synchronous_commit"})
+# Whether and when vacuum comes (upkeep.py); of a server that is thrown away nobody asks for it, for the same reason.
+OF_UPKEEP = frozenset(
+    {
+        "autovacuum",
+        "track_counts",
+        "autovacuum_naptime",
+        "autovacuum_vacuum_threshold",
+        "autovacuum_vacuum_scale_factor",
+        "autovacuum_vacuum_max_threshold",
+    }
+)
 # Whoever only reads may be kept from writing, and may want to read one moment.
 _OF_WRITERS = frozenset({"default_transaction_read_only", "default_transaction_isolation", "synchronous_commit"})
 
@@ -139,7 +151,7 @@ def asked_of_the_server(*, lasting: bool) -> frozenset[str]:
         lasting: whether the database is there after the run, with somebody's rows in it.
     """
     names = frozenset(HARMLESS_IF)
-    return names if lasting else names - OF_THE_DISK
+    return names | OF_UPKEEP if lasting else names - OF_THE_DISK
 
 
 def _decides(setting: Setting) -> bool:

@@ -101,7 +101,13 @@ def _storage(table: Table) -> Iterator[Mutant]:
         other = str(int(value) + 10) if value.isdigit() and int(value) < 90 else "off"
         yield Mutant(title, f"{name}={other}", (STORAGE,), (f"{alter} SET ({name} = {other})",))
     if table.options:
-        yield Mutant(title, "no vacuum", (STORAGE,), (f"{alter} SET (autovacuum_enabled = off)",))
+        for change, options in (
+            ("no vacuum", "autovacuum_enabled = off"),
+            ("no vacuum of long values", "toast.autovacuum_enabled = off"),
+            ("vacuum at no number", "autovacuum_vacuum_threshold = 2147483647, autovacuum_vacuum_max_threshold = -1"),
+            ("vacuum at a hundred times what is there", "autovacuum_vacuum_scale_factor = 100"),
+        ):
+            yield Mutant(title, change, (STORAGE,), (f"{alter} SET ({options})",))
 
 
 def _column(subject: Subject, table: Table, column: Column) -> Iterator[Mutant]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripts.parser.quoting import quoted
 from scripts.verifiers.facts.roles import READERS
 from scripts.verifiers.mutants.model import Mutant
-from scripts.verifiers.mutants.owners import HISTORY, POSTURE, REGULATOR, posture_owner
+from scripts.verifiers.mutants.owners import HISTORY, POSTURE, REGULATOR, STORAGE, posture_owner
 from scripts.verifiers.mutants.words import in_this_database, literal
 
 if TYPE_CHECKING:
@@ -154,6 +154,11 @@ def _everybody() -> Iterator[Mutant]:
         yield Mutant("the database", f"{setting} set", (POSTURE,), (change,), admin=True)
         change = f"ALTER ROLE ALL SET {setting} = {literal(value)}"
         yield Mutant("every role", f"{setting} set", (POSTURE,), (change,), admin=True, cluster=True)
+    # Without the counts nobody knows of dead rows.
+    change = in_this_database("ALTER DATABASE %I SET track_counts = off")
+    yield Mutant("the database", "track_counts set", (STORAGE,), (change,), admin=True)
+    change = "ALTER ROLE ALL SET track_counts = off"
+    yield Mutant("every role", "track_counts set", (STORAGE,), (change,), admin=True, cluster=True)
     change = "GRANT SET ON PARAMETER session_replication_role TO PUBLIC"
     yield Mutant("PUBLIC", "SET on session_replication_role", (POSTURE,), (change,), admin=True, cluster=True)
     for event in _EVENTS:

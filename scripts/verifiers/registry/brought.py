@@ -16,7 +16,7 @@ BROUGHT_BY: dict[str, tuple[int, ...]] = {
     "table-definitions": (1, 5, 7, 8, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 27),
     "table-conventions": (1, 11, 12, 17, 20, 24),
     "outbox-pending-indexes": (7,),
-    "outbox-mvcc-posture": (9,),
+    "outbox-mvcc-posture": (1, 9),
     "ci-invariant-gate": (1, 4, 5, 25),
     "append-only-ledgers": (1, 2, 11, 12, 20, 23),
     "ingress-attestation": (11, 20),

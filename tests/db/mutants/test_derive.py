@@ -29,7 +29,8 @@ OPERATORS = {
         "a unique index that nobody reviewed", "a policy that nobody reviewed", "no identity for a replica",
         "an index that divides", "a column whose default fails", "statistics that divide",
         "a rule swallows INSERT", "a rule swallows UPDATE", "a rule swallows DELETE", "owned by boz_auditor",
-        "fillfactor reset", "fillfactor=90", "no vacuum", "a member of an extension",
+        "fillfactor reset", "fillfactor=90", "no vacuum", "vacuum at no number",
+        "no vacuum of long values", "vacuum at a hundred times what is there", "a member of an extension",
     },
     "column": {
         "dropped", "renamed", "default dropped", "default NULL", "given a default", "may be null",

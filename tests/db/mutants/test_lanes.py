@@ -88,7 +88,7 @@ def test_the_verb_prints_one_json_value(tmp_path: Path) -> None:
 
     value = json.loads(heard.text)
     assert code == 0
-    assert (value["total"], value["killed"], value["waived"], value["survivors"]) == (3, 3, 0, [])
+    assert (value["total"], value["killed"], value["waived"], value["survivors"]) == (8, 8, 0, [])
     assert value["seconds"] > 0
     record = read_run(tmp_path / "latest")
     (gate,) = record.gates
@@ -100,9 +100,9 @@ def test_the_verb_prints_one_json_value(tmp_path: Path) -> None:
     assert golden is not None
     assert document["schema_fingerprint"] == fingerprint(golden)
     assert document["migrations_digest"]
-    assert (document["total"], document["killed"], document["waived"], document["survivors"]) == (3, 3, [], [])
+    assert (document["total"], document["killed"], document["waived"], document["survivors"]) == (8, 8, [], [])
     assert (document["shard"], document["only"], document["given"]) == ([1, 1], ["outbox-mvcc-posture"], False)
-    assert document["mutants_of"] == {"outbox-mvcc-posture": 3}
+    assert document["mutants_of"] == {"outbox-mvcc-posture": 8}
     assert document["derived"] > 10_000
     assert float(document["volatile"]["seconds"]) > 0
 

@@ -117,7 +117,7 @@ def test_tuning_is_not_switching_off(bench: Bench, option: str) -> None:
     with bench.owner.transaction(force_rollback=True):
         bench.owner.execute(f"ALTER TABLE public.payment_outbox_pending SET ({option})".encode())
         result = bench.settle("outbox-mvcc-posture")["outbox-mvcc-posture"]
-    assert [check.id for check in result.failures] == ["payment_outbox_pending_storage"]
+    assert "payment_outbox_pending_storage" in {check.id for check in result.failures}
 
 
 @pytest.mark.parametrize(

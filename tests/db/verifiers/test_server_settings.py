@@ -109,6 +109,13 @@ class Desk:
         assert {check.id for check in result.failures} <= {"sessions_start_with"}
         return next(str(check.observed) for check in result.checks if check.id == "sessions_start_with")
 
+    def kept(self, *, lasting: bool = True) -> str:
+        """What keeps vacuum from the queue, `none` when it comes."""
+        at = Database(self.owner, lambda: connect(self.dsn), self.files, lasting=lasting)
+        result = verify_invariant(select_invariants(["outbox-mvcc-posture"])[0], at)
+        assert not result.error
+        return next((str(check.observed) for check in result.failures), "none")
+
     def _reload(self) -> None:
         before = [self._loaded(conn) for conn in (self.admin, self.owner)]
         self.admin.execute("SELECT pg_catalog.pg_reload_conf()")
@@ -211,3 +218,24 @@ def test_a_run_on_a_database_that_stays_says_so(
         settings = Settings(fresh_db=fresh)
         with DatabaseGates(settings, own_server, project_files, learn=lambda **_: None, say=lambda _: None) as gates:
             assert gates.settle(gate, apply=False).passed is passes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("track_counts", "off", "the server: track_counts=off"),
+        ("autovacuum_vacuum_threshold", "2147483647", "at 100,000,000 dead rows"),
+        ("autovacuum_vacuum_scale_factor", "100", "at 10,000,050 dead rows"),
+        ("autovacuum_naptime", "2147483", "the server: autovacuum_naptime=2147483"),
+    ],
+)
+def test_vacuum_is_asked_for_where_rows_are_kept(desk: Desk, name: str, value: str, said: str) -> None:
+    """Of our own servers, which have it off and write nothing down, nobody asks; nor of a database of the run's own."""
+    assert desk.kept() == "none"
+    desk.set("fsync", "on")
+    assert desk.kept() == "never, or late: the server: autovacuum=off"
+    desk.set("autovacuum", "on")
+    assert desk.kept() == "none"
+    desk.set(name, value)
+
+    assert (desk.kept(lasting=False), desk.kept()) == ("none", f"never, or late: {said}")
