@@ -134,6 +134,18 @@ def is_raised(diag: Any) -> bool:
     return not name or (name.startswith("pl") and not name.startswith("pl_"))
 
 
+def shown_words(diag: Any, text: str, conn: psycopg.Connection[Any]) -> str:
+    """A message of the server that is no error, as much of it as may be shown.
+
+    Args:
+        diag: as the driver's.
+        text: of the file that ran.
+        conn: outside a transaction; asked for the source of a function that raised and is not the file's.
+    """
+    elsewhere = _source_elsewhere(conn, frames_of(diag.context or "")) if is_raised(diag) else ""
+    return _message(diag, author(text, elsewhere))
+
+
 def _message(diag: Any, wrote: Author) -> str:
     message = diag.message_primary or _NO_MESSAGE
     if is_raised(diag) and diag.message_primary:

@@ -28,6 +28,7 @@ from scripts.migrations.refusals import refusal
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.session import FORGET
 from scripts.migrations.trace.weave import Woven, weave
+from scripts.migrations.warned import Warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +93,11 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
     number = 1
     probes = True
     while True:
-        attempt = Attempt(_woven(run, file, probes=probes))
+        attempt, warnings = Attempt(_woven(run, file, probes=probes)), Warnings()
         with run.observer.watching(file.name, run.report) as watching:
             try:
-                trace, notes = _run(run, file, attempt, watching)
+                with warnings.heard_on(conn):
+                    trace, notes = _run(run, file, attempt, watching)
             except psycopg.Error as exc:
                 if conn.closed or conn.broken:
                     raise lost(exc, file, applied, in_doubt=attempt.committing) from None
@@ -110,6 +112,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     run.session.forgets_prepared = True
                     continue
                 if not may_pass(exc) or number >= settings.lock_attempts:
+                    _say_warnings(run, file, warnings)
                     raise failed(
                         exc,
                         file,
@@ -137,12 +140,20 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     statements=file.statement_count,
                     duration_ms=round((time.monotonic() - started) * 1000),
                     attempts=number,
-                    notes=(*attempt.lifted, *notes),
+                    notes=(*attempt.lifted, *notes, *_say_warnings(run, file, warnings)),
                     trace=trace,
                 )
         # The pause is outside: nobody watches, and no transaction is open.
         time.sleep(pause)
         number += 1
+
+
+def _say_warnings(run: Run, file: MigrationFile, warnings: Warnings) -> tuple[str, ...]:
+    """Tell what the server warned of, outside the transaction. Which statement it was, the server does not say."""
+    notes = tuple(f"{file.name}: {note}" for note in warnings.notes(run.conn, file.text))
+    for note in notes:
+        run.report(note)
+    return notes
 
 
 def entry_of(run: Run, file: MigrationFile, trace: FileTrace | None) -> Entry:

@@ -14,6 +14,7 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.journal import JournalEntry, done_sql, forget_sql, started_sql
 from scripts.migrations.ledger import OWN_PATH
 from scripts.migrations.model import rows_changed
+from scripts.migrations.warned import Warnings
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
+    from scripts.migrations.batch import Watch
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.model import Run
     from scripts.migrations.observer import Watching
@@ -103,10 +105,7 @@ class Work:
     def send(self, text: str) -> None:
         """Run one statement of the runner's own, on behalf of the one at hand; its errors are the driver's."""
         self._begin()
-        try:
-            execute_batch(self.conn, text.encode(), watch=self.watching)
-        except BatchError as exc:
-            raise exc.error from None
+        self._execute(text, self.watching)
 
     def send_traced(self, statement: Statement, text: str | None = None) -> None:
         """Run a statement of the file, watched and, if so wished, traced.
@@ -121,10 +120,7 @@ class Work:
             return
         self._begin()
         with self.run.tracer.phase_watch(statement, beside=self.watching) as watch:
-            try:
-                execute_batch(self.conn, sent.encode(), watch=watch)
-            except BatchError as exc:
-                raise exc.error from None
+            self._execute(sent, watch)
         self.traces.append(watch.trace())
 
     def done(self, statement: Statement) -> None:
@@ -157,6 +153,19 @@ class Work:
             raise RunnersOwnError(exc.error) from None
         self.settings = self.unsaid = b""
         return results
+
+    def _execute(self, text: str, watch: Watch) -> None:
+        """Send a statement, and note what the server warns of meanwhile."""
+        warnings = Warnings()
+        try:
+            with warnings.heard_on(self.conn):
+                execute_batch(self.conn, text.encode(), watch=watch)
+        except BatchError as exc:
+            raise exc.error from None
+        finally:
+            line = "" if self.statement is None else f"line {self.statement.line}: "
+            for note in warnings.notes(self.conn, self.file.text):
+                self.note(line + note)
 
     def _begin(self) -> None:
         statement = self.statement
