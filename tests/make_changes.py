@@ -135,6 +135,9 @@ CHANGES = {
     "GRANT ALTER SYSTEM ON PARAMETER work_mem TO PUBLIC": "parameter work_mem",
     # What goes with an extension is no member of it, and is gone with it.
     "ALTER TRIGGER t ON public.a DEPENDS ON EXTENSION citext": "trigger public.a.t",
+    "DO $$ BEGIN EXECUTE (SELECT format('ALTER TRIGGER %I ON public.b DEPENDS ON EXTENSION plpgsql', tgname) "
+    "FROM pg_trigger WHERE tgrelid = 'public.b'::regclass AND tgisinternal LIMIT 1); END $$":
+        "constraint public.b.b_fk",
     "ALTER FUNCTION public.f DEPENDS ON EXTENSION plpgsql": "function public.f(p integer)",
     "ALTER PROCEDURE public.p() DEPENDS ON EXTENSION plpgsql": "procedure public.p()",
     "ALTER INDEX public.a_x DEPENDS ON EXTENSION plpgsql": "index public.a_x",

@@ -240,6 +240,11 @@ objects AS (
                    SELECT jsonb_agg(format('%s %s on %s', g.tgenabled, g.tgtype, g.tgrelid::regclass)
                                     ORDER BY g.tgrelid::regclass::text COLLATE "C", g.tgtype)
                      FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgisinternal AND g.tgenabled <> 'O') END,
+               -- By one of them the constraint goes; by its index, that is told of the index.
+               'goes_with', (SELECT jsonb_agg(DISTINCT e.extension)
+                               FROM bound b JOIN pg_trigger g ON g.oid = b.objid AND g.tgconstraint = k.oid AND g.tgisinternal,
+                                    jsonb_array_elements(b.extensions) AS e (extension)
+                              WHERE b.classid = 'pg_trigger'::regclass),
                'comment', obj_description(k.oid, 'pg_constraint'))
       FROM pg_constraint k
       LEFT JOIN relations r ON r.oid = k.conrelid

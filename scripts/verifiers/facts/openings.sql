@@ -265,7 +265,12 @@ SELECT 'view', a.name, v.privilege, format('%I.%I', n.nspname, r.relname)
                                        WHEN '3' THEN '{INSERT}' WHEN '4' THEN '{DELETE}' WHEN 'o' THEN '{SELECT}'
                                        ELSE '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}' END)
    AND CASE WHEN v.privilege IN ('DELETE', 'TRUNCATE') THEN has_table_privilege(a.name, r.oid, v.privilege)
-            ELSE has_any_column_privilege(a.name, r.oid, v.privilege) END
+            ELSE has_any_column_privilege(a.name, r.oid, v.privilege)
+                 -- Of ctid and its like it does not speak: whoever reads one counts the rows.
+                 OR v.privilege = 'SELECT' AND EXISTS (
+                        SELECT FROM pg_attribute AS f, aclexplode(f.attacl) AS x
+                         WHERE f.attrelid = r.oid AND f.attnum < 0 AND x.privilege_type = 'SELECT'
+                           AND (x.grantee = 0 OR pg_has_role(nullif(a.oid, 0), x.grantee, 'USAGE'))) END
    -- What who looks through it could see without it is not opened.
    AND (r.event NOT IN ('1', 'i', 'o') OR EXISTS (
            SELECT FROM through AS t

@@ -42,6 +42,20 @@ def test_every_system_column_is_read(bench: Bench, column: str) -> None:
     assert [str(observed) for observed in red.values()] == [f"SELECT ({column})"]
 
 
+@pytest.mark.parametrize("whom", ["symphony_ingest", "PUBLIC"])
+def test_a_system_column_of_a_copy_opens_it(bench: Bench, whom: str) -> None:
+    """Rows of a copy are counted by its ctid as those of the table; a view has no such column."""
+    made = (
+        "CREATE SCHEMA side",
+        "GRANT USAGE ON SCHEMA side TO PUBLIC",
+        "CREATE MATERIALIZED VIEW side.copy AS TABLE public.tenants",
+    )
+    grant = f"GRANT SELECT (ctid) ON side.copy TO {whom}"
+
+    assert reds(bench, "table-privileges", *made) == {}
+    assert reds(bench, "table-privileges", *made, grant) == {"opened_by_views": f"{whom}: SELECT on side.copy"}
+
+
 def test_a_system_column_of_anybodys_table_is_within_the_regulators_reach(bench: Bench) -> None:
     """A table that nobody reviewed is asked as well; without its schema there is no way to it."""
     made = ("CREATE SCHEMA side", "CREATE TABLE side.t (a integer)", "GRANT SELECT (ctid) ON side.t TO boz_auditor")
