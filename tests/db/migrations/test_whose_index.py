@@ -197,6 +197,19 @@ def test_an_index_on_the_whole_row_is_compared(table: ScratchDatabase, migration
     assert table.recorded() == ["0001_t.sql", "0002_i.sql"]
 
 
+def test_the_rest_of_an_index_on_the_whole_row_is_rebuilt(table: ScratchDatabase, migrations: MigrationFolder) -> None:
+    """Cut short by a writer in the way, it is left invalid, known again, and built."""
+    migrations.write("0002_i.sql", f"{MARK}CREATE INDEX CONCURRENTLY i ON public.t (public.f(t));")
+    writer = table.connect(autocommit=False)
+    writer.execute("INSERT INTO public.t VALUES (3, 3, 'c')")
+    with pytest.raises(MigrationFailedError):
+        table.apply(migrations.files(), Settings(index_timeout_ms=300))
+    writer.commit()
+    assert not table.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i'::regclass")
+    assert "dropped and built again" in run(table, migrations)[0]
+    assert table.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i'::regclass")
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
