@@ -37,6 +37,8 @@ WITH me AS (
       LEFT JOIN pg_catalog.pg_init_privs AS i ON i.classoid = t.class AND i.objoid = t.oid AND i.objsubid = 0
      CROSS JOIN LATERAL pg_catalog.aclexplode(t.acl) AS x
      WHERE t.supplied AND t.acl IS NOT NULL AND x.grantee IN (0, me.oid)
+       -- Nearly all of them are as they came, and are looked into no further.
+       AND t.acl IS DISTINCT FROM coalesce(i.initprivs, pg_catalog.acldefault(t.kind::"char", t.owner))
        AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(
                                        i.initprivs, pg_catalog.acldefault(t.kind::"char", t.owner))) AS g
                         WHERE (g.grantee, g.privilege_type) = (x.grantee, x.privilege_type))
