@@ -35,7 +35,9 @@ _SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
 # Where the server puts a value without quotes; each group is one.
 _UNQUOTED = (
     re.compile(
-        r"(?:function|procedure|routine|aggregate|operator|column|large object) (.+) (?:does|is) not .*", re.DOTALL
+        r"(?:function|procedure|routine|aggregate|operator|column|large object|tablesample method|type)"
+        r" (.+) (?:does|is) not .*",
+        re.DOTALL,
     ),
     re.compile(r"more than one (?:operator|function) named (.+)", re.DOTALL),
     re.compile(r"(.+) is outside the valid range for parameter .*", re.DOTALL),
@@ -45,7 +47,8 @@ _UNQUOTED = (
 )
 # What may follow a colon and is the server's own.
 _OWN_TAIL = re.compile(
-    r"(?:setval: value|row is too big: size \d|invalid regular expression: [a-z() ,]+$"
+    r"(?:setval: value|value out of range: (?:over|under)flow$|row is too big: size \d"
+    r"|invalid regular expression: [a-z() ,]+$"
     r"|.*: (?:" + "|".join(sorted({re.escape(os.strerror(code)) for code in errno.errorcode})) + ")$)",
     re.DOTALL,
 )

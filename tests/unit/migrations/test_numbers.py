@@ -108,6 +108,12 @@ def test_no_digit_of_a_row_in_any_text(before: str, value: str, behind: str, bet
         ('encoding "UTF8" knows int4range', None),
         ("function pg_catalog.int4(text) is odd, and so is $7", None),
         ('Increase "max_locks" (currently 64).', 'Increase "(value withheld)" (currently 64).'),
+        ("value out of range: overflow", None),
+        ("value out of range: flow", "value out of range: (value withheld)"),
+        ("column number must be in range from 1 to 32767", None),
+        ("value too long for restore point (maximum 63 characters)", None),
+        ("setseed parameter 4.11122e+07 is out of allowed range [-1,1]",
+         "setseed parameter (value withheld) is out of allowed range [-1,1]"),
         ("0 at the very start", "(value withheld) at the very start"),
     ],
 )  # fmt: skip

@@ -84,6 +84,8 @@ PLACES = [
     "function %(integer) does not exist",
     "column t.% does not exist",
     "more than one operator named %",
+    "tablesample method % does not exist",
+    "type % does not exist",
     '% is outside the valid range for parameter "work_mem" (64 .. 2147483647)',
     'setval: value % is out of bounds for sequence "t" (1..100)',
     "index % out of valid range, 0..7",
