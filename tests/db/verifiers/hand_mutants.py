@@ -399,6 +399,10 @@ def _conventions() -> Iterator[Mutant]:
         "outbox-mvcc-posture", "pages are full", ["payment_outbox_pending_storage"],
         "ALTER TABLE public.payment_outbox_pending SET (fillfactor = 100)",
     )  # fmt: skip
+    yield sql(
+        "outbox-mvcc-posture", "long values keep their dead rows", ["payment_outbox_pending_vacuumed"],
+        "ALTER TABLE public.payment_outbox_pending SET (toast.autovacuum_enabled = off)",
+    )  # fmt: skip
     index = "idx_payment_outbox_pending_due_claim"
     yield sql(
         "outbox-pending-indexes", "the claim's index sorts otherwise", [index], f"DROP INDEX public.{index}",
