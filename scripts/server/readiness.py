@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Final
 
 from scripts.errors.server import (
@@ -228,13 +229,25 @@ def _open(dsn: str) -> Connection:
     options = parts.get("options", inherited.decode(errors="replace"))
     first = f"{options} {_FIRST}".strip()
     try:
-        return psycopg.connect(dsn, options=first if _CHECK_NAME in options else f"{first} {_CHECK}", **given)
+        return _connection(dsn, options=first if _CHECK_NAME in options else f"{first} {_CHECK}", **given)
     except psycopg.OperationalError as exc:
         if not _NO_OPTIONS.search(str(exc)) and not _NO_CHECK.search(str(exc)):
             raise
         if _NO_CHECK.search(str(exc)):
-            return psycopg.connect(dsn, options=first, **given)
-    return psycopg.connect(dsn, **given)
+            return _connection(dsn, options=first, **given)
+    return _connection(dsn, **given)
+
+
+def _connection(dsn: str, **given: Any) -> Connection:
+    import psycopg
+
+    try:
+        return psycopg.connect(dsn, **given)
+    except KeyboardInterrupt as exc:
+        # Half a connection hangs on these frames, and they on the exception. Until it is closed the server waits for
+        # our password; and a process of it that waits for that holds up whoever drops a database, us too.
+        clear_frames(exc.__traceback__)
+        raise
 
 
 def error_of(exc: OperationalError, dsn: str) -> ServerError:

@@ -32,6 +32,8 @@ PATIENCE_S = 5.0
 # A session in there that this login may not end, a server that starts anew: whoever is in the way may go.
 LONGEST_S = 60.0
 PAUSE_S = 0.1
+# How long a run waits for the end of one that it has dismissed.
+DISMISSED_S = 5.0
 
 
 class Mourner:
@@ -40,6 +42,11 @@ class Mourner:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
     def tell(self, url: str, database: str) -> None:
         """Whose database it is to drop, and how to reach it."""
         told = {"path": [os.path.abspath(path) for path in sys.path], "url": url, "database": database}  # noqa: PTH100 - "" too
@@ -47,9 +54,12 @@ class Mourner:
 
     def dismiss(self) -> None:
         """The database is gone, or was never made: tell it, and wait for its end. Once more does no harm."""
+        from subprocess import TimeoutExpired  # noqa: TID251 - as above
+
         if self._process.returncode is None:
             self._write(b".")
-            self._process.wait()
+            with contextlib.suppress(TimeoutExpired):  # it finds nothing to drop, and ends later
+                self._process.wait(timeout=DISMISSED_S)
 
     def leave(self) -> None:
         """Whoever was not dismissed has work to do when this process is gone: it is not waited for."""
@@ -97,12 +107,13 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     run = os.getppid()
     heard = b""
-    while not heard.endswith((b"\n", b"\n.")):
+    while b"\n" not in heard:
         part = os.read(0, 1 << 16)
         if not part:
             return
         heard += part
-    if heard.endswith(b"."):
+    told_first, _, words = heard.partition(b"\n")
+    if words:  # one, or one more by a run that was interrupted while it waited for our end
         return
     # A child that the run forked may still hold the pipe; the parent's death is what counts.
     while os.getppid() == run:
@@ -111,7 +122,7 @@ def main() -> None:
             if os.read(0, 1):
                 return
             break
-    told = json.loads(heard)
+    told = json.loads(told_first)
     sys.path[:] = told["path"]
     _drop(told["url"], told["database"])
 

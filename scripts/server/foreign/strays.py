@@ -24,7 +24,9 @@ from scripts.server.owner import owner_labels, owner_lives_here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import psycopg
     from psycopg import Connection, sql
+    from psycopg.pq.abc import PGconn
 
 PREFIX = "parity"
 _NAME = re.compile(rf"{PREFIX}_[0-9]+_[0-9a-f]{{12}}")
@@ -113,27 +115,57 @@ def create_recorded(conn: Connection, name: str, statement: sql.Composed, lock: 
 
 def _send_together(conn: Connection, *statements: bytes) -> None:
     """Pipelined by hand: the driver's own pipeline sends the first statement before it knows the second."""
+    wire = conn.pgconn
+    wire.enter_pipeline_mode()
+    try:
+        for statement in statements:
+            wire.send_query_params(statement, None)
+        wire.pipeline_sync()
+        failed = _results(wire)
+    except BaseException:
+        _wait_for_the_rest(wire)
+        raise
+    wire.exit_pipeline_mode()
+    if failed is not None:
+        raise failed
+
+
+def _results(wire: PGconn) -> psycopg.Error | None:
+    """Read them all; the server's first refusal among them.
+
+    Raises:
+        psycopg.OperationalError: the connection is lost.
+    """
     import psycopg
     from psycopg.pq import ConnStatus, ExecStatus
 
-    wire = conn.pgconn
     failed = None
-    wire.enter_pipeline_mode()
-    for statement in statements:
-        wire.send_query_params(statement, None)
-    wire.pipeline_sync()
     while True:
         result = wire.get_result()
         if result is None:
             if wire.status != ConnStatus.OK:
                 raise psycopg.OperationalError("the connection is lost")
         elif result.status == ExecStatus.PIPELINE_SYNC:
-            break
+            return failed
         elif result.status == ExecStatus.FATAL_ERROR and failed is None:
             failed = psycopg.errors.error_from_result(result)
-    wire.exit_pipeline_mode()
-    if failed is not None:
-        raise failed
+
+
+def _wait_for_the_rest(wire: PGconn) -> None:
+    """After an interruption: whoever is to drop what was asked for must not look before it is there.
+
+    It comes all the same: even the closing of the connection sends what was not sent yet.
+    """
+    from psycopg.pq import ConnStatus
+
+    if wire.status != ConnStatus.OK:
+        return
+    wire.pipeline_sync()  # the second one, where the first is on its way, ends nothing but itself
+    nothing = 0  # one after each statement's results; two in a row mean that there are no more
+    while nothing < 2 and wire.status == ConnStatus.OK:
+        nothing = nothing + 1 if wire.get_result() is None else 0
+    if wire.status == ConnStatus.OK:
+        wire.exit_pipeline_mode()
 
 
 def is_there(conn: Connection, name: str) -> bool:

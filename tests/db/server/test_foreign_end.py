@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess  # noqa: TID251 - a test starts the program it kills
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_runs import processes, quiet
+from psycopg import waiting
 
 from scripts.errors.base import Interrupted
-from scripts.server.foreign import mourner, origin
+from scripts.server.foreign import mourner, origin, strays
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
-OURS = frozenset({origin.__file__, mourner.__file__})
+OURS = frozenset({origin.__file__, mourner.__file__, strays.__file__, waiting.__file__})
+CREATION = frozenset({"make", "_create", "take", "create_recorded", "_send_together", "_results"})
 GONE_WITHIN_S = 2.0
+MOMENT_S = 10.0
 LAST_LINE = "applied 0027"
 
 
 class Stumble:
-    """A trace function: counts the lines of ours that run, and raises Interrupted at one of them, once."""
+    """A trace function: counts the lines of ours that run, and raises Interrupted at one of them, once.
 
-    def __init__(self, at: int = 0) -> None:
+    `within`: only in functions of these names, of all of our files when it is empty.
+    """
+
+    def __init__(self, at: int = 0, within: frozenset[str] = frozenset()) -> None:
         self.at = at
+        self.within = within
         self.steps = 0
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> Any:
         """One event of Python's."""
-        if frame.f_code.co_filename not in OURS:
+        if frame.f_code.co_filename not in OURS or not self._wants(frame.f_code):
             return None
         if event == "line":
             self.steps += 1
@@ -44,6 +53,9 @@ class Stumble:
                 sys.settrace(None)
                 raise Interrupted(signal.SIGTERM)
         return self
+
+    def _wants(self, code: CodeType) -> bool:
+        return code.co_name in self.within if self.within else code.co_filename != waiting.__file__
 
 
 def leave(url: str, stumble: Stumble) -> tuple[str, list[int]]:
@@ -62,8 +74,8 @@ def leave(url: str, stumble: Stumble) -> tuple[str, list[int]]:
 
 
 def mourners() -> list[int]:
-    """Who stands beside runs now."""
-    return [pid for pid, _, line in processes() if "mourner.py" in line]
+    """Who stands beside runs of this process now."""
+    return [pid for pid, parent, line in processes() if parent == os.getpid() and "mourner.py" in line]
 
 
 def databases(url: str) -> list[str]:
@@ -92,6 +104,63 @@ def test_an_interruption_at_whatever_step_of_the_end_drops_it(foreign: str) -> N
         assert len(beside) == 1
         assert not set(mourners()) & set(beside), f"step {at} of {counted.steps}"
     assert stumbled == counted.steps
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_at_whatever_step_of_its_creation_drops_it(
+    foreign: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the server was asked for is waited for, or it would come when nobody is there; the driver says nothing."""
+    counted = Stumble(within=CREATION)
+    come(foreign, counted)
+    assert counted.steps >= 25
+    for at in range(1, counted.steps + 1):
+        stumble = Stumble(at, CREATION)
+        come(foreign, stumble)
+        assert stumble.steps == at
+        assert databases(foreign) == [], f"step {at} of {counted.steps}"
+        assert mourners() == [], f"step {at} of {counted.steps}"
+    assert caplog.records == []
+
+
+def come(url: str, stumble: Stumble) -> None:
+    """Open a throw-away database, stumbling on the way in."""
+    before = sys.gettrace()
+    with suppress(Interrupted), connect(url) as _:
+        try:
+            sys.settrace(stumble)
+            with open_server(Settings(database_url=url), run_id="r", report=quiet):
+                sys.settrace(before)
+        finally:
+            sys.settrace(before)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_while_it_connects_to_drop_it_does_not_hold_up_the_drop(foreign: str) -> None:
+    """The server would wait a minute for the password of the first attempt, and the second one for the server."""
+    within = frozenset({"wait_conn"})
+    counted = Stumble(within=within)
+    leave(foreign, counted)
+    assert counted.steps >= 10
+    for at in range(1, counted.steps + 1):
+        stumble = Stumble(at, within)
+        began = time.monotonic()
+        name, _ = leave(foreign, stumble)
+        assert time.monotonic() - began < MOMENT_S, f"step {at} of {counted.steps}"
+        assert stumble.steps == at
+        assert name not in databases(foreign)
+
+
+def test_dismissed_twice_before_it_listens_it_ends(foreign: str) -> None:
+    """A run that is interrupted while it waits for that end says it again; a slow start must not hear too much."""
+    with mourner.mourning(foreign, "parity_1_0123456789ab") as beside:
+        os.kill(beside.pid, signal.SIGSTOP)
+        for _ in range(2):
+            beside._write(b".")
+        os.kill(beside.pid, signal.SIGCONT)
+        began = time.monotonic()
+        beside.dismiss()
+    assert time.monotonic() - began < GONE_WITHIN_S
 
 
 def test_a_signal_in_the_last_moments_of_a_run_leaves_nothing(
