@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from scripts.migrations.files import MigrationFile
     from scripts.migrations.model import Report
 
-_WORDS = re.compile(rb"\balter\s+(?:database|role|user)\b[^;]*\b(?:set|reset)\b", re.IGNORECASE)
+# In small letters, and with nothing before its first word: so it is looked for as fast as a word.
+_WORDS = re.compile(rb"alter\s+(?:database|role|user)\b[^;]*\b(?:set|reset)\b")
 _COMMENT = re.compile(rb"--[^\n]*")
 # As the server looks them up for a new session: of the login in this database, of the login, of the database, of all.
 _ASK = b"""
@@ -50,7 +51,8 @@ class Moved(NamedTuple):
 
 def may_store(data: bytes) -> bool:
     """Whether a file has the words for it outside a comment."""
-    return bool(_WORDS.search(data)) and bool(_WORDS.search(_COMMENT.sub(b"", data)))
+    said = data.lower()
+    return bool(_WORDS.search(said)) and bool(_WORDS.search(_COMMENT.sub(b"", said)))
 
 
 @dataclass(slots=True)
