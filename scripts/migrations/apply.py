@@ -18,7 +18,7 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.failure import between_files
 from scripts.migrations.invalid import invalid_indexes
 from scripts.migrations.journal import read_journal
-from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger
+from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger, require_plain
 from scripts.migrations.lock import runner_lock, still_held_sql
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx import apply_no_tx
@@ -83,7 +83,7 @@ def migrate(
             Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
             acting_as(conn, settings.migrate_role),
         ):
-            ledger = read_ledger(conn)
+            ledger = require_plain(read_ledger(conn))
             plan = plan_migrations(files, ledger.rows)
             if ledger.is_there:  # else they are checked while the server makes it
                 require_all_runnable(plan.pending)

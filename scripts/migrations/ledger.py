@@ -109,13 +109,14 @@ class Ledger:
     """What the ledger holds.
 
     head: where the history ends; None when there is no history (a ledger of an older runner, or none at all).
-    records: in order. is_there: whether there is a table of its name.
+    records: in order. is_there: whether there is a table of its name. beside: what stands beside it (ledger_beside.py).
     """
 
     rows: tuple[LedgerRow, ...] = ()
     records: tuple[Record, ...] = ()
     head: Head | None = None
     is_there: bool = True
+    beside: str = ""
 
 
 def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
@@ -127,7 +128,7 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
     Raises:
         LedgerShapeError: a table of that name without these columns.
         LedgerAccessError: it may not be read.
-        LedgerChainError: somebody wrote to it by hand, or what stands beside it could.
+        LedgerChainError: somebody wrote to it by hand.
     """
     from psycopg import errors
 
@@ -140,8 +141,6 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
         raise _shape_error(conn) from exc
     except errors.InsufficientPrivilege as exc:
         raise LedgerAccessError.not_read(role=current_role(conn)) from exc
-    if found[0][-1] is not None:
-        raise LedgerChainError.beside(found[0][-1])
     rows = {
         line[0]: Row(line[0], line[1], _moment(line[9] if line[2] == "=" else line[2]))
         for line in found
@@ -149,7 +148,18 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
     }
     records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
     head = audit(tuple(rows.values()), records)
-    return Ledger(_effective(rows, records), records, head)
+    return Ledger(_effective(rows, records), records, head, beside=found[0][-1] or "")
+
+
+def require_plain(ledger: Ledger) -> Ledger:
+    """The ledger, for whoever is about to write to it or says what would be written.
+
+    Raises:
+        LedgerChainError: what stands beside it could change or lose what is written.
+    """
+    if ledger.beside:
+        raise LedgerChainError.beside(ledger.beside)
+    return ledger
 
 
 def require_true_traces(conn: psycopg.Connection[Any]) -> int:

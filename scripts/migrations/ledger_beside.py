@@ -23,8 +23,9 @@ SELECT pg_catalog.string_agg(f.what, ', ' ORDER BY f.what)
     SELECT pg_catalog.format('rule %I on %I', r.rulename, c.relname)
       FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND c.relkind = 'r'
      UNION ALL
-    SELECT pg_catalog.format('child %s of %I', h.inhrelid::pg_catalog.regclass, c.relname)
-      FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid
+    SELECT pg_catalog.format('child %I.%I of %I', n.nspname, k.relname, c.relname)
+      FROM pg_catalog.pg_inherits AS h JOIN pg_catalog.pg_class AS k ON k.oid = h.inhrelid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = k.relnamespace WHERE h.inhparent = c.oid
      UNION ALL
     SELECT pg_catalog.format('row security forced on %I', c.relname) WHERE c.relforcerowsecurity
      UNION ALL

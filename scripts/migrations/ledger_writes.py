@@ -18,7 +18,7 @@ from scripts.errors.base import ProjectError
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.sql_text import LedgerWriteError
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.ledger import OWN_PATH, SHAPES, read_ledger
+from scripts.migrations.ledger import OWN_PATH, SHAPES, read_ledger, require_plain
 from scripts.parser.statements import Positions, body_statements, walk
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def require_ledger_as_left(run: Run, file: MigrationFile) -> None:
         return
     try:
         execute_batch(run.conn, OWN_PATH)
-        head = read_ledger(run.conn).head
+        head = require_plain(read_ledger(run.conn)).head
     except ProjectError as exc:
         raise LedgerChainError.written_by(file.name, found=exc.what) from exc
     except psycopg.Error:

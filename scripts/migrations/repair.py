@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.ledger import RepairRefusedError
 from scripts.migrations.chain import Entry, Head, Record
 from scripts.migrations.journal import clear_journal, journal_digest, read_journal
-from scripts.migrations.ledger import read_ledger, require_ledger
+from scripts.migrations.ledger import read_ledger, require_ledger, require_plain
 from scripts.migrations.lock import runner_lock
 from scripts.migrations.records import append
 from scripts.migrations.session import open_session
@@ -195,7 +195,7 @@ def _upgraded(
     report: Callable[[str], None],
 ) -> Ledger:
     """The ledger, with a history: an older one's rows are adopted first, if their files are as they were."""
-    ledger = read_ledger(conn)
+    ledger = require_plain(read_ledger(conn))
     if ledger.head is not None:
         return ledger
     if not ledger.rows:

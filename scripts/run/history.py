@@ -48,7 +48,7 @@ def status(settings: Settings, voice: Voice) -> int:
     """What is applied, what is pending, and what is half done."""
     from scripts.migrations.files import read_files
     from scripts.migrations.journal import read_half_done
-    from scripts.migrations.ledger import read_ledger
+    from scripts.migrations.ledger import read_ledger, require_plain
     from scripts.migrations.plan import plan_migrations
     from scripts.report.history import render_status, status_json
 
@@ -59,7 +59,7 @@ def status(settings: Settings, voice: Voice) -> int:
         voice.say(_FRESH)
     else:
         with connected(settings, voice) as conn:
-            rows, half_done = read_ledger(conn).rows, read_half_done(conn)
+            rows, half_done = require_plain(read_ledger(conn)).rows, read_half_done(conn)
     found = plan_migrations(files, rows)
     voice.line(render_status(found, rows, half_done))
     voice.value(status_json(found, rows, half_done))
@@ -118,14 +118,14 @@ def update_sums(settings: Settings, voice: Voice) -> int:
 
 
 def _recorded(settings: Settings, voice: Voice) -> tuple[LedgerRow, ...]:
-    from scripts.migrations.ledger import read_ledger
+    from scripts.migrations.ledger import read_ledger, require_plain
 
     if settings.fresh_db:
         # A database that does not exist yet has no history; nothing needs to be started to say so.
         voice.say(_FRESH)
         return ()
     with connected(settings, voice) as conn:
-        return read_ledger(conn).rows
+        return require_plain(read_ledger(conn)).rows
 
 
 @contextmanager

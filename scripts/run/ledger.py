@@ -26,12 +26,12 @@ _PIN = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 def verify_ledger(settings: Settings, voice: Voice, head: str = "") -> int:
     """Check the whole chain, every stored trace, and, when a head was kept elsewhere, that the chain still holds it."""
-    from scripts.migrations.ledger import read_ledger, require_true_traces
+    from scripts.migrations.ledger import read_ledger, require_plain, require_true_traces
 
     pinned = _pin(head)
     _require_existing(settings, "ledger.verify")
     with connected(settings, voice) as conn:
-        ledger = read_ledger(conn)
+        ledger = require_plain(read_ledger(conn))
         if ledger.head is None:
             raise RepairRefusedError.no_history() if ledger.rows else RepairRefusedError.no_ledger()
         traces = require_true_traces(conn)
