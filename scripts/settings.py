@@ -79,6 +79,7 @@ class Settings:
     skip_policy_seed: bool = False
     require_policy_seed: bool = False
     server_start_timeout_ms: int = 60_000
+    container_data_mb: int = 2_048
     ci: bool = False
     color: bool = True
 
@@ -148,6 +149,7 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
         skip_policy_seed=skip_seed,
         require_policy_seed=require_seed,
         server_start_timeout_ms=reader.milliseconds("SERVER_START_TIMEOUT_MS", default=default.server_start_timeout_ms),
+        container_data_mb=reader.megabytes("CONTAINER_DATA_MB", default=default.container_data_mb),
         ci=reader.values.get("CI", "") not in ("", _FALSE, "false"),
         color=not reader.values.get("NO_COLOR"),
     )
@@ -298,6 +300,9 @@ class _Reader:
 
     def milliseconds(self, name: str, *, default: int) -> int:
         return self._number(name, default=default, low=1, high=86_400_000, unit="milliseconds")
+
+    def megabytes(self, name: str, *, default: int) -> int:
+        return self._number(name, default=default, low=1, high=1_048_576, unit="megabytes")
 
     def count(self, name: str, *, default: int) -> int:
         return self._number(name, default=default, low=1, high=1_000, unit="tries")

@@ -40,7 +40,9 @@ class DiskFullError(ServerError):
             f"the server has no room left for {step}",
             where=place,
             facts=[("expected", "room for the data, and memory"), ("found", words or "disk full")],
-            help="free space or memory there; TMPDIR says where files go while /dev/shm has less than 512 MB free"
+            help="raise CONTAINER_DATA_MB, how much of its machine's memory the data may take, or free some there"
+            if place.startswith("tmpfs:")
+            else "free space or memory there; TMPDIR says where files go while /dev/shm has less than 512 MB free"
             if own
             else "it is the server's disk or memory, not the run's: free some there, and run again",
         )
@@ -55,7 +57,8 @@ class DiskFullError(ServerError):
                 ("expected", "memory of the engine's machine for about 100 MB and the data"),
                 ("found", "the container's data folder, which is in memory, is full"),
             ],
-            help="free memory there or give the engine's machine more; SERVER=embedded can put the data on a disk",
+            help="raise CONTAINER_DATA_MB, how much of its machine's memory the data may take, or free some there; "
+            "SERVER=embedded can put the data on a disk",
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import tasks
-from scripts.errors import account, residents, server, unfit
+from scripts.errors import account, binaries, docker, output, residents, room, server, unfit
 from scripts.errors.base import ProjectError
 from scripts.server.standing import Standing
 
@@ -20,7 +20,7 @@ def test_every_kind_of_error_is_named_and_exists() -> None:
     """Both ways."""
     kinds = {
         error.kind
-        for module in (server, account, unfit, residents)
+        for module in (server, room, binaries, docker, account, unfit, residents, output)
         for error in vars(module).values()
         if isinstance(error, type) and issubclass(error, ProjectError) and error.__module__ == module.__name__
     }

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PORT = "5432/tcp"
 # Of major 18: the declared volume is the parent, the data a folder named after the version. In memory, all of it.
 VOLUME = "/var/lib/postgresql"
-TMPFS = "rw"
+TMPFS = "rw,size={}m"
 PGDATA = f"{VOLUME}/18/docker"
 SAID = "parity-runner:"
 LOG_LINES = 30
@@ -83,7 +83,7 @@ class MakeUp:
 
     `image` is the name, for people; `image_id` is what runs, whatever the name means by then. `environment` is the
     entry point's, `command` its arguments; `run_id` goes into a label, and so does `keep_as`: the name under which it
-    may be told to stay, "" where it may not.
+    may be told to stay, "" where it may not. `data_mb`: how much of its machine's memory the data may take.
     """
 
     image: str
@@ -92,6 +92,7 @@ class MakeUp:
     environment: Mapping[str, str]
     command: list[str]
     keep_as: str = ""
+    data_mb: int = 2_048
 
 
 @dataclass(slots=True)
@@ -350,7 +351,7 @@ def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
     host_config = api.create_host_config(
         auto_remove=True,
         port_bindings={PORT: None if engine.publish_on is None else (engine.publish_on, None)},
-        tmpfs={VOLUME: TMPFS},
+        tmpfs={VOLUME: TMPFS.format(make_up.data_mb)},
     )
     created = api.create_container(
         make_up.image_id,

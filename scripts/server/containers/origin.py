@@ -108,7 +108,11 @@ def open_container(  # noqa: PLR0913 - what a container depends on
         key = key_of(f"{image['Id']} {' '.join(_INITDB)}", settings.postgres_db, other_user=False)
         # Thirty megabytes over a network take longer than a first boot.
         kept = Kept.of(None if engine.remote else settings.cluster_cache, key, report)
-        make_up = MakeUp(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND, keep_as)
+        make_up = MakeUp(
+            *(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND),
+            keep_as=keep_as,
+            data_mb=settings.container_data_mb,
+        )
         plan = _Plan(engine, settings, make_up, kept, deadline)
         facts_of_image = {
             "image": settings.pg_image,

@@ -87,6 +87,14 @@ def test_its_facts_name_the_image_by_content(docker_server: Server) -> None:
     assert docker_server.facts["data_directory"].startswith("tmpfs:")
 
 
+def test_its_data_is_in_a_part_of_the_machines_memory(docker_server: Server, engine: Engine) -> None:
+    """Bounded: a migration that runs away meets "no room left", and nobody else does."""
+    assert docker_server.holder is not None
+    container = docker_server.holder.identity()["container"]
+    mounted = engine.client.api.inspect_container(container)["HostConfig"]["Tmpfs"]
+    assert mounted == {"/var/lib/postgresql": "rw,size=2048m"}
+
+
 def test_inspect_shows_no_secret_and_the_port_is_loopback_only(docker_server: Server, engine: Engine) -> None:
     """The password of the first boot is worthless by now; the file that held it is all there was."""
     (found,) = containers(engine, "docker-tests")

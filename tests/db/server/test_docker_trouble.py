@@ -25,7 +25,6 @@ from scripts.errors.server import ServerError
 from scripts.errors.unfit import TooOldError
 from scripts.run.history import migrate_database
 from scripts.run.voice import Voice
-from scripts.server.containers import guard as guard_module
 from scripts.server.containers.engine import LOOPBACK, Engine, find_engine
 from scripts.server.containers.guard import PGDATA
 from scripts.server.containers.image import TAG, build_offline_image
@@ -47,10 +46,10 @@ def engine() -> Iterator[Engine]:
         yield found
 
 
-def refused(image: str = TAG, cache: Path | None = None) -> ServerError:
+def refused(image: str = TAG, cache: Path | None = None, data_mb: int = 2048) -> ServerError:
     """What opening a server raises: one paragraph, exit 3; and nothing of it stays in the engine."""
     run_id = secrets.token_hex(6)
-    settings = Settings(server="docker", pg_image=image, cluster_cache=cache)
+    settings = Settings(server="docker", pg_image=image, cluster_cache=cache, container_data_mb=data_mb)
     with pytest.raises(ServerError) as caught, open_server(settings, run_id=run_id, report=quiet):
         pass
     assert caught.value.exit_code == ExitCode.NO_SERVER
@@ -221,44 +220,40 @@ def test_an_image_that_is_not_there_and_no_network(engine: Engine) -> None:
     assert "docker pull 127.0.0.1:1/parity:18, or SERVER=embedded; invoke image.build --offline" in error.help
 
 
-@pytest.mark.parametrize("size", ["64k", "8m", "24m", "28m"])
+@pytest.mark.parametrize("size", [1, 8, 24, 28])
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_memory_that_is_full(
-    engine: Engine, size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
-) -> None:
+def test_a_memory_that_is_full(engine: Engine, size: int, tmp_path: Path, *, kept: bool) -> None:
     """While a kept cluster is unpacked, in initdb, and when the database is made; a good entry is not thrown away."""
     settings = Settings(server="docker", pg_image=TAG, cluster_cache=tmp_path / "kept")
     if kept:
         with open_server(settings, run_id="full", report=quiet):
             pass
-    monkeypatch.setattr(guard_module, "TMPFS", f"rw,size={size}")
-    error = refused(cache=settings.cluster_cache if kept else None)
+    error = refused(cache=settings.cluster_cache if kept else None, data_mb=size)
     assert isinstance(error, DiskFullError)
     assert str(error) == (
         f"error[disk full]: {TAG}: no space left during the start of the container\n"
         "  expected  memory of the engine's machine for about 100 MB and the data\n"
         "  found     the container's data folder, which is in memory, is full\n"
-        "  help: free memory there or give the engine's machine more; SERVER=embedded can put the data on a disk"
+        "  help: raise CONTAINER_DATA_MB, how much of its machine's memory the data may take, or free some there; "
+        "SERVER=embedded can put the data on a disk"
     )
     assert len(list(tmp_path.glob("kept/*"))) == int(kept)
 
 
 @pytest.mark.parametrize("first", ["", "CREATE TABLE public.t (x text);\n"], ids=["a table", "the log"])
-def test_a_memory_that_becomes_full_while_files_run(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
-) -> None:
+def test_a_memory_that_becomes_full_while_files_run(engine: Engine, tmp_path: Path, first: str) -> None:
     """A real one, of eighty megabytes: the server refuses, or ends since it cannot write ahead; the place is told."""
-    monkeypatch.setattr(guard_module, "TMPFS", "rw,size=80m")
     made = "INSERT INTO public.t" if first else "CREATE TABLE public.t AS"
     rows = "string_agg(gen_random_uuid()::text, '') AS x FROM generate_series(1, 90) AS g, generate_series(1, 30000)"
     folder = tmp_path / "migrations"
     folder.mkdir()
     (folder / "0001_fill.sql").write_text(f"{first}{made} SELECT {rows} GROUP BY g;\n")
-    settings = Settings(server="docker", pg_image=TAG, cluster_cache=None, migrations_dir=folder)
+    settings = Settings(server="docker", pg_image=TAG, cluster_cache=None, migrations_dir=folder, container_data_mb=80)
     with pytest.raises(DiskFullError) as caught:
         migrate_database(settings, Voice(quiet, quiet, json=False, color=False))
     assert caught.value.exit_code == ExitCode.NO_SERVER
     assert str(caught.value).startswith(f"error[disk full]: tmpfs:{PGDATA}: the server has no room left for ")
+    assert "  help: raise CONTAINER_DATA_MB" in str(caught.value)
 
 
 def test_an_image_of_an_older_major(engine: Engine) -> None:
