@@ -106,17 +106,23 @@ def test_the_record_is_what_the_files_say(own_zoo: Zoo, prepare: str, sql: str, 
     assert set(tables) <= locked
 
 
+MODES = {
+    "VACUUM FULL app.parent": {"app.parent": AX},
+    "VACUUM app.parent": {"app.parent": SUX},
+    "VACUUM FULL app.whole": {"app.whole": AX, "app.whole_1": AX},
+    "REINDEX TABLE app.whole": {"app.whole": S, "app.whole_1": S, "app.whole_1_id_idx": AX},
+    "REINDEX INDEX CONCURRENTLY app.whole_id_idx": {"app.whole": SUX, "app.whole_1": SUX, "app.whole_1_id_idx": SUX},
+}
+
+
 def test_modes(own_zoo: Zoo) -> None:
     """The manual's modes, of what was touched; a partitioned parent, which has no file, is locked by name."""
-    assert strongest(run(own_zoo, "VACUUM FULL app.parent")[0]) == {"app.parent": AX}
-    assert strongest(run(own_zoo, "VACUUM app.parent")[0]) == {"app.parent": SUX}
-    assert strongest(run(own_zoo, "VACUUM FULL app.whole")[0]) == {"app.whole": AX, "app.whole_1": AX}
-    assert strongest(run(own_zoo, "REINDEX TABLE app.whole")[0]) == {
-        "app.whole": S, "app.whole_1": S, "app.whole_1_id_idx": AX,
-    }  # fmt: skip
-    assert strongest(run(own_zoo, "REINDEX INDEX CONCURRENTLY app.whole_id_idx")[0]) == {
-        "app.whole": SUX, "app.whole_1": SUX, "app.whole_1_id_idx": SUX,
-    }  # fmt: skip
+    for sql, modes in MODES.items():
+        told = strongest(run(own_zoo, sql)[0])
+
+        assert {name: mode for name, mode in told.items() if name in modes} == modes, sql
+        # Who looks on may have seen an index being locked with its table; no other table is.
+        assert all(name.endswith(("_pkey", "_idx")) for name in told.keys() - modes.keys()), (sql, told)
 
 
 def test_what_is_skipped_is_not_told_as_done(own_zoo: Zoo) -> None:
@@ -154,7 +160,10 @@ def test_where_the_server_does_not_count(own_zoo: Zoo) -> None:
             execute_batch(own_zoo.conn, b"RESET track_counts")
             admin.execute(f'REVOKE SET ON PARAMETER track_counts FROM "{owner}"'.encode())
 
-    assert (trace.effect, trace.locks) == ("unseen", ())
+    assert trace.effect == "unseen"
+    # What an onlooker happened to see is told, and nothing from a book.
+    assert {(lock.relation, lock.mode) for lock in trace.locks} <= {("app.parent", SUX)}
+    assert not any(lock.source == "documented" for lock in trace.locks)
 
 
 def test_a_bare_cluster_in_a_run(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
@@ -176,9 +185,8 @@ def test_a_bare_cluster_in_a_run(empty_database: ScratchDatabase, migrations: Mi
         ["public.a"],
         ["public.a_pkey"],
     )
-    assert [(lock["relation"], lock["mode"], lock["source"]) for lock in statement["locks"]] == [
-        ("public.a", AX, "documented")
-    ]
+    assert ("public.a", AX) in {(lock["relation"], lock["mode"]) for lock in statement["locks"]}
+    assert {lock["relation"] for lock in statement["locks"]} <= {"public.a", "public.a_pkey"}
 
 
 def as_json(text: str) -> Any:
