@@ -18,7 +18,7 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.failure import between_files
 from scripts.migrations.invalid import invalid_indexes
 from scripts.migrations.journal import read_journal
-from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger, require_plain
+from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger, require_left_plain, require_plain
 from scripts.migrations.lock import runner_lock, still_held_sql
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx import apply_no_tx
@@ -91,6 +91,8 @@ def migrate(
             if plan.pending or (ledger.rows and ledger.head is None):
                 applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer, settled=settled)
             _require_valid_indexes(conn, applied)
+            if applied.files:
+                require_left_plain(conn)
     except psycopg.Error as exc:
         # Files turn their own errors into texts; this is the lock, the ledger or the sweep.
         raise between_files(exc, conn) from None
@@ -146,12 +148,12 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
                 error.applied = replace(applied, files=tuple(files), head=run.head)
                 raise
             files.append(done)
+            file.release()
+            report(f"applied {file.name}   {done.duration_ms} ms")
             moved = stored.moved(conn, file, report) if stored else None
             if moved is not None:
                 session.follow(conn, moved, report)
                 run.ahead = None  # made for the baseline that was
-            file.release()
-            report(f"applied {file.name}   {done.duration_ms} ms")
         return replace(applied, files=tuple(files), head=run.head)
 
 

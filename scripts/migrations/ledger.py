@@ -147,8 +147,15 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
         if line[0] is not None
     }
     records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
-    head = audit(tuple(rows.values()), records)
-    return Ledger(_effective(rows, records), records, head, beside=found[0][-1] or "")
+    beside = found[0][-1] or ""
+    try:
+        head = audit(tuple(rows.values()), records)
+    except LedgerChainError:
+        # Rows that are hidden were not removed.
+        if "row security" in beside:
+            raise LedgerChainError.beside(beside) from None
+        raise
+    return Ledger(_effective(rows, records), records, head, beside=beside)
 
 
 def require_plain(ledger: Ledger) -> Ledger:
@@ -160,6 +167,17 @@ def require_plain(ledger: Ledger) -> Ledger:
     if ledger.beside:
         raise LedgerChainError.beside(ledger.beside)
     return ledger
+
+
+def require_left_plain(conn: psycopg.Connection[Any]) -> None:
+    """At the end of a run: nothing stands beside the ledger that could change or lose what is written next.
+
+    Raises:
+        LedgerChainError: something does; a file of this run made it.
+    """
+    (found,), *_ = _fetch(conn, f"SELECT {BESIDE}")
+    if found is not None:
+        raise LedgerChainError.beside(found)
 
 
 def require_true_traces(conn: psycopg.Connection[Any]) -> int:

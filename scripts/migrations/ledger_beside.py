@@ -1,8 +1,9 @@
 """What stands beside the ledger and could change what is written to it, or lose it: found whenever it is read.
 
 Owns: the part of the reading question that looks for it.
-Promises: a trigger, a rule, forced row security, a child, a column more or less, and a table that a crash would empty
-    are told before anything is applied, whoever made them. What only reads the ledger, and who may, is not asked.
+Promises: a BEFORE trigger, a rule, forced row security, a child, a column more or less, and a table that a crash would
+    empty are told before anything is applied, and at the end of a run that made them. What only reads the ledger, who
+    may, and what is done after a row is written (the chain shows what was) is not asked.
 Why: a file that walks over every table of a schema (an audit trigger, a housekeeping loop) walks over the ledger, too,
     and no text of it says so.
 """
@@ -18,7 +19,8 @@ SELECT pg_catalog.string_agg(f.what, ', ' ORDER BY f.what)
   JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('public')
  CROSS JOIN LATERAL (
     SELECT pg_catalog.format('trigger %I on %I', g.tgname, c.relname) AS what
-      FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+      FROM pg_catalog.pg_trigger AS g
+     WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 2 <> 0
      UNION ALL
     SELECT pg_catalog.format('rule %I on %I', r.rulename, c.relname)
       FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND c.relkind = 'r'
@@ -27,7 +29,8 @@ SELECT pg_catalog.string_agg(f.what, ', ' ORDER BY f.what)
       FROM pg_catalog.pg_inherits AS h JOIN pg_catalog.pg_class AS k ON k.oid = h.inhrelid
       JOIN pg_catalog.pg_namespace AS n ON n.oid = k.relnamespace WHERE h.inhparent = c.oid
      UNION ALL
-    SELECT pg_catalog.format('row security forced on %I', c.relname) WHERE c.relforcerowsecurity
+    SELECT pg_catalog.format('row security forced on %I', c.relname)
+     WHERE c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid)
      UNION ALL
     SELECT pg_catalog.format('%I is unlogged: a crash empties it', c.relname) WHERE c.relpersistence = 'u'
      UNION ALL

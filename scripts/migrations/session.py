@@ -119,7 +119,7 @@ SELECT pg_catalog.count(*) FROM held; SET client_min_messages = notice""".replac
 ).encode()
 # Left set, whatever the session writes would be marked as another server's. Only a superuser can have set it.
 _ORIGIN = (
-    b"; SELECT CASE WHEN pg_catalog.pg_replication_origin_session_is_setup()"
+    b"SELECT CASE WHEN pg_catalog.pg_replication_origin_session_is_setup()"
     b" THEN pg_catalog.pg_replication_origin_session_reset()::text END"
 )
 _ORIGIN_HINT = b"replication_origin"
@@ -150,6 +150,7 @@ class Session:
     baseline: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     forgets_prepared: bool = False
+    _superuser: bool = False
     _may_hold_locks: bool = False
     _may_have_origin: bool = False
     _followed: dict[str, bytes] = field(default_factory=dict)
@@ -167,9 +168,8 @@ class Session:
         self.forgets_prepared = self.forgets_prepared or any(hint in said for hint in _PREPARED_HINTS)
         # Locks last: under the file's search_path an operator could be somebody's.
         forget = FORGET if self.forgets_prepared else b""
-        self._may_have_origin = self._may_have_origin or _ORIGIN_HINT in said
-        origin = _ORIGIN if self._may_have_origin else b""
-        return forget + self.ordinary + origin + (b"; " + _UNLOCK if self._may_hold_locks else b"")
+        self._may_have_origin = self._superuser and (self._may_have_origin or _ORIGIN_HINT in said)
+        return forget + self.ordinary + (b"; " + _UNLOCK if self._may_hold_locks else b"")
 
     def follow(self, conn: psycopg.Connection[Any], stored: Moved, report: Report) -> None:
         """Go on as a new session would begin: these values hold from now on, and are part of the baseline.
@@ -208,11 +208,9 @@ class Session:
         return self._with_followed(self._building)
 
     def _with_followed(self, baseline: tuple[bytes, bytes]) -> bytes:
-        return (
-            (b"; ".join((baseline[0], *self._followed.values(), baseline[1])))
-            if self._followed
-            else b"; ".join(baseline)
-        )
+        # As the login, before the role that the files run as.
+        origin = (_ORIGIN,) if self._may_have_origin else ()
+        return b"; ".join((baseline[0], *origin, *self._followed.values(), baseline[1]))
 
     @property
     def leave(self) -> bytes:
@@ -255,6 +253,7 @@ def open_session(
         _baseline(conn, login, sets, settings.index_timeout_ms, settings.index_timeout_ms),
         become(conn, login.session_user, login.runs_as),
         notes=hidden_by(login),
+        _superuser=login.is_superuser,
     )
     prepare_threshold = conn.prepare_threshold
     try:

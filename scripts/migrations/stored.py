@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from scripts.migrations.model import Report
 
 # In small letters, and with nothing before its first word: so it is looked for as fast as a word.
-_WORDS = re.compile(rb"alter\s+(?:database|role|user)\b[^;]*\b(?:set|reset)\b")
-_COMMENT = re.compile(rb"--[^\n]*")
+_ALTER = re.compile(rb"alter\s+(?:database|role|user)\b")
+_SET = re.compile(rb"\b(?:set|reset)\b")
+_COMMENT_LINE = re.compile(rb"^\s*--[^\n]*", re.MULTILINE)
 # As the server looks them up for a new session: of the login in this database, of the login, of the database, of all.
 _ASK = b"""
 SELECT DISTINCT ON (1) pg_catalog.split_part(e.entry, '=', 1),
@@ -50,9 +51,23 @@ class Moved(NamedTuple):
 
 
 def may_store(data: bytes) -> bool:
-    """Whether a file has the words for it outside a comment."""
+    """Whether a file has the words for it, outside a line that is a comment. In time that grows with the file alone."""
     said = data.lower()
-    return bool(_WORDS.search(said)) and bool(_WORDS.search(_COMMENT.sub(b"", said)))
+    if b"/*" in said:
+        said = b" ".join((said, _without_comments(said)))
+    if not _ALTER.search(said):
+        return False
+    return any(
+        found is not None and _SET.search(part, found.end()) is not None
+        for part in _COMMENT_LINE.sub(b"", said).split(b";")
+        for found in [_ALTER.search(part)]
+    )
+
+
+def _without_comments(said: bytes) -> bytes:
+    """Without what stands between the marks of a comment, as far as marks tell."""
+    pieces = said.split(b"/*")
+    return b" ".join((pieces[0], *(piece.partition(b"*/")[2] for piece in pieces[1:])))
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,6 +12,7 @@ import pytest
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.apply import migrate
 from scripts.migrations.stored import may_store
+from scripts.server.provision import OWNER
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,11 +139,38 @@ def test_a_path_that_no_session_may_have_ends_both_runs(
         (b"ALTER TABLE t SET (fillfactor = 1)", False),
         (b"-- ALTER ROLE r SET x = 1\nSELECT 1", False),
         (b"-- ALTER ROLE\nALTER ROLE r SET x = 1", True),
+        (b"ALTER /* x */ ROLE r SET x = 1", True),
+        (b"ALTER DATABASE d /* ; */ SET x = 1", True),
+        (b'ALTER ROLE "a--b" SET x = 1', True),
     ],
 )
 def test_which_files_have_the_words(text: bytes, *, stores: bool) -> None:
     """In a body or a string, too; not in a comment."""
     assert may_store(text) is stores
+
+
+@pytest.mark.parametrize("unit", [b"to alter role names, ask support ", b"/*", b"alter  ", b"alter role\n"])
+def test_whatever_a_file_says_it_is_looked_through_once(unit: bytes) -> None:
+    """A second for 8 MB of it would be long; the square of it would take days."""
+    began = time.process_time()
+    may_store(b"INSERT INTO t VALUES ('" + unit * (8_000_000 // len(unit)) + b"')")
+    assert time.process_time() - began < 20
+
+
+def test_a_file_that_speaks_of_an_origin_needs_no_right_on_it(
+    empty_database: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """Who is no superuser has set none up; a superuser's is let go of as himself, whoever the files run as."""
+    migrations.write("0001_o.sql", "-- replication_origin\nCREATE TABLE public.t (replication_origin text);")
+    migrations.write(
+        "0002_i.sql",
+        "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY replication_origin_i ON public.t (replication_origin);",
+    )
+    assert len(empty_database.apply(migrations.files(), SETTINGS).files) == 2
+    migrations.write("0003_o.sql", "CREATE TABLE public.u (replication_origin text);")
+    as_owner = replace(SETTINGS, migrate_role=OWNER)
+    with psycopg.connect(empty_database.admin_dsn, autocommit=True) as admin:
+        assert len(migrate(admin, migrations.files(), as_owner, report=lambda _: None).files) == 1
 
 
 def test_no_file_begins_as_another_servers(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:

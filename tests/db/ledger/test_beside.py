@@ -75,7 +75,7 @@ def test_a_record_that_is_swallowed_is_told_before_commit(
 
 
 BESIDE = {
-    "CREATE TRIGGER t AFTER INSERT ON public.schema_migrations FOR EACH ROW EXECUTE FUNCTION public.t()": (
+    "CREATE TRIGGER t BEFORE INSERT ON public.schema_migrations FOR EACH ROW EXECUTE FUNCTION public.t()": (
         "trigger t on schema_migrations"
     ),
     "CREATE TRIGGER t BEFORE UPDATE ON public.schema_migrations_journal EXECUTE FUNCTION public.t()": (
@@ -85,7 +85,9 @@ BESIDE = {
         'rule "R" on schema_migrations_history'
     ),
     "CREATE TABLE public.child () INHERITS (public.schema_migrations)": "child public.child of schema_migrations",
-    "ALTER TABLE public.schema_migrations FORCE ROW LEVEL SECURITY": "row security forced on schema_migrations",
+    "ALTER TABLE public.schema_migrations FORCE ROW LEVEL SECURITY, ENABLE ROW LEVEL SECURITY": (
+        "row security forced on schema_migrations"
+    ),
     "ALTER TABLE public.schema_migrations SET UNLOGGED": "schema_migrations is unlogged: a crash empties it",
     "ALTER TABLE public.schema_migrations_history ADD COLUMN updated_at timestamptz": (
         "schema_migrations_history has 14 columns instead of 13"
@@ -111,7 +113,11 @@ def test_what_stands_beside_the_ledger_is_told_before_anything_runs(
         "  help: a file that walks over all tables may have made it: drop it, or SET LOGGED what is unlogged, and "
         "leave the ledger's three tables out where such things are made"
     )
-    assert ledger_of(three).beside == BESIDE[planted]
+    if "ROW LEVEL SECURITY" in planted:
+        with pytest.raises(LedgerChainError, match="row security forced"):
+            ledger_of(three)
+    else:
+        assert ledger_of(three).beside == BESIDE[planted]
     assert three.value("SELECT to_regclass('public.t4')") is None
 
 
@@ -130,12 +136,14 @@ def test_a_ledger_that_a_crash_emptied_is_not_taken_for_a_new_one(
 def test_what_harms_nothing_beside_the_ledger_is_left_alone(
     three: ScratchDatabase, migrations: MigrationFolder
 ) -> None:
-    """Grants to read, comments, statistics, an index, row security that its owner passes, a view."""
+    """Grants to read, comments, statistics, an index, row security that its owner passes, a view, what comes after."""
     change(
         three,
         "GRANT SELECT ON public.schema_migrations TO PUBLIC; COMMENT ON TABLE public.schema_migrations IS 'x';"
         "CREATE INDEX ON public.schema_migrations (applied_at); CREATE VIEW public.v AS TABLE public.schema_migrations;"
-        "ALTER TABLE public.schema_migrations ENABLE ROW LEVEL SECURITY; ANALYZE public.schema_migrations",
+        "ALTER TABLE public.schema_migrations ENABLE ROW LEVEL SECURITY; ANALYZE public.schema_migrations;"
+        "CREATE FUNCTION public.t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER t AFTER INSERT OR UPDATE ON public.schema_migrations EXECUTE FUNCTION public.t()",
     )
     write(migrations, 4)
     assert [file.name for file in three.apply(migrations.files()).files] == ["0004_t.sql"]
@@ -179,3 +187,15 @@ def test_a_file_that_took_the_ledger_along_is_told_as_that(
         "three tables where they are (DROP SCHEMA public, DROP OWNED and loops over all tables take them along)"
     )
     assert versions(three) == "0001_t.sql, 0002_t.sql, 0003_t.sql"
+
+
+def test_a_run_that_puts_something_beside_the_ledger_ends_red(
+    three: ScratchDatabase, migrations: MigrationFolder
+) -> None:
+    """What it did is recorded; whoever ran it hears of it, and not the next one, who ran something else."""
+    rule = "CREATE RULE r AS ON DELETE TO public.schema_@@ DO ALSO SELECT 1"
+    migrations.write("0004_r.sql", by_a_name_put_together(rule))
+    migrations.write("0005_t.sql", "CREATE TABLE public.t5 (a int);")
+    with pytest.raises(LedgerChainError, match="rule r on schema_migrations"):
+        three.apply(migrations.files())
+    assert versions(three) == "0001_t.sql, 0002_t.sql, 0003_t.sql, 0004_r.sql, 0005_t.sql"
