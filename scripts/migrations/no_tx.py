@@ -31,6 +31,7 @@ from scripts.migrations.transactional import (
     prepare_following,
     reason_word,
 )
+from scripts.migrations.undone import is_undone, takes_away
 from scripts.migrations.work import RunnersOwnError, Work
 
 if TYPE_CHECKING:
@@ -138,26 +139,19 @@ def _is_done(work: Work, statement: Statement) -> bool:
         return False
     if statement.kind == "VariableSetStmt":
         return False  # it was done to a session that is gone
-    # The journal is no proof: an index may have been dropped, or damaged, since.
-    later = work.file.statements[statement.index + 1 :]
-    if statement.kind == "IndexStmt" and not any(_drops(other, statement) for other in later):
+    # The journal is no proof: what is there may have been dropped, made or damaged, since. But of an object that the
+    # file made and dropped, or the other way round, the last word counts.
+    if is_undone(statement, work.file.statements[statement.index + 1 :], work.journal):
+        work.note(f"statement {statement.index + 1} was done by an earlier run")
+    elif statement.kind == "IndexStmt":
         build_index(work, statement)
-    elif any(_drops(statement, other) for other in later) or is_still_done(work, statement):
+    elif is_still_done(work, statement):
         work.note(f"statement {statement.index + 1} was done by an earlier run")
     else:
         require_not_made_again(work, statement)
         work.note(f"statement {statement.index + 1} was done by an earlier run, but is not any more: sent again")
         return False
     return True
-
-
-def _drops(drop: Statement, build: Statement) -> bool:
-    """Whether one statement drops the index that another one builds; a name without schema may mean any."""
-    if drop.kind != "DropStmt" or build.kind != "IndexStmt":
-        return False
-    *schema, name = [part.string.sval for part in drop.node.objects[0].list.items]
-    built_in = build.node.relation.schemaname
-    return name == build.node.idxname and (not schema or not built_in or schema[-1] == built_in)
 
 
 def _run_with_retry(work: Work, statement: Statement) -> None:
@@ -205,7 +199,7 @@ def _declared(work: Work) -> dict[tuple[str, str], Statement]:
         if statement.kind == "IndexStmt":
             declared[qualified(statement.node.relation), statement.node.idxname] = statement
         elif statement.kind == "DropStmt":
-            declared = {key: value for key, value in declared.items() if not _drops(statement, value)}
+            declared = {key: value for key, value in declared.items() if not takes_away(statement, value)}
     return declared
 
 
