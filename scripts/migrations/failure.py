@@ -13,12 +13,13 @@ from scripts.errors.migration import ConnectionLostError, MigrationError, Migrat
 from scripts.errors.row_data import RowData, escaped
 from scripts.migrations.at_end import deferred_facts, read_only_since
 from scripts.migrations.inner import Frame, Internal, frames_of, inner_places
+from scripts.migrations.named import catalog_names
 from scripts.migrations.runnable import statement_words
 from scripts.migrations.shown import WITHHELD, Author, author, shown_message, shown_raised
 from scripts.parser.statements import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -58,13 +59,15 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         attempts: how often the transaction was tried.
         blockers: sessions that may have been in the way, one a line.
         place: the file's offset, from 0, of a position in what was sent; counted from the statement when None.
-        conn: outside a transaction; asked for the source of a function that raised and is not the file's.
+        conn: outside a transaction; asked for the source of a function that raised and is not the file's, and for the
+            names of objects.
         settling: whether it was what the file had put off to its end that failed.
     """
     diag = exc.diag
     frames = frames_of(diag.context or "")
     internal = _internal(diag)
     wrote = author(file.text, _source_elsewhere(conn, frames))
+    asked = _asked(conn, diag, wrote)
     sqlstate = diag.sqlstate or "none"
     since = read_only_since(file, statement) if sqlstate == _READ_ONLY and not file.no_tx else None
     if statement is None and since is not None:
@@ -76,7 +79,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     inside = inner_places(frames, internal, file, statement)
     if inside:
         facts.append(("inside", inside))
-    facts += _object_facts(diag, wrote)
+    facts += _object_facts(diag, wrote, asked)
     if settling:
         facts += deferred_facts(diag, file, frames, conn)
     if diag.message_detail:
@@ -87,7 +90,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
         facts.append(("in the way", blockers))
     facts.append(("recorded", f"{applied.recorded} of {applied.total}; {_left_behind(file, statement)}"))
     error = MigrationFailedError(
-        _UNRECORDABLE if statement is None and since is not None else _message(diag, wrote),
+        _UNRECORDABLE if statement is None and since is not None else _message(diag, wrote, asked),
         where=_label(file, since) if statement is None and since is not None else _where(exc, file, statement, place),
         facts=facts,
         help=_help(diag, file, read_only=since is not None),
@@ -134,23 +137,36 @@ def is_raised(diag: Any) -> bool:
     return not name or (name.startswith("pl") and not name.startswith("pl_"))
 
 
-def shown_words(diag: Any, text: str, conn: psycopg.Connection[Any]) -> str:
-    """A message of the server that is no error, as much of it as may be shown.
+def shown_words(diags: Sequence[Any], text: str, conn: psycopg.Connection[Any]) -> list[str]:
+    """Messages of the server that are no errors, as much of each as may be shown.
 
     Args:
-        diag: as the driver's.
+        diags: as the driver's.
         text: of the file that ran.
-        conn: outside a transaction; asked for the source of a function that raised and is not the file's.
+        conn: outside a transaction; asked for the source of a function that raised and is not the file's, and for the
+            names of objects.
     """
-    elsewhere = _source_elsewhere(conn, frames_of(diag.context or "")) if is_raised(diag) else ""
-    return _message(diag, author(text, elsewhere))
+    own = [diag.message_primary for diag in diags if not is_raised(diag)]
+    asked = catalog_names(conn, own, author(text), frozenset().union(*map(object_names, diags)))
+    return [_message(diag, _author_of(diag, text, conn), asked) for diag in diags]
 
 
-def _message(diag: Any, wrote: Author) -> str:
+def _author_of(diag: Any, text: str, conn: psycopg.Connection[Any]) -> Author:
+    return author(text, _source_elsewhere(conn, frames_of(diag.context or "")) if is_raised(diag) else "")
+
+
+def _asked(conn: psycopg.Connection[Any] | None, diag: Any, wrote: Author) -> frozenset[str]:
+    """The words of message and hint that name objects, as the catalog says; none when a program made them up."""
+    if is_raised(diag):
+        return frozenset()
+    return catalog_names(conn, (diag.message_primary, diag.message_hint), wrote, object_names(diag))
+
+
+def _message(diag: Any, wrote: Author, asked: frozenset[str] = frozenset()) -> str:
     message = diag.message_primary or _NO_MESSAGE
     if is_raised(diag) and diag.message_primary:
         return shown_raised(message, {*wrote.texts, "assertion failed"})
-    return shown_message(message, wrote, object_names(diag))
+    return shown_message(message, wrote, object_names(diag), asked)
 
 
 def object_names(diag: Any) -> frozenset[str]:
@@ -166,7 +182,7 @@ def _internal(diag: Any) -> Internal | None:
     return Internal(diag.internal_query or "", int(position) - 1) if position.isdigit() else None
 
 
-def _object_facts(diag: Any, wrote: Author) -> list[tuple[str, str]]:
+def _object_facts(diag: Any, wrote: Author, asked: frozenset[str]) -> list[tuple[str, str]]:
     """Names of objects, and the hint; those that a RAISE made up pass the same sieve as its message."""
     table = f"{diag.schema_name}.{diag.table_name}" if diag.schema_name and diag.table_name else diag.table_name
     named = [
@@ -180,7 +196,7 @@ def _object_facts(diag: Any, wrote: Author) -> list[tuple[str, str]]:
         return facts + [("hint", shown_raised(hint, wrote.texts)) for hint in [diag.message_hint] if hint]
     facts = [(label, escaped(value)) for label, value in named if value]
     names = object_names(diag)
-    return facts + [("hint", shown_message(hint, wrote, names)) for hint in [diag.message_hint] if hint]
+    return facts + [("hint", shown_message(hint, wrote, names, asked)) for hint in [diag.message_hint] if hint]
 
 
 def row_data_of(exc: psycopg.Error) -> RowData:

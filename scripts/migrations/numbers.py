@@ -1,8 +1,9 @@
 """Numbers in a message of the server: which of them are the server's own or the author's, and may be shown.
 
-Owns: the few places where PostgreSQL 18 writes a limit of its own, and the words it writes with a digit in them.
+Owns: the few places where PostgreSQL 18 writes a limit of its own, or a type as the schema has it, and the words it
+    writes with a digit in them.
 Promises: every other run of characters with a digit in it is withheld, unless the author wrote it or it is the name of
-    an object that the server's own fields give. What is not known here is withheld, not shown.
+    an object that the server's own fields or the catalog give. What is not known here is withheld, not shown.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ OWN_WORDS = frozenset(
 _N = r"(-?\d+(?:\.\d+)?)"
 _UNIT = r"(-?\d+(?:\.\d+)?(?: ?[kMGT]?B| ?(?:us|ms|s|min|h|d))?)"
 _THINGS = r"(?:argument|column|key|entr|element|dimension|character|byte|runs|command|subtransaction|attribute)\w*"
-# Where the server writes a limit of its own; each group is one. A value may hold what looks like a part of a message,
-# so each is a whole one.
+# A type as the schema has it, with its modifiers: `character varying(10)`, `numeric(10,2)[]`.
+_TYPE = rf"(?:[a-z]+(?: [a-z]+)*(?:\({_N}(?:,{_N})?\))?(?: [a-z]+)*(?:\[\])*|.+)"
+# Where the server writes a limit of its own, or a type; each group is one. A value may hold what looks like a part of a
+# message, so each is a whole one.
 _LIMITS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -43,6 +46,10 @@ _LIMITS = tuple(
         rf"(?:interval|timestamp|time)\(\S+\) precision must be between {_N} and {_N}",
         rf"(?:parallel option requires a value|parallel workers for vacuum must be) between {_N} and {_N}",
         rf"BUFFER_USAGE_LIMIT option must be {_N} or between {_UNIT} and {_UNIT}",
+        rf"value too long for type character(?: varying)?\({_N}\)",
+        rf"bit string length \S+ does not match type bit\({_N}\)",
+        rf"bit string too long for type bit varying\({_N}\)",
+        rf"cannot change data type of view column .* from {_TYPE} to {_TYPE}",
         rf"bit width must be between {_N} and {_N} inclusive",
         rf"column number must be in range from {_N} to {_N}",
         rf"value too long for restore point \(maximum {_N} characters\)",
@@ -85,24 +92,38 @@ def without_numbers(
     Args:
         message: of the server.
         wrote: whether the author wrote a part.
-        names: of the catalog's objects, as the server's own fields give them.
+        names: of the catalog's objects.
         kept: from where to where it is known already that all may be shown.
         withheld: what stands in a number's place.
     """
     own = [*kept, *_limits(message)]
+
+    def known(part: str) -> bool:
+        return part in names or wrote(part)
+
     pieces: list[str] = []
     done = 0
     for start, end in _runs(message):
         run = message[start:end]
         if any(first <= start and end <= last for first, last in own):
             continue
-        if run in names or run in OWN_WORDS or _wrote(run, wrote):
+        if run in OWN_WORDS or _wrote(run, known):
             continue
         if message[start - 1 : start] + message[end : end + 1] == "()":
             start, end = start - 1, end + 1  # noqa: PLW2901 - the placeholder has brackets of its own
         pieces += [message[done:start], withheld]
         done = end
     return "".join([*pieces, message[done:]])
+
+
+def digit_words(message: str) -> Iterator[str]:
+    """Every run with a digit in it; and the names of a dotted one, by themselves."""
+    for start, end in _runs(message):
+        run = message[start:end]
+        yield run
+        parts = run.split(".")
+        if len(parts) > 1 and all(map(_IDENTIFIER.fullmatch, parts)):
+            yield from parts
 
 
 def _runs(message: str) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,8 @@
 Owns: the search for the author's words in the file, and in the functions that it calls.
 Promises: of a message made by RAISE only string constants of the source are shown, with … for what was put between
 them; of any other message, whatever its SQLSTATE and severity, what it quotes, or puts unquoted where a value may
-stand, only when the author wrote it or it names an object of the catalog. Control characters are written out.
+stand, only when the author wrote it or it names an object of the catalog, be it that the server said so, or that the
+catalog was asked (named.py). Control characters are written out.
 Limits: an unquoted value is known by the place where PostgreSQL 18 puts one in its English messages.
 """
 
@@ -17,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from scripts.errors.row_data import escaped
-from scripts.migrations.numbers import OWN_WORDS, without_numbers
+from scripts.migrations.numbers import OWN_WORDS, digit_words, without_numbers
 from scripts.parser.statements import ParseError, parse_raw, scan_tokens
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ _TYPE_WORDS = frozenset(
         "bigint bit boolean bytea character varying cidr date double precision inet int4range integer interval json"
         " jsonb name numeric oid real record smallint text time timestamp timestamptz unknown uuid with without zone"
         " anyelement anyarray regclass tsquery tsvector xml = < > <= >= <> || + - * / ~ @>",
+    )
+)
+_NAME_MAX = 63
+# What the server writes between two names that it quotes.
+_BETWEEN = frozenset(
+    re.findall(
+        r"\S+",
+        "a already an and as because but by cannot check column columns constraint cycle depend depends does"
+        " domain due exclusion exist exists extension field for foreign from function group has have having in"
+        " index inherited inherits into is its key language member missing multiple must no not null object of on"
+        " operator option or owner parameter parent partition partitioned policy primary privilege procedure"
+        " property publication range references relation relations role rule same schema sequence server should"
+        " statistics table tablespace than the to trigger type under unique used user using value view violates"
+        " was which with",
     )
 )
 _BYTES_BARE = "(bytes withheld)"
@@ -115,20 +130,41 @@ def author(*sources: str) -> Author:
     return Author(tuple(forms), author_texts(*sources))
 
 
-def shown_message(message: str, wrote: Author, names: Collection[str] = ()) -> str:
+def shown_message(
+    message: str, wrote: Author, names: Collection[str] = (), asked: Collection[str] = frozenset()
+) -> str:
     """One of the server's own messages or hints, without values that the author did not write.
 
     Args:
         message: the primary message, or the hint.
         wrote: the author's words.
         names: of the catalog's objects, as the server's own fields give them.
+        asked: those of the message's words that name objects, as the catalog itself says.
     """
     # First the unquoted: such a value may hold quotes.
     message = _without_unquoted(_BYTES.sub(_BYTES_BARE, message), wrote)
     for marks, quoted in ((_MARK, _QUOTED), (_SINGLE, _SINGLE_QUOTED)):
-        message = _without_quoted(message, marks, quoted, wrote, names)
-    kept = list(_kept(message, wrote, names))
-    return escaped(without_numbers(message, wrote.wrote, names=names, kept=kept, withheld=_BARE))
+        message = _without_quoted(message, marks, quoted, wrote, names, asked)
+    known_names = {*names, *asked}
+    kept = list(_kept(message, wrote, known_names))
+    return escaped(without_numbers(message, wrote.wrote, names=known_names, kept=kept, withheld=_BARE))
+
+
+def unknown_words(message: str, wrote: Author, names: Collection[str] = ()) -> frozenset[str]:
+    """The words of a message that are withheld, unless the catalog says that they name an object of it.
+
+    Args:
+        message: the primary message, or the hint.
+        wrote: the author's words.
+        names: of the catalog's objects, as the server's own fields give them.
+    """
+    quoted = {part.strip() for pattern in (_QUOTED, _SINGLE_QUOTED) for part in pattern.findall(message)}
+    found = quoted | set(digit_words(message))
+    return frozenset(
+        word
+        for word in found
+        if word and len(word) <= _NAME_MAX and word not in names and word not in OWN_WORDS and not wrote.wrote(word)
+    )
 
 
 def _kept(message: str, wrote: Author, names: Collection[str]) -> Iterator[tuple[int, int]]:
@@ -142,8 +178,13 @@ def _kept(message: str, wrote: Author, names: Collection[str]) -> Iterator[tuple
 _SINGLE_QUOTED = re.compile(r"(?<!\w)'([^']*)'(?!\w)")
 
 
-def _without_quoted(
-    message: str, marks: re.Pattern[str], quoted: re.Pattern[str], wrote: Author, names: Collection[str]
+def _without_quoted(  # noqa: PLR0913, PLR0917 - two kinds of marks, three kinds of words
+    message: str,
+    marks: re.Pattern[str],
+    quoted: re.Pattern[str],
+    wrote: Author,
+    names: Collection[str],
+    asked: Collection[str],
 ) -> str:
     found = [match.start() for match in marks.finditer(message)]
     if not found:
@@ -153,12 +194,18 @@ def _without_quoted(
     first, last = found[0], found[-1]
     parts = quoted.findall(message)
     # French marks stand off from what they hold.
-    fits = (
-        part in names or part == _BARE or part in OWN_WORDS or wrote.wrote(part) or wrote.wrote(part.strip())
+    unknown = [
+        part
         for part in parts
-    )
-    if len(found) == 2 * len(parts) and all(fits):
-        return message
+        if not (part in names or part == _BARE or part in OWN_WORDS or wrote.wrote(part) or wrote.wrote(part.strip()))
+    ]
+    if len(found) == 2 * len(parts):
+        if not unknown:
+            return message
+        # A value that holds quotes may begin and end with names: between them must be nothing but words of the server.
+        between = quoted.sub(" ", message[first : last + 1]).split()
+        if all(part.strip() in asked for part in unknown) and _BETWEEN.issuperset(between):
+            return message
     if wrote.wrote(message[first + 1 : last]):
         return message
     # A value may itself hold quotes, so everything between the first and the last of them goes.

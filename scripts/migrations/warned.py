@@ -69,12 +69,14 @@ class Warnings:
         """What is told of them, a line each.
 
         Args:
-            conn: outside a transaction; asked for the source of a function that warned and is not the file's.
+            conn: outside a transaction; asked for the source of a function that warned and is not the file's, and
+                for the names of objects.
             text: of the file.
         """
         told: dict[str, int] = {}
-        for said, times in self._said.items():
-            line = f"the server warned: {shown_words(said, text, conn)} (SQLSTATE {said.sqlstate or 'none'})"
+        shown = shown_words(tuple(self._said), text, conn)
+        for words, (said, times) in zip(shown, self._said.items(), strict=True):
+            line = f"the server warned: {words} (SQLSTATE {said.sqlstate or 'none'})"
             told[line] = told.get(line, 0) + times
         notes = [line if times == 1 else f"{line}, {times} times" for line, times in told.items()]
         if self._more:
