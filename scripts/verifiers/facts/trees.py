@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What a text begins with in memory: its length in bytes, times four.
 _HEADER = 4
+# An array has its dimensions behind that, where its members begin if a map of NULLs comes first, and their type.
+_ARRAY = 4 * _HEADER
 _DAYS_A_YEAR, _MONTHS_A_YEAR, _MICROSECONDS_A_DAY = 365, 12, 86_400_000_000
 # A blank or a bracket within a word is written behind a backslash.
 _TOKEN = re.compile(r"[{}()\[\]]|(?:\\.|[^\s{}()\[\]\\])+", re.DOTALL)
@@ -82,6 +84,12 @@ def text_of(value: bytes) -> str | None:
     if len(value) < _HEADER or int.from_bytes(value[:_HEADER], "little") != len(value) * 4:
         return None
     return value[_HEADER:].decode(errors="replace")
+
+
+def whole_array(value: bytes) -> bool:
+    """Whether it is a constant array without a NULL: behind its length and dimensions, it has no map of those."""
+    known = len(value) >= _ARRAY and int.from_bytes(value[:_HEADER], "little") == len(value) * 4
+    return known and not any(value[2 * _HEADER : 3 * _HEADER])
 
 
 def interval_of(value: bytes) -> float | None:

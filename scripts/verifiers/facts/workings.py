@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.verifiers.facts.moments import TYPES, Given, moment
-from scripts.verifiers.facts.trees import number_of, parse_tree, text_of
+from scripts.verifiers.facts.trees import number_of, parse_tree, text_of, whole_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +84,8 @@ class Worth:
     """What a part comes to.
 
     `size`: how many bytes it may have; 0 for a name, or what has a fixed size, inf for what may have any. `constant`: a
-    constant's bytes. `years`: how far from now, of a time that does not come from a row. `null`: it may be NULL.
+    constant's bytes. `years`: how far from now, of a time that does not come from a row. `null`: it may be NULL;
+    `full`: an array of which no member is.
     """
 
     type: str = ""
@@ -92,6 +93,7 @@ class Worth:
     constant: bytes | None = None
     years: float | None = None
     null: bool = True
+    full: bool = False
 
 
 def workings(tree: str, names: Names) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
@@ -125,7 +127,8 @@ class _Asked:
             return Worth(type_.name, 0 if short else inf)
         if node.kind == "CONST":
             value = node.constant()
-            return Worth(type_.name, 0 if fixed else len(value or b""), value, null=value is None)
+            full = value is not None and whole_array(value)
+            return Worth(type_.name, 0 if fixed else len(value or b""), value, null=value is None, full=full)
         if node.kind == "SQLVALUEFUNCTION":
             null = node.word("op") == _CURRENT_SCHEMA
             return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None, null)
@@ -136,19 +139,25 @@ class _Asked:
             worth = self._called(self.names.operators.get(node.word("opno"), _GONE), args)
         else:
             worth = self._joined(node, type_, args)
-        null = self._null(node, [one.null for one in args])
-        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null)
+        null = self._null(node, args)
+        full = node.kind == "ARRAYEXPR" and all(one.full if "[]" in one.type else not one.null for one in args)
+        full = full or (node.kind == "RELABELTYPE" and args[0].full)
+        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null, full)
 
-    def _null(self, node: Node, args: list[bool]) -> bool:
+    def _null(self, node: Node, args: list[Worth]) -> bool:
         """Whether it may be NULL: a call is where an argument is, or where a document has no such member."""
         if node.kind in ("NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "ARRAYEXPR"):
             return False
         if node.kind == "COALESCEEXPR":
-            return all(args)
+            return all(one.null for one in args)
         if node.kind in ("CASEEXPR", "CASEWHEN"):
-            return any(args[len(node.under("arg")) :] if node.kind == "CASEEXPR" else args[-1:])
+            may = args[len(node.under("arg")) :] if node.kind == "CASEEXPR" else args[-1:]
+            return any(one.null for one in may)
+        if node.kind == "SCALARARRAYOPEXPR":
+            # Where a member is NULL, so is the answer when none of the others decides.
+            return args[0].null or args[1].null or not args[1].full
         member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in _MEMBERS
-        return node.kind == "NULLIFEXPR" or member or any(args)
+        return node.kind == "NULLIFEXPR" or member or any(one.null for one in args)
 
     def _joined(self, node: Node, type_: Type, args: list[Worth]) -> Worth:
         """Whatever is neither called nor a value."""

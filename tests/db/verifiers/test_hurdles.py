@@ -205,6 +205,8 @@ FREE = {
     "ADD COLUMN at timestamptz NOT NULL DEFAULT now() + interval '1 day', ADD COLUMN day date NOT NULL DEFAULT "
     "current_date, ADD COLUMN id text NOT NULL DEFAULT gen_random_uuid()::text, "
     "ADD COLUMN flag boolean NOT NULL DEFAULT (current_schema IS NULL), "
+    "ADD COLUMN listed boolean NOT NULL DEFAULT (current_user = ANY (ARRAY['a'::name, session_user])), "
+    "ADD COLUMN known boolean NOT NULL DEFAULT (current_date = ANY ('{2026-11-30,2026-12-01}'::date[])), "
     "ADD COLUMN one text NOT NULL DEFAULT coalesce(current_schema, 'none'), "
     "ADD COLUMN two int NOT NULL DEFAULT CASE WHEN current_schema IS NULL THEN 1 ELSE 2 END",
     "a domain without a rule": "CREATE DOMAIN public.words AS text; "

@@ -110,6 +110,13 @@ FAILING_DEFAULTS = {
     ("timestamp", "now() AT TIME ZONE 'Nowhere/Known'"): "timezone(text,timestamp with time zone)",
     ("text", "'none'::public.ruled"): "COERCETODOMAIN",
 }
+# Asked of a list with a NULL in it, the answer is NULL where no other member decides.
+UNFILLED = (
+    "date_trunc('minute', now()) = ANY (ARRAY['2026-11-30 16:53+00'::timestamptz, NULL])",
+    "current_date = ANY ('{2026-11-30,NULL}'::date[])",
+    "current_user::text <> ALL (ARRAY['x', nullif('x', 'y')])",
+    "current_user::text <> ALL (CASE WHEN current_date IS NULL THEN ARRAY['x'] ELSE '{x,NULL}' END)",
+)
 _DOMAINS = "CREATE DOMAIN public.words AS text; CREATE DOMAIN public.ruled AS text CHECK (VALUE <> '')"
 
 
@@ -196,6 +203,17 @@ def test_a_default_that_can_fail_is_told(bench: Bench, default: tuple[str, str])
     )
     assert told.keys() == {"tenants_no_column_in_the_way"}
     assert told["tenants_no_column_in_the_way"].endswith(f" ({FAILING_DEFAULTS[default]})")
+
+
+@pytest.mark.parametrize("value", UNFILLED)
+def test_a_column_that_must_be_filled_and_asks_a_list_that_may_hold_null(bench: Bench, value: str) -> None:
+    """Nothing fills it on the day on which nothing in the list is met."""
+    told = observed(
+        bench,
+        "ALTER TABLE public.tenants ADD COLUMN further boolean; ALTER TABLE public.tenants "
+        f"ALTER COLUMN further SET NOT NULL, ALTER COLUMN further SET DEFAULT ({value})",
+    )
+    assert told == {"tenants_no_column_in_the_way": "further: NOT NULL, and nothing fills it"}
 
 
 @pytest.mark.parametrize(
