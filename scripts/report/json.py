@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.evidence.record import count_outcomes, run_passed
 from scripts.evidence.statement import duration_ms
+from scripts.report.text import sentence_of
 from scripts.result import Outcome
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def gate_json(expected: Expected, result: Result, *, evidence: str = "") -> dict
             }
             for check in result.failures
         ],
-        "error": result.error or None,
+        "error": (sentence_of(result) if result.outcome is Outcome.ERROR else result.error) or None,
         "not_run_because": result.not_run_because or None,
         "evidence": f"{evidence}/{expected.file}" if evidence else None,
     }

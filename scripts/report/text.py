@@ -72,7 +72,7 @@ def render_failure(expected: Expected, result: Result, *, evidence: str = "", co
     if promise:
         lines.append(f"  promise  {promise}")
     word = "error" if result.outcome is Outcome.ERROR else "why"
-    sentences = escape_lines(_sentence(result)) if _sentence(result) else []
+    sentences = escape_lines(sentence_of(result)) if sentence_of(result) else []
     for number, sentence in enumerate(sentences):
         lines.append(f"  {word if number == 0 else '':<5}  {sentence}".rstrip())
     for check in result.failures:
@@ -85,6 +85,19 @@ def render_failure(expected: Expected, result: Result, *, evidence: str = "", co
     if evidence:
         lines.append(f"  evidence           {escape(evidence)}/{expected.file}")
     return "\n".join(lines)
+
+
+def sentence_of(result: Result) -> str:
+    """Why there is no verdict, as every report tells it; empty when there is one."""
+    if result.passed or result.outcome is Outcome.FAIL:
+        return ""
+    if result.error or result.not_run_because:
+        return result.error or result.not_run_because
+    if result.outcome is not Outcome.ERROR:
+        return ""
+    if result.unproven:
+        return _unproven(result)
+    return "nothing was checked" if not result.checks else "nothing was examined"
 
 
 def render_summary(state: str, results: Sequence[Result], *, evidence: str = "", color: bool = False) -> str:
@@ -159,20 +172,7 @@ def _tail(result: Result) -> str:
     if result.outcome is Outcome.FAIL:
         count = len(result.failures)
         return f"{count} finding{'' if count == 1 else 's'} of {result.examined} examined"
-    return escape_lines(_sentence(result))[0]
-
-
-def _sentence(result: Result) -> str:
-    """Why there is no verdict; empty when there is one."""
-    if result.passed or result.outcome is Outcome.FAIL:
-        return ""
-    if result.error or result.not_run_because:
-        return result.error or result.not_run_because
-    if result.outcome is not Outcome.ERROR:
-        return ""
-    if result.unproven:
-        return _unproven(result)
-    return "nothing was checked" if not result.checks else "nothing was examined"
+    return escape_lines(sentence_of(result))[0]
 
 
 def _unproven(result: Result) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from make_results import failing, inventory, mixes, passing
 
 from scripts.evidence.record import run_passed
 from scripts.report.json import gate_json, render_json
-from scripts.result import Outcome, Result
+from scripts.report.text import render_failure
+from scripts.result import Outcome, Planted, Result
 
 (ONE,) = inventory("g-0")
 
@@ -43,6 +45,22 @@ def test_a_failure_has_everything() -> None:
     }
     assert "failure_signature" not in gate_json(ONE, passing("g-0"))
     assert gate_json(ONE, passing("g-0"))["evidence"] is None
+
+
+def test_every_error_has_its_sentence() -> None:
+    """A gate without a verdict says why, also where no question failed: the text report's words."""
+    unseen = replace(passing("g-0"), controls=(Planted("a shadow", ("t_reject",), trouble="SQLSTATE 42501"),))
+    for result, why in (
+        (unseen, "were not seen to fail when they had to"),
+        (replace(passing("g-0"), checks=()), "nothing was checked"),
+        (replace(passing("g-0"), examined=0), "nothing was examined"),
+        (replace(passing("g-0"), error="the connection was lost"), "the connection was lost"),
+    ):
+        told = gate_json(ONE, result)
+        assert told["status"] == "ERROR"
+        assert why in told["error"]
+        assert told["error"] in render_failure(ONE, result)
+    assert gate_json(ONE, passing("g-0"))["error"] is None
 
 
 @given(mixes())
