@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from scripts.verifiers.facts.lists import files_listed, names_listed
 from scripts.verifiers.facts.roles import READERS
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 SANE_MS = 100
 _MS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?)\s*(us|ms|s|min|h|d)?\s*")
-# Libraries that watch and change nothing.
-_WATCHING = frozenset({"auto_explain", "pg_stat_statements", "$libdir/auto_explain", "$libdir/pg_stat_statements"})
-# A path of these finds our tables first: "$user" is no schema of anybody's.
-_PLACES = frozenset({"public", "pg_catalog", "$user"})
+# Libraries that watch and change nothing. Those that anybody may name lie in a folder of their own.
+_WATCHING = ("auto_explain", "pg_stat_statements")
+_OF_ITS_OWN = "$libdir/"
+_OF_EVERYBODY = "$libdir/plugins/"
+# A path of these finds our tables first: "$user" is no schema of anybody's, and none can be made without a name.
+_PLACES = frozenset({"public", "pg_catalog", "$user", ""})
 
 
 def is_off(value: str) -> bool:
@@ -53,19 +56,22 @@ def _long_enough(value: str) -> bool:
     return limit_ms == 0 or limit_ms >= SANE_MS
 
 
-def _listed(value: str) -> list[str]:
-    return [item for part in value.split(",") if (item := part.strip().strip('"'))]
+def _watching(folder: str) -> Callable[[str], bool]:
+    """Nothing but libraries that watch, by their names or in that folder."""
+    harmless = {*_WATCHING, *(folder + library for library in _WATCHING)}
 
+    def judge(value: str) -> bool:
+        libraries = files_listed(value)
+        return libraries is not None and harmless.issuperset(libraries)
 
-def _watching(value: str) -> bool:
-    return all(library in _WATCHING for library in _listed(value))
+    return judge
 
 
 def _ours_first(value: str) -> bool:
-    places = _listed(value)
-    if places[-1:] == ["pg_temp"]:
+    places = names_listed(value)
+    if places and places[-1] == "pg_temp":
         places.pop()
-    return "public" in places and all(place in _PLACES for place in places)
+    return places is not None and "public" in places and _PLACES.issuperset(places)
 
 
 def _with_the_servers_own(value: str) -> bool:
@@ -107,8 +113,8 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
     # Everybody's large objects are open to the regulator.
     "lo_compat_privileges": is_off,
     # Somebody else's code runs, or no session begins, or no function.
-    "session_preload_libraries": _watching,
-    "local_preload_libraries": _watching,
+    "session_preload_libraries": _watching(_OF_ITS_OWN),
+    "local_preload_libraries": _watching(_OF_EVERYBODY),
     "dynamic_library_path": _with_the_servers_own,
     **dict.fromkeys(
         (

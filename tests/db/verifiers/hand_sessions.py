@@ -81,15 +81,22 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "zero_damaged_pages": ("on",),
     "ignore_checksum_failure": ("on",),
     "lo_compat_privileges": ("on",),
-    "session_preload_libraries": ("nonesuch", "auto_explain, nonesuch", "/nonesuch/auto_explain"),
-    "local_preload_libraries": ("nonesuch",),
+    "session_preload_libraries": (
+        *("nonesuch", "auto_explain, nonesuch", "/nonesuch/auto_explain", "auto_explain, pg_stat_statements"),
+    ),
+    # In quotes all of it is one name; or none, and no session begins.
+    "local_preload_libraries": ("nonesuch", "auto_explain,pg_stat_statements", "$libdir/auto_explain", ""),
     "dynamic_library_path": ("/nonesuch", "/nonesuch:$libdir"),
     "statement_timeout": ("1", "1ms", "99", "0.05s"),
     "transaction_timeout": ("5ms",),
     "lock_timeout": ("10ms",),
     "idle_in_transaction_session_timeout": ("1ms",),
     "idle_session_timeout": ("50",),
-    "search_path": ("pg_temp, public", "mutant, public", "pg_catalog"),
+    "search_path": (
+        *("pg_temp, public", "mutant, public", "pg_catalog"),
+        # One name each, which is nobody's schema.
+        *("""'"$user", public'""", "'public, pg_temp'", '"Public"', "''"),
+    ),
     "session_replication_role": ("replica",),
     "row_security": ("off",),
 }
