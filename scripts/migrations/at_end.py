@@ -1,8 +1,6 @@
 """What fails when all statements of a file have run: which of them brought it about, as far as the text tells.
 
-Owns: the search for the statements that touched the table of a deferred constraint, and for the one that made the
-transaction read only.
-Limits: rows that a function, a trigger or SQL made at run time has changed are not found; then that is said.
+Owns: which tables a deferred constraint is about, and the search for the statement that made the transaction read only.
 """
 
 from __future__ import annotations
@@ -11,8 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.row_data import escaped
-from scripts.migrations.runnable import leading_words, statement_words
-from scripts.parser.statements import Positions, body_statements, walk
+from scripts.migrations.changers import changed_rows
+from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +21,9 @@ if TYPE_CHECKING:
     from scripts.migrations.inner import Frame
     from scripts.parser.statements import Statement
 
-_CHANGING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
 # Whose row it was, which is not always the table that has the constraint: the key may have been taken away from it.
 _REFERENTIAL = re.compile(r'(?:insert or update|update or delete) on table "(.+?)" violates .*', re.DOTALL)
 _READ_ONLY = "transaction_read_only"
-_TOUCHED_MAX = 10
 _TRIGGERS = b"""SELECT t.tgname, n.nspname, c.relname
   FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -43,7 +39,7 @@ def deferred_facts(
         diag: of the driver's error; a program's own fields are not believed.
         file: all of whose statements have run.
         frames: of CONTEXT, innermost first; empty for a constraint of the server's own.
-        conn: outside a transaction; asked for the constraint triggers of earlier files.
+        conn: outside a transaction; asked for what earlier files made.
     """
     if frames:
         triggers = [*_made_here(file, frames[-1]), *_made_before(conn, frames[-1])]
@@ -53,13 +49,10 @@ def deferred_facts(
     else:
         tables = _tables(diag)
         facts = []
-    touched = list(_touching(file, tables))
-    more = [f"… and {len(touched) - _TOUCHED_MAX} more"] if len(touched) > _TOUCHED_MAX else []
-    unknown = "not known: no statement of the file names the table; a function, a trigger or EXECUTE may"
     return [
         ("checked", "at the end of the file, because the constraint is deferred"),
         *facts,
-        ("rows changed by", "\n".join([*touched[:_TOUCHED_MAX], *more]) or unknown),
+        *changed_rows(file, tables, conn),
     ]
 
 
@@ -121,27 +114,3 @@ def _made_before(conn: psycopg.Connection[Any] | None, frame: Frame) -> list[tup
     except psycopg.Error:
         # It only makes the message richer; the failure itself is what has to be told.
         return []
-
-
-def _touching(file: MigrationFile, tables: frozenset[tuple[str, str]]) -> Iterator[str]:
-    """Place and first words of every statement that names one of the tables as what it changes."""
-    if not tables:
-        return
-    positions = Positions(file.text)
-    for statement in file.statements:
-        if _changes(statement.node, tables):
-            yield f"{positions.label(file.name, statement.offset)} {statement_words(statement)}"
-        elif statement.kind == "DoStmt":
-            for inner in body_statements(statement):
-                if inner.node is not None and _changes(inner.node, tables):
-                    words = leading_words(inner.text) or inner.kind
-                    yield f"{positions.label(file.name, inner.offset)} {words} in DO"
-
-
-def _changes(node: Any, tables: frozenset[tuple[str, str]]) -> bool:
-    return any(
-        message.relation.relname == table and message.relation.schemaname in ("", schema or message.relation.schemaname)
-        for message in walk(node)
-        if message.DESCRIPTOR.name in _CHANGING
-        for schema, table in tables
-    )

@@ -64,6 +64,7 @@ def test_a_deferred_foreign_key(empty_database: ScratchDatabase, migrations: Mig
         "  rows changed by  0002_x.sql:2:1 INSERT INTO\n"
         "                   0002_x.sql:4:3 UPDATE in DO\n"
         "                   0002_x.sql:5:1 WITH\n"
+        "  or perhaps by    0002_x.sql:1:1 INSERT INTO (fires what other has)\n"
         "  detail           (withheld: `invoke migrate --show-row-data` prints it on a terminal)\n"
         "  recorded         1 of 2; 0002_x.sql left nothing behind\n"
         "  help: correct the file and run again"
@@ -86,7 +87,27 @@ def test_a_deferred_foreign_key(empty_database: ScratchDatabase, migrations: Mig
           "0002_x.sql:1:22 INSERT INTO in DO"}),
         ("DO $$ BEGIN EXECUTE 'INSERT INTO public.' || 'c VALUES (9)'; END $$;",
          {"constraint": "c_fk", "rows changed by":
-          "not known: no statement of the file names the table; a function, a trigger or EXECUTE may"}),
+          "not known: no statement of the file changes its rows by itself; a function, a trigger or EXECUTE may",
+          "or perhaps by": "0002_x.sql:1:13 EXECUTE in DO (of what is put together)"}),
+        # Made, prepared or explained, and not run.
+        (("CREATE FUNCTION add_c(i int) RETURNS void BEGIN ATOMIC INSERT INTO public.c VALUES (i); END;\n"
+         "PREPARE q AS UPDATE public.c SET id = 9;\n"
+         "CREATE RULE r AS ON DELETE TO public.other DO ALSO DELETE FROM public.c;\n"
+         "EXPLAIN DELETE FROM public.c;\nSELECT lower('X'), add_c(1);"),
+         {"rows changed by":
+          "not known: no statement of the file changes its rows by itself; a function, a trigger or EXECUTE may",
+          "or perhaps by": "0002_x.sql:5:1 SELECT (calls add_c)"}),
+        (("PREPARE q AS INSERT INTO public.c VALUES (9);\nEXECUTE q;\n"
+         "EXPLAIN (ANALYZE) UPDATE public.c SET n = n;"),
+         {"rows changed by": "0002_x.sql:3:1 EXPLAIN",
+          "or perhaps by": "0002_x.sql:2:1 EXECUTE (of what was prepared)"}),
+        (("CREATE RULE r AS ON UPDATE TO public.other DO ALSO INSERT INTO public.c VALUES (9);\n"
+         "CREATE TABLE public.mine (id int);\nINSERT INTO public.mine VALUES (1);\n"
+         "UPDATE public.other SET id = 1;\nINSERT INTO public.c SELECT NULL;\n"
+         "DO $$ BEGIN EXECUTE 'CREATE FUNCTION g() RETURNS void BEGIN ATOMIC DELETE FROM public.c; END';\n"
+         "  INSERT INTO public.c VALUES (8);\n END $$;"),
+         {"rows changed by": "0002_x.sql:5:1 INSERT INTO\n0002_x.sql:7:3 INSERT INTO in DO",
+          "or perhaps by": "0002_x.sql:4:1 UPDATE (fires what other has)"}),
         ("PREPARE x AS SELECT 1; INSERT INTO public.c VALUES (9);",
          {"constraint": "c_fk", "rows changed by": "0002_x.sql:1:24 INSERT INTO"}),
         ("\n".join(["INSERT INTO public.c VALUES (9);"] * 12),
