@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from scripts.errors.base import ExitCode, ProjectError
 
+# Whoever owns the database is a member of it, and nobody else can be.
+DATABASE_OWNER = "pg_database_owner"
+_IN_THE_WAY = "repeat it alone; 55P03: somebody else is changing the schema"
+
 
 class UnaskedError(ProjectError):
     """A question could not be put to the database; the invariant is neither kept nor broken."""
@@ -68,12 +72,30 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
-    def not_hollowed(cls, state: str) -> UnaskedError:
-        """The schema cannot be hollowed out to see the facts fail; unseen, they prove nothing."""
+    def not_hollowed(cls, state: str, *, role: str = "", owner: str = "", may_create: bool = True) -> UnaskedError:
+        """The schema cannot be hollowed out to see the facts fail; unseen, they prove nothing.
+
+        Args:
+            state: what the server said.
+            role: who asked, where the server denied it the right.
+            owner: who has schema public, where that is neither the role nor one whose rights it has.
+            may_create: whether the role may create schemas in the database.
+        """
+        missing, ways = [], []
+        if owner:
+            missing.append(f"ownership of schema public, which {owner} has")
+            # As initdb makes it, the owner of the schema is whoever owns the database.
+            give = "" if owner == DATABASE_OWNER else f"ALTER SCHEMA public OWNER TO {DATABASE_OWNER} or {role}; or "
+            who = "the owner of the database" if owner == DATABASE_OWNER else owner
+            ways.append(f"{give}verify as {who}, or as a superuser")
+        if not may_create:
+            missing.append("CREATE on the database")
+            ways.append(f"GRANT CREATE ON DATABASE … TO {role}, or verify as a superuser")
+        what = [("missing", f"{' and '.join(missing)}, for {role}")] if missing else []
         return cls(
             "the facts could not be seen to fail",
-            facts=[("schema public could not be moved aside", state)],
-            help="verify as the owner of the database, or as a superuser; 55P03: somebody else is changing the schema",
+            facts=[("schema public could not be moved aside", state), *what],
+            help="; ".join(ways) or ("verify as a superuser" if role else _IN_THE_WAY),
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from weakref import WeakKeyDictionary
 
 from scripts.errors.verifiers import UnaskedError
@@ -44,6 +44,14 @@ FORGED = {
 _POWER = Power("PUBLIC", "SET session_replication_role")
 _LOGIN = Login("hollow", ROLES)
 _DENIED = "SQLSTATE 42501"
+# Who renames a schema has its owner's rights, and may make another. A row: who asks, whose it is when that is missing,
+# whether another may be made.
+_RIGHTS: LiteralString = """
+SELECT current_user::text,
+       COALESCE((SELECT pg_catalog.pg_get_userbyid(n.nspowner)::text FROM pg_catalog.pg_namespace AS n
+                  WHERE n.nspname = 'public' AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')), ''),
+       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
         forged: set[str] = {"logins_act_as_one_role", "boz_logins"} if state_of_login == _DENIED else set()
         refused = _planted(conn, script.base)
         if refused:
-            return _Hollow(trouble=UnaskedError.not_hollowed(refused))
+            return _Hollow(trouble=_refused(conn, refused))
         unplanted = tuple(f"{one.name} ({state})" for one in script.others if (state := _planted(conn, one)))
         unplanted += (f"{script.login.name} ({state_of_login})",) if state_of_login not in ("", _DENIED) else ()
         for stranger in script.strangers:
@@ -152,6 +160,18 @@ def _hollow(invariant: Invariant, database: Database) -> _Hollow:
         questions = dict.fromkeys((*(one.verify for one in INVARIANTS), invariant.verify))
         noticed = {verify: _asked(verify, view, conn) for verify in questions}
     return _Hollow(noticed, unplanted, frozenset(forged))
+
+
+def _refused(conn: psycopg.Connection[Any], state: str) -> UnaskedError:
+    """Why the schema could not be moved aside: whose it is, and whether another may be made."""
+    from psycopg.rows import tuple_row
+
+    if state != _DENIED:
+        return UnaskedError.not_hollowed(state)
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_RIGHTS).fetchone()
+    role, owner, may_create = found or ("", "", True)
+    return UnaskedError.not_hollowed(state, role=role, owner=owner, may_create=may_create)
 
 
 def _planted(conn: psycopg.Connection[Any], section: Section) -> str:
