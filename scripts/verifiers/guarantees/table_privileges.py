@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.verifiers.facts.compare import MEMBER
-from scripts.verifiers.facts.privileges import ALONE, SCHEMA_USERS, TABLE_GRANTS, matrix_of, open_to, others_to_come
+from scripts.verifiers.facts.privileges import (
+    ALONE,
+    PUBLIC,
+    SCHEMA_USERS,
+    TABLE_GRANTS,
+    matrix_of,
+    open_to,
+    others_to_come,
+)
 from scripts.verifiers.facts.sessions import NOBODY, told
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes.callers import TABLE_PROBES
@@ -44,6 +52,15 @@ def _creators(facts: Reading, owners: set[str]) -> list[str]:
     return found
 
 
+def _users(facts: Reading, insiders: set[str]) -> list[str]:
+    """Who but these may use public by a grant.
+
+    What everybody has changes nothing for a role that nobody knows; where everybody has it not, that role is told.
+    """
+    users = {grant.grantee for grant in facts.schema_grants if grant.privilege == "USAGE"} - insiders
+    return sorted(users & set(SCHEMA_USERS) if PUBLIC in users else users)
+
+
 def verify(database: Database, findings: Findings) -> None:
     """The matrix down to columns and MAINTAIN, owners, the schema, ways around; then roles trying what they may not."""
     facts = database.facts
@@ -75,7 +92,6 @@ def verify(database: Database, findings: Findings) -> None:
     )
     creators = _creators(facts, owners)
     insiders = owners | {facts.schema_owner, facts.database_owner}
-    users = sorted({g.grantee for g in facts.schema_grants if g.privilege == "USAGE"} - insiders)
     findings.check(
         "schema_public_create",
         expected="nobody",
@@ -85,7 +101,8 @@ def verify(database: Database, findings: Findings) -> None:
         "drops what is there: ALTER SCHEMA public OWNER TO, or ALTER DATABASE … OWNER TO the tables' owner",
     )
     whole = f" {MEMBER} {facts.schema_extension}" if facts.schema_extension else ""
-    findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=", ".join(users) + whole)
+    users = ", ".join(_users(facts, insiders))
+    findings.check("schema_public_usage", expected=", ".join(SCHEMA_USERS), observed=users + whole)
     # In a schema of its own a role may place whatever a path then finds before ours.
     findings.check(
         "database_create",

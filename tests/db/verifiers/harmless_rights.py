@@ -10,6 +10,9 @@ RIGHTS = {
         "toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 1000)"
     ),
     "a reader whose doings nobody counts": "ALTER ROLE boz_auditor SET track_counts = off",
+    "a reporting tool that may use what everybody may": (
+        "CREATE ROLE reports_{n} LOGIN; GRANT USAGE ON SCHEMA public TO reports_{n} WITH GRANT OPTION"
+    ),
     "a role that is told what it is": "ALTER ROLE symphony_ingest VALID UNTIL 'infinity' CONNECTION LIMIT -1 INHERIT",
     "a worker's login with limits of its own": (
         "CREATE ROLE worker_{n} LOGIN NOINHERIT CONNECTION LIMIT 5 VALID UNTIL '2090-01-01'; "

@@ -109,3 +109,19 @@ def test_the_help_names_both_ways_out(bench: Bench) -> None:
         "REVOKE it; an owner of the schema, or of the database where that is the schema's, creates in public and drops "
         "what is there: ALTER SCHEMA public OWNER TO, or ALTER DATABASE … OWNER TO the tables' owner"
     )
+
+
+def test_a_right_that_everybody_has_is_told_only_where_they_have_it_not(bench: Bench) -> None:
+    """USAGE of a role that nobody knows, even to hand on, changes nothing beside PUBLIC's; without, it does."""
+    known = "boz_auditor, symphony_auditor, symphony_control, symphony_executor, symphony_ingest, symphony_readonly"
+    change = REP + "GRANT USAGE ON SCHEMA public TO {rep} WITH GRANT OPTION"
+
+    assert observed(bench, change, as_owner=False) == {}
+    # What PUBLIC has excuses no role of ours that lost its own.
+    gone = change + "; REVOKE USAGE ON SCHEMA public FROM symphony_readonly"
+    (told,) = observed(bench, gone, as_owner=False).values()
+    assert "symphony_readonly" not in str(told)
+    assert named(bench) not in str(told)
+    shut = change + "; REVOKE USAGE ON SCHEMA public FROM PUBLIC"
+    told = observed(bench, shut, as_owner=False)["schema_public_usage"]
+    assert str(told) == ", ".join(sorted([*known.split(", "), "test_user", named(bench)]))
