@@ -93,6 +93,7 @@ def added_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Added, ...]:
                 row["operators"] or {},
                 {oid: Type(*one) for oid, one in (row["types"] or {}).items()},
                 row["columns"] or {},
+                frozenset(row["settled"] or ()),
             ),
             filled=row["filled"],
             generated=row["generated"],

@@ -86,6 +86,9 @@ SELECT s.relid,
                            FROM regexp_matches(s.tree || s.condition, ':funcid ([0-9]+)', 'g') AS n (found)),
            'operators', (SELECT json_object_agg(DISTINCT n.found[1], n.found[1]::oid::pg_catalog.regoperator)
                            FROM regexp_matches(s.tree || s.condition, ':opno ([0-9]+)', 'g') AS n (found)),
+           'settled', (SELECT json_agg(DISTINCT n.found[1])
+                         FROM regexp_matches(s.tree || s.condition, ':funcid ([0-9]+)', 'g') AS n (found)
+                         JOIN pg_catalog.pg_proc AS p ON p.oid = n.found[1]::oid AND p.oid < 16384 AND p.provolatile = 'i'),
            'columns', (SELECT json_object_agg(a.attnum, a.attname) FROM pg_catalog.pg_attribute AS a
                         WHERE a.attrelid = s.relid AND s.tree || s.condition ~ (':varattno ' || a.attnum || ' ')),
            'types', (SELECT json_object_agg(t.oid, json_build_array(

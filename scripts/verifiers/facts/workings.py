@@ -30,13 +30,17 @@ _HOLDS = frozenset({"ARRAYEXPR", "CASETESTEXPR"})
 _GONE = "what is gone"
 # The only value without brackets that may be NULL, by its number in SQLValueFunctionOp: no schema need be looked into.
 _CURRENT_SCHEMA = "14"
+# How a call is written that is a cast, by its number in CoercionForm: by hand, or by the server itself.
+_CASTS = frozenset({"1", "2"})
 # None of these raises, whatever it is given.
 _FUNCTIONS = frozenset(
     {
         "lower(text)", "upper(text)", "btrim(text)", "length(text)", "octet_length(text)", "octet_length(bytea)",
         "substr(text,integer)", "jsonb_typeof(jsonb)", "gen_random_uuid()", "uuidv4()", "uuidv7()", "random()",
         "pg_backend_pid()", "text(boolean)", "text(name)", "int8(integer)", '"numeric"(integer)', '"numeric"(bigint)',
-        "md5(text)", "md5(bytea)",
+        "md5(text)", "md5(bytea)", "int4(smallint)", "int8(smallint)", '"numeric"(smallint)', "int4(boolean)",
+        "float4(smallint)", "float4(integer)", "float4(bigint)", "float8(smallint)", "float8(integer)",
+        "float8(bigint)", "float8(real)", '"time"(time with time zone)', '"time"(time without time zone,integer)',
     }
 )  # fmt: skip
 # Of a limited size, whatever they are given.
@@ -54,6 +58,7 @@ _WRITTEN = frozenset(
 )  # fmt: skip
 _WRITTEN_LONG = frozenset({"numeric", "jsonb"})
 _SMALL = 64
+_MONEY = 900_000_000
 # A letter takes so many bytes at most, and becomes so many letters when it is made small or great.
 _LETTER, _LETTERS = 4, 3
 _TYPES = ("vartype", "consttype", "funcresulttype", "opresulttype", "resulttype", "type", "coalescetype", "casetype",
@@ -71,12 +76,13 @@ class Type(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the numbers in an expression mean."""
+    """What the numbers in an expression mean; of the functions, which are IMMUTABLE and the server's: `settled`."""
 
     functions: Mapping[str, str] = field(default_factory=dict)
     operators: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, Type] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class Worth:
 
     `size`: how many bytes it may have; 0 for a name, or what has a fixed size, inf for what may have any. `constant`: a
     constant's bytes. `years`: how far from now, of a time that does not come from a row. `null`: it may be NULL;
-    `full`: an array of which no member is.
+    `full`: an array of which no member is. `settled`: the same for everybody, a constant or a cast of one.
     """
 
     type: str = ""
@@ -94,16 +100,19 @@ class Worth:
     years: float | None = None
     null: bool = True
     full: bool = False
+    settled: bool = False
 
 
-def workings(tree: str, names: Names) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
+def workings(tree: str, names: Names, *, tried: bool = False) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
     """What each expression of a stored list comes to, and what in it could fail or is nobody's: in order, each once.
 
     Args:
         tree: as the server keeps it; empty for none.
         names: of what is in it.
+        tried: something else works it out; a constant that cannot be cast fails there, whichever branch it stands in:
+            the server casts it before it looks at a row.
     """
-    asked = _Asked(names)
+    asked = _Asked(names, tried)
     try:
         worths = tuple(asked.worth(node) for node in parse_tree(tree))
     except ValueError:
@@ -114,6 +123,7 @@ def workings(tree: str, names: Names) -> tuple[tuple[Worth, ...], tuple[str, ...
 @dataclass(slots=True)
 class _Asked:
     names: Names
+    tried: bool
     strange: set[str] = field(default_factory=set)
 
     def worth(self, node: Node) -> Worth:
@@ -128,12 +138,20 @@ class _Asked:
         if node.kind == "CONST":
             value = node.constant()
             full = value is not None and whole_array(value)
-            return Worth(type_.name, 0 if fixed else len(value or b""), value, null=value is None, full=full)
+            return Worth(
+                type_.name, 0 if fixed else len(value or b""), value, null=value is None, full=full, settled=True
+            )
         if node.kind == "SQLVALUEFUNCTION":
             null = node.word("op") == _CURRENT_SCHEMA
             return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None, null)
         args = [self.worth(child) for child in node.children()]
-        if node.kind == "FUNCEXPR":
+        settled = all(one.settled for one in args) and (
+            node.kind == "RELABELTYPE"
+            or (node.word("funcformat") in _CASTS and node.word("funcid") in self.names.settled)
+        )
+        if settled and self.tried:
+            worth = Worth(size=inf)
+        elif node.kind == "FUNCEXPR":
             worth = self._called(self.names.functions.get(node.word("funcid"), _GONE), args)
         elif node.kind == "OPEXPR":
             worth = self._called(self.names.operators.get(node.word("opno"), _GONE), args)
@@ -142,7 +160,7 @@ class _Asked:
         null = self._null(node, args)
         full = node.kind == "ARRAYEXPR" and all(one.full if "[]" in one.type else not one.null for one in args)
         full = full or (node.kind == "RELABELTYPE" and args[0].full)
-        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null, full)
+        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null, full, settled)
 
     def _null(self, node: Node, args: list[Worth]) -> bool:
         """Whether it may be NULL: a call is where an argument is, or where a document has no such member."""
@@ -219,6 +237,12 @@ def _number(arg: Worth) -> int | None:
     return number_of(arg.constant) if arg.constant else None
 
 
+def _price(args: list[Worth]) -> float | None:
+    """So much money: with ten places behind the point, the most that there are, a thousand million is too much."""
+    number = _number(args[0])
+    return None if number is None or abs(number) > _MONEY else _SMALL
+
+
 def _cut(args: list[Worth]) -> float:
     """So many letters of a text, from either side: with a number below nought all but so many."""
     number = _number(args[1])
@@ -241,6 +265,7 @@ def _replaced(args: list[Worth]) -> float | None:
 
 # Functions that raise nothing, or make nothing long, under certain constants: how long what they come to may be.
 _UNDER_CONSTANTS: Mapping[str, Callable[[list[Worth]], float | None]] = {
+    "money(integer)": _price,
     '"left"(text,integer)': _cut,
     '"right"(text,integer)': _cut,
     "substr(text,integer,integer)": _part,

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from scripts.verifiers.facts.hurdles import UNTRIED
+from scripts.verifiers.facts.tables import TABLES
+
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
 
@@ -94,6 +97,21 @@ DEFAULTS = (
     ("timestamptz", "coalesce(now() + interval '1 day', now())"),
     ("text", "'DISPATCHED'::public.outbox_attempt_state"),
     ("public.words", "'none'"),
+    ("numeric(18,2)", "0"),
+    ("numeric(18,2)", "0.00"),
+    ("numeric(5)", "-12"),
+    ("char(3)", "'ZMW'"),
+    ("varchar(20)", "'API'"),
+    ("smallint", "0"),
+    ("real", "0"),
+    ("double precision", "0"),
+    ("double precision", "0.5"),
+    ("bit(1)", "'0'"),
+    ("money", "0"),
+    ("time", "current_time"),
+    ("time(0)", "localtime"),
+    ("timestamptz(3)", "'2026-11-30 16:53+00'"),
+    ("smallint", "CASE WHEN current_user = 'x' THEN 1::smallint ELSE 2::smallint END"),
 )
 FAILING_DEFAULTS = {
     ("timestamptz", "now() + interval '300000 years'"): "+(timestamp with time zone,interval)",
@@ -203,6 +221,40 @@ def test_a_default_that_can_fail_is_told(bench: Bench, default: tuple[str, str])
     )
     assert told.keys() == {"tenants_no_column_in_the_way"}
     assert told["tenants_no_column_in_the_way"].endswith(f" ({FAILING_DEFAULTS[default]})")
+
+
+@pytest.mark.parametrize("table", sorted(TABLES.keys() - UNTRIED))
+def test_a_constant_that_cannot_be_cast_stops_a_probe(bench: Bench, table: str) -> None:
+    """Also where nobody takes that branch; where no probe writes a row the cast itself is told."""
+    worked_out = (
+        f"ALTER TABLE public.{table} ADD COLUMN further smallint; ALTER TABLE public.{table} ALTER COLUMN further "
+    )
+    worked_out += "SET DEFAULT CASE WHEN current_user = 'bank-77' THEN 100000::smallint END"
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute(worked_out.encode())
+        results = bench.settle()
+    assert {name for name, result in results.items() if not result.passed} - {GATE, "migration-history"}
+    assert results[GATE].passed
+
+
+@pytest.mark.parametrize("table", sorted(UNTRIED))
+def test_a_cast_in_a_table_of_which_no_probe_writes_a_row_is_told(bench: Bench, table: str) -> None:
+    """There nothing else would tell that it fails."""
+    told = observed(bench, f"ALTER TABLE public.{table} ADD COLUMN further smallint DEFAULT 0")
+    assert told == {f"{table}_no_column_in_the_way": "further: works out 0 (int2(integer))"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"ALTER TABLE {QUEUE} ADD COLUMN further money DEFAULT 2000000000",
+        f"CREATE STATISTICS public.further ON ((attempt_count = 100000::smallint)) FROM {QUEUE}",
+    ],
+)
+def test_what_nobody_need_work_out_is_told(bench: Bench, change: str) -> None:
+    """A cast of a constant is harmless as a default alone; money has too many places somewhere."""
+    (check,) = observed(bench, change)
+    assert check.startswith("payment_outbox_pending_no_")
 
 
 @pytest.mark.parametrize("value", UNFILLED)
