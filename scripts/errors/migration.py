@@ -191,12 +191,15 @@ class IndexConflictError(MigrationError):
         )
 
     @classmethod
-    def not_compared(cls, index: str, *, where: str, wanted: str, found: str) -> IndexConflictError:
-        """An index of that name, and no telling whether it is of this definition. `wanted`: the statement."""
+    def not_compared(cls, index: str, *, where: str, wanted: str, found: str, refusal: str) -> IndexConflictError:
+        """An index of that name, and no telling whether it is of this definition.
+
+        `wanted`: the statement; `refusal`: why the server did not show what it makes.
+        """
         return cls(
             f"{index} is there, and cannot be compared with its statement",
             where=where,
-            facts=[("wanted", wanted), ("found", found)],
+            facts=[("wanted", wanted), ("found", found), ("refused", refusal)],
             help="the server refused the statement on an empty copy of the table, so compare the two by eye: if this"
             " file left the index, drop it with DROP INDEX CONCURRENTLY, else rename it; run again, and it is built",
         )

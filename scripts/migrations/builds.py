@@ -59,12 +59,14 @@ def build_index(work: Work, statement: Statement) -> None:
         return
     if not found.is_index:
         kind = RELKINDS.get(found.relkind, "a relation of another kind")
-        _, wanted = wanted_of(work, statement, table)
+        wanted = wanted_of(work, statement, table).definition
         raise IndexConflictError.other_relation(name, where=work.where(statement), wanted=wanted, found=kind)
     usable = found.valid and found.ready
     both = compared(work, statement, table, found)
     if both.same is None and not (usable and work.was_done(statement)):
-        raise IndexConflictError.not_compared(name, where=work.where(statement), wanted=both.wanted, found=both.found)
+        raise IndexConflictError.not_compared(
+            name, where=work.where(statement), wanted=both.wanted, found=both.found, refusal=both.refusal
+        )
     if both.same is False:
         raise IndexConflictError.other_definition(
             name, where=work.where(statement), wanted=both.wanted, found=both.found

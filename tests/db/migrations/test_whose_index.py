@@ -240,56 +240,6 @@ def test_a_table_with_a_column_of_its_own_name(table: ScratchDatabase, migration
 
 
 @pytest.fixture
-def no_twins(table: ScratchDatabase) -> ScratchDatabase:
-    """A database in which an event trigger refuses the twin."""
-    with table.connect_admin() as conn:
-        conn.execute(
-            "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'no tables'; END $$;"
-            "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE')"
-            " EXECUTE FUNCTION public.refuse()"
-        )
-    return table
-
-
-def test_an_index_that_cannot_be_compared_is_done_when_the_journal_says_so(
-    no_twins: ScratchDatabase, migrations: MigrationFolder
-) -> None:
-    """Done and valid: nothing is left to be compared for."""
-    begun(no_twins, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)", done=True)
-    execute(no_twins, "CREATE INDEX i ON public.t (x)")
-    assert run(no_twins, migrations)[0] == (
-        "0002_i.sql: public.i is already there, valid, and an earlier run had built it; it cannot be compared"
-    )
-    assert no_twins.recorded() == ["0001_t.sql", "0002_i.sql"]
-
-
-@pytest.mark.parametrize("valid", [True, False])
-def test_an_index_that_cannot_be_compared_stops_the_run(
-    no_twins: ScratchDatabase, migrations: MigrationFolder, *, valid: bool
-) -> None:
-    """Whose it is, nobody knows: it is left, and what to do is said."""
-    begun(no_twins, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)")
-    execute(no_twins, "CREATE INDEX i ON public.t (x)")
-    if not valid:
-        spoil(no_twins, "i")
-    there = oid(no_twins, "public.i")
-    for _ in range(2):
-        with pytest.raises(IndexConflictError) as caught:
-            no_twins.apply(migrations.files())
-        assert str(caught.value) == (
-            "error[index conflict]: 0002_i.sql:2:1: public.i is there, and cannot be compared with its statement\n"
-            "  wanted  CREATE INDEX CONCURRENTLY i ON public.t (x)\n"
-            "  found   CREATE INDEX i ON public.t USING btree (x)\n"
-            "  help: the server refused the statement on an empty copy of the table, so compare the two by eye: if this"
-            " file left the index, drop it with DROP INDEX CONCURRENTLY, else rename it; run again, and it is built"
-        )
-        assert oid(no_twins, "public.i") == there
-    execute(no_twins, "DROP INDEX public.i")
-    no_twins.apply(migrations.files())
-
-
-@pytest.fixture
 def elsewhere(databases: Databases, empty_database: ScratchDatabase) -> Iterator[str]:
     """A tablespace that the owner may use; gone afterwards."""
     name = f"ts_{secrets.token_hex(4)}"
