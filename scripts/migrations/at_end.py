@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.row_data import escaped
-from scripts.migrations.changers import changed_rows
+from scripts.migrations.budgets import constant_text
+from scripts.migrations.changers import changed_rows, run_in_block
 from scripts.parser.statements import walk
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # Whose row it was, which is not always the table that has the constraint: the key may have been taken away from it.
 _REFERENTIAL = re.compile(r'(?:insert or update|update or delete) on table "(.+?)" violates .*', re.DOTALL)
 _READ_ONLY = "transaction_read_only"
+# Of a block's statements, those that run one after the other; the rest of them are SQL.
+_STRAIGHT = frozenset({"DECLARE", "PERFORM", "NULL", "RAISE", "ASSIGN", "EXECUTE"})
+_PLAIN_SELECT = frozenset({"target_list", "limit_option", "op"})
+_ARGUMENTS = 3
 _TRIGGERS = b"""SELECT t.tgname, n.nspname, c.relname
   FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -57,31 +62,76 @@ def deferred_facts(
 
 
 def read_only_since(file: MigrationFile, statement: Statement | None) -> Statement | None:
-    """The statement that made the file's own transaction read only; None when the text does not tell.
+    """The statement that made the file's own transaction read only; None when the text does not prove it.
 
     Args:
         file: that ran.
         statement: the one that failed; None when all have run.
     """
-    before = file.statements if statement is None else file.statements[: statement.index]
-    return next((earlier for earlier in reversed(before) if _makes_read_only(earlier)), None)
+    since = None
+    for earlier in file.statements if statement is None else file.statements[: statement.index]:
+        made = _made_read_only(earlier)
+        if made is not None:
+            since = since or earlier if made else None
+    return since
 
 
-def _makes_read_only(statement: Statement) -> bool:
-    node = statement.node
-    if statement.kind != "VariableSetStmt":
-        # set_config(), be it in a body or put together.
-        said = statement.text.lower()
-        return statement.kind in ("SelectStmt", "DoStmt") and _READ_ONLY in said and "set" in said
-    if node.name.lower() == _READ_ONLY:
+def _made_read_only(statement: Statement) -> bool | None:
+    """Whether the transaction is read only behind a statement; None when it is as before, or cannot be known."""
+    if statement.kind != "DoStmt":
+        return _says_read_only(statement.node)
+    said: bool | None = None
+    straight = True
+    for inner in run_in_block(statement):
+        straight = straight and (inner.kind in _STRAIGHT or inner.kind.endswith("Stmt"))
+        says = None if inner.node is None else _says_read_only(inner.node)
+        said = said if says is None else says
+    # What stands behind an IF, or where errors are caught, may not have run: it proves nothing.
+    return said if straight else None
+
+
+def _says_read_only(node: Any) -> bool | None:
+    kind = node.DESCRIPTOR.name
+    if kind == "SelectStmt":
+        return _calls_set_config(node)
+    if kind != "VariableSetStmt":
+        return None
+    name = node.name.lower()
+    if name == _READ_ONLY:
+        return _truth(constant_text(node.args[0])) if node.args else False
+    says = None
+    if name == "transaction":
+        for wrapper in node.args:
+            if wrapper.def_elem.defname == _READ_ONLY:
+                says = any(message.DESCRIPTOR.name == "Integer" and message.ival for message in walk(wrapper))
+    return says
+
+
+def _calls_set_config(node: Any) -> bool | None:
+    """Of `SELECT set_config('transaction_read_only', 'on', …)` and nothing that could keep it from running."""
+    if {field.name for field, _ in node.ListFields()} - _PLAIN_SELECT:
+        return None
+    says = None
+    for target in node.target_list:
+        value = target.res_target.val
+        call = value.func_call
+        if value.WhichOneof("node") != "func_call" or len(call.args) != _ARGUMENTS:
+            continue
+        if [part.string.sval for part in call.funcname][-1] == "set_config":
+            setting, wanted = map(constant_text, call.args[:2])
+            if (setting or "").lower() == _READ_ONLY:
+                says = _truth(wanted)
+    return says
+
+
+def _truth(text: str | None) -> bool | None:
+    """A boolean as the server reads it in a setting, abbreviations included; None for anything else."""
+    word = (text or "").lower()
+    if word in ("on", "1") or (word and ("true".startswith(word) or "yes".startswith(word))):
         return True
-    return node.name.lower() == "transaction" and any(
-        wrapper.def_elem.defname == _READ_ONLY and _is_on(wrapper.def_elem.arg) for wrapper in node.args
-    )
-
-
-def _is_on(arg: Any) -> bool:
-    return any(message.DESCRIPTOR.name == "Integer" and message.ival != 0 for message in walk(arg))
+    if word in ("of", "off", "0") or (word and ("false".startswith(word) or "no".startswith(word))):
+        return False
+    return None
 
 
 def _tables(diag: Any) -> frozenset[tuple[str, str]]:

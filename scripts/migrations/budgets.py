@@ -58,17 +58,18 @@ def _lifted_by(node: Any) -> Iterator[tuple[str, str]]:
             yield from ((budget, "the login's own") for budget in _BUDGETS)
         elif name in _BUDGETS and node.kind in (_DEFAULT, _RESET):
             yield name, "the login's own"
-        elif name in _BUDGETS and node.kind == _VALUE and _is_zero(_constant(node.args[0])):
+        elif name in _BUDGETS and node.kind == _VALUE and _is_zero(constant_text(node.args[0])):
             yield name, "0"
     elif kind == "SelectStmt":
         for call in walk(node):
             if call.DESCRIPTOR.name == "FuncCall" and call.funcname[-1].string.sval == "set_config":
-                values = [_constant(argument) for argument in call.args[:2]]
+                values = [constant_text(argument) for argument in call.args[:2]]
                 if len(values) == 2 and (values[0] or "").lower() in _BUDGETS and _is_zero(values[1]):
                     yield str(values[0]).lower(), "0"
 
 
-def _constant(wrapper: Any) -> str | None:
+def constant_text(wrapper: Any) -> str | None:
+    """A constant of a tree, as the server would read it in SET; None for what is no constant."""
     if not wrapper.HasField("a_const"):
         return None
     value = wrapper.a_const

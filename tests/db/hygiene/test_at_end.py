@@ -188,3 +188,64 @@ def test_read_write_is_not_read_only(empty_database: ScratchDatabase, migrations
     )
     assert (error.sqlstate, error.where) == ("25006", "0002_x.sql")
     assert error.help == "the transaction is read only: by what the file calls, or because the server is a standby"
+
+
+UNSAID = "SELECT current_setting('transaction_read_only');"
+BY_A_FUNCTION = """CREATE TABLE public.other (id int);
+CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('transaction_read_only', 'on', true) $$;"""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL transaction_read_only = off;",
+        "SET TRANSACTION READ ONLY; SET TRANSACTION READ WRITE;",
+        "SELECT set_config('transaction_read_only', 'off', true);",
+        "SELECT set_config('transaction_read_only', 'on', true) WHERE false;",
+        "DO $$ BEGIN IF false THEN SET transaction_read_only = on; END IF; END $$;",
+        "DO $$ BEGIN SET transaction_read_only = on; RAISE EXCEPTION 'no'; EXCEPTION WHEN others THEN NULL; END $$;",
+        (
+            "DO $$ BEGIN CREATE FUNCTION public.g() RETURNS void LANGUAGE plpgsql AS\n"
+            "  'BEGIN SET transaction_read_only = on; END'; END $$;"
+        ),
+        "COMMENT ON TABLE public.other IS 'SET transaction_read_only';",
+    ],
+)
+def test_what_did_not_make_it_read_only_is_not_accused(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, sql: str
+) -> None:
+    """A function of an earlier file does: the text proves nothing, and nothing is said."""
+    error = failure(
+        empty_database,
+        migrations,
+        f"{sql}\n{UNSAID}\nSELECT public.f();\nINSERT INTO public.other VALUES (1);",
+        trace=False,
+        tables=BY_A_FUNCTION,
+    )
+    assert error.sqlstate == "25006"
+    assert "read only since" not in dict(error.facts)
+    assert error.help == "the transaction is read only: by what the file calls, or because the server is a standby"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL transaction_read_only = 1;",
+        "SET transaction_read_only TO 'YE';",
+        "SET TRANSACTION READ WRITE, READ ONLY;",
+        "SELECT 1, pg_catalog.set_config('Transaction_Read_Only', 'tr', true);",
+        "DO $$ BEGIN PERFORM 1; EXECUTE 'SET LOCAL transaction_read_only = on'; END $$;",
+    ],
+)
+def test_the_first_that_made_it_read_only_is_named(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, sql: str
+) -> None:
+    """Whoever says it again has changed nothing."""
+    error = failure(
+        empty_database,
+        migrations,
+        f"{sql}\n{UNSAID}\nSET transaction_read_only = on;\nINSERT INTO public.other VALUES (1);",
+        trace=False,
+        tables=BY_A_FUNCTION,
+    )
+    assert dict(error.facts)["read only since"].startswith("0002_x.sql:1:1 ")
