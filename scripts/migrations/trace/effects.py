@@ -48,8 +48,18 @@ class Judge:
     """Compares what was seen before and after one statement."""
 
     def __init__(  # noqa: PLR0913 - each is a part of the evidence
-        self, known: Known, *, before: Answer, after: Answer, told: Told, kind: str, names: Names, catches: bool = False
+        self,
+        known: Known,
+        *,
+        before: Answer,
+        after: Answer,
+        told: Told,
+        kind: str,
+        names: Names,
+        catches: bool = False,
+        all_or_nothing: bool = False,
     ) -> None:
+        self.all_or_nothing = all_or_nothing
         self.known, self.told, self.kind, self.names, self.catches = known, told, kind, names, catches
         self.before, self.everything = before.relations, after.relations
         # Whoever is not known came after the file began, whatever its oid.
@@ -151,7 +161,11 @@ class Judge:
             return "data"
         if self.scanned:
             return "scan"
-        return "unseen" if self.catches else "catalog"
+        return "unseen" if self.catches and not self._is_kept() else "catalog"
+
+    def _is_kept(self) -> bool:
+        """Whether a program that catches errors rolled nothing back: its locks would be gone with what it did."""
+        return self.all_or_nothing and any(lock.source == "measured" for lock in self.locks())
 
     def labels(self, oids: Iterable[int]) -> tuple[str, ...]:
         """Names, in order."""

@@ -1,6 +1,7 @@
 """Which programs catch errors: what their blocks did before an error was caught is undone, and leaves nothing to ask.
 
-Owns: the search for exception handlers in DO blocks, and in functions of the same file that a statement calls.
+Owns: the search for exception handlers in DO blocks, and in functions of the same file that a statement calls; and
+whether a handler's block is all that a program does, so that it was undone as a whole or not at all.
 Limits: a function of an earlier file, and one that a trigger calls, is not looked into.
 """
 
@@ -16,6 +17,8 @@ from scripts.parser.bodies import body_text
 from scripts.parser.statements import ParseError, scan_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scripts.migrations.files import MigrationFile
     from scripts.parser.statements import Statement
 
@@ -38,6 +41,19 @@ class Handlers:
             return True
         return any(_is_called(name, statement.text) for name in self._functions)
 
+    def all_or_nothing(self, statement: Statement) -> bool:
+        """Whether all that a DO block does is in the one block whose errors are caught, with handlers that do nothing.
+
+        A lock that is left then says that nothing was rolled back. False where that cannot be read.
+        """
+        if statement.kind != "DoStmt" or any(_is_called(name, statement.text) for name in self._functions):
+            return False
+        try:
+            words = [token.word for token in scan_tokens(body_text(statement.node) or "") if not token.is_comment]
+        except ParseError:
+            return False
+        return _is_one_block(words)
+
     @cached_property
     def _functions(self) -> frozenset[str]:
         """Functions of the file that catch errors."""
@@ -59,6 +75,38 @@ def _has_handler(statement: Statement) -> bool:
     except ParseError:  # a body in another language
         return False
     return ("exception", "when") in itertools.pairwise(words)
+
+
+def _is_one_block(words: list[str]) -> bool:
+    """Of `BEGIN … EXCEPTION WHEN … THEN NULL; END`, or that inside blocks which hold nothing else."""
+    if "begin" not in words:
+        return False
+    first = words.index("begin")
+    # What a variable begins with is read before the block is entered: a query, a call or a type may leave its locks.
+    if {"(", "%", "select"} & set(words[:first]):
+        return False
+    inner = first + 1
+    while words[inner : inner + 1] == ["begin"]:
+        inner += 1
+    rest = words[inner:]
+    caught = [at for at, pair in enumerate(itertools.pairwise(rest)) if pair == ("exception", "when")]
+    if len(caught) != 1 or "begin" in rest:
+        return False
+    return all(_does_nothing(part) for part in _parts(rest[caught[0] + 1 :]))
+
+
+def _parts(words: list[str]) -> Iterator[list[str]]:
+    """What stands between semicolons, and of a handler what follows its THEN."""
+    part: list[str] = []
+    for word in words:
+        if word == ";":
+            yield part
+        part = [] if word in (";", "then") else [*part, word]
+    yield part
+
+
+def _does_nothing(part: list[str]) -> bool:
+    return part in ([], ["null"], ["end"]) or (part[0] == "raise" and not {"(", "select"} & set(part))
 
 
 def _is_called(name: str, text: str) -> bool:

@@ -79,6 +79,7 @@ class Reading:
                     kind=statement.kind,
                     names=self._names,
                     catches=handlers.catches(statement),
+                    all_or_nothing=handlers.all_or_nothing(statement),
                 )
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer

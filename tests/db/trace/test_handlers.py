@@ -62,6 +62,35 @@ def test_a_function_of_the_file_that_catches(zoo: Zoo) -> None:
     assert (trace.effect, trace.catches) == ("unseen", True)
 
 
+NEW = "ALTER TABLE app.hot ADD COLUMN {} int"
+CAUGHT = "EXCEPTION WHEN duplicate_column OR undefined_table THEN NULL; WHEN others THEN RAISE NOTICE 'no'; END"
+
+
+@pytest.mark.parametrize(
+    ("sql", "effect", "locked"),
+    [
+        (f"DO $$ BEGIN {NEW}; {CAUGHT} $$", "catalog", True),
+        (f"DO $$ DECLARE x int := 1; BEGIN BEGIN IF x = 1 THEN {NEW}; END IF; {CAUGHT}; END $$", "catalog", True),
+        # Rolled back, with a lock that was taken before the block, in its handler, or for a variable.
+        (f"DO $$ BEGIN LOCK app.hot; BEGIN {NEW}; RAISE division_by_zero; {CAUGHT}; END $$", "unseen", True),
+        (f"DO $$ BEGIN {NEW}; RAISE division_by_zero; EXCEPTION WHEN others THEN LOCK app.hot; END $$",
+         "unseen", True),
+        ((f"DO $$ DECLARE x int := (SELECT count(*) FROM app.hot WHERE false); BEGIN {NEW}; RAISE division_by_zero;"
+         f" {CAUGHT} $$"), "unseen", True),
+        (f"DO $$ BEGIN {NEW}; RAISE division_by_zero; {CAUGHT} $$", "unseen", False),
+        # The second of two blocks, or the second round of a loop, may be the one that was undone.
+        (f"DO $$ BEGIN BEGIN LOCK app.hot; {CAUGHT}; BEGIN {NEW}; RAISE division_by_zero; {CAUGHT}; END $$",
+         "unseen", True),
+        (f"DO $$ BEGIN FOR i IN 1..2 LOOP BEGIN LOCK app.hot; PERFORM 1 / (2 - i); {CAUGHT}; END LOOP; END $$",
+         "unseen", True),
+    ],
+)  # fmt: skip
+def test_a_lock_that_is_left_says_that_nothing_was_undone(zoo: Zoo, sql: str, effect: str, *, locked: bool) -> None:
+    """Where all that was done is in the block that catches; everywhere else it says nothing."""
+    trace = zoo.last(sql.format("extra"))
+    assert (trace.effect, trace.catches, bool(trace.locks)) == (effect, True, locked)
+
+
 @pytest.mark.parametrize(
     ("sql", "catches"),
     [
