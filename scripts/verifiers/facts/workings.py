@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.verifiers.facts.moments import TYPES, Given, moment
+from scripts.verifiers.facts.operators import MEMBERS, never_fails
 from scripts.verifiers.facts.trees import number_of, parse_tree, text_of, whole_array
 
 if TYPE_CHECKING:
@@ -48,9 +49,6 @@ _SHORT = frozenset(
     {"jsonb_typeof(jsonb)", "text(boolean)", "text(name)", "md5(text)", "md5(bytea)", '"numeric"(integer)',
      '"numeric"(bigint)'}
 )  # fmt: skip
-# What takes a member out of a document, which may be as long as the document.
-_MEMBERS = frozenset({"->", "->>", "#>", "#>>"})
-_OPERATORS = _MEMBERS | frozenset({"=", "<>", "<", ">", "<=", ">=", "||", "@>", "<@", "?", "?|", "?&", "&&", "^@"})
 # Types that write any value of theirs as text; the others of them write it in no more than 64 bytes.
 _WRITTEN = frozenset(
     {"uuid", "boolean", "smallint", "integer", "bigint", "date", "timestamp with time zone",
@@ -174,7 +172,7 @@ class _Asked:
         if node.kind == "SCALARARRAYOPEXPR":
             # Where a member is NULL, so is the answer when none of the others decides.
             return args[0].null or args[1].null or not args[1].full
-        member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in _MEMBERS
+        member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in MEMBERS
         return node.kind == "NULLIFEXPR" or member or any(one.null for one in args)
 
     def _joined(self, node: Node, type_: Type, args: list[Worth]) -> Worth:
@@ -195,7 +193,7 @@ class _Asked:
             years = [one.years for one in may if one.years is not None]
             size = max((one.size for one in may), default=inf)
             return Worth(size=size, years=max(years) if len(years) == len(may) > 0 else None)
-        if node.kind not in _ASKS | _HOLDS:
+        if node.kind not in _ASKS | _HOLDS or not _even(node):
             self.strange.add(node.kind)
         return Worth(size=0 if node.kind in _ASKS else inf)
 
@@ -216,10 +214,17 @@ class _Asked:
         return Worth(size=inf if size is None else size, years=time.years if time else None)
 
 
+def _even(node: Node) -> bool:
+    """Whether it is no list of lists, or one of lists that are written out and equally long; others may not be."""
+    within = node.under("elements") if node.word("multidims") == "true" else ()
+    flat = all(one.kind == "ARRAYEXPR" and one.word("multidims") == "false" for one in within)
+    return flat and len({len(one.under("elements")) for one in within}) <= 1
+
+
 def _size(name: str, args: list[Worth]) -> float | None:
     """How long a value is of a function or operator that raises nothing; None where it may."""
     operator = name.partition("(")[0]
-    if name not in _FUNCTIONS and operator not in _OPERATORS:
+    if name not in _FUNCTIONS and not never_fails(name, [one.type for one in args]):
         return None
     if operator == "||":
         if any("." in one.type for one in args):
@@ -230,7 +235,7 @@ def _size(name: str, args: list[Worth]) -> float | None:
     if name in _SHORT:
         return _SMALL
     grown = _LETTERS if name in ("lower(text)", "upper(text)") else 1
-    return inf if operator in _MEMBERS else grown * sum(one.size for one in args)
+    return inf if operator in MEMBERS else grown * sum(one.size for one in args)
 
 
 def _number(arg: Worth) -> int | None:

@@ -45,6 +45,10 @@ KEYS = (
     "CASE rail_type WHEN 'x' THEN 'y' ELSE rail_type END",
     "CASE WHEN payload IS NULL THEN 'none' ELSE rail_type END",
     "coalesce(rail_code, error_code, 'none')",
+    "(ARRAY[rail_type, rail_code] = ARRAY[rail_code, rail_type])::text",
+    "(ARRAY[[attempt_no, 1], [2, 3]] @> ARRAY[attempt_no])::text",
+    "(state = 'DISPATCHED' OR created_at > claimed_at OR '[1,5)'::int4range @> attempt_no)::text",
+    "(payload ? 'note' OR payload @> '{}' OR payload ->> 0 = payload #>> '{a,b}' OR rail_type ^@ 'x')::text",
 )
 # Those that can fail, or hold what may be long, or are not proved to do neither.
 LONG = (
@@ -136,6 +140,22 @@ UNFILLED = (
     "current_user::text <> ALL (CASE WHEN current_date IS NULL THEN ARRAY['x'] ELSE '{x,NULL}' END)",
 )
 _DOMAINS = "CREATE DOMAIN public.words AS text; CREATE DOMAIN public.ruled AS text CHECK (VALUE <> '')"
+
+
+# Operators and lists that may fail for the values of one row and not of another: the columns, what is worked out of
+# them, what is told, and what the server says when it happens.
+IN_ONE_ROW = {
+    "points": ("point[] DEFAULT '{\"(0,0)\"}'", "x = x", "=(anyarray,anyarray)", "could not identify"),
+    "pairs": ("public.pair DEFAULT '(a,\"(0,0)\")'", "x <> x", "<>(record,record)", "could not identify"),
+    "many pairs": ("public.pair[] DEFAULT ARRAY['(a,\"(0,0)\")'::public.pair]",
+                   "x = x", "=(anyarray,anyarray)", "could not identify"),
+    "lists": ("text[] DEFAULT '{x}'", "ARRAY[x, '{{x,y}}'] IS NULL", "ARRAYEXPR", "matching"),
+    "written lists": ("text[] DEFAULT '{x}'", "ARRAY[ARRAY[x], ARRAY[x, x]] IS NULL", "ARRAYEXPR", "matching"),
+    "joined lists": (
+        "text[] DEFAULT '{{{x}}}'", "x || ARRAY['x'] IS NULL", "||(anycompatiblearray,anycompatiblearray)",
+        "cannot concatenate incompatible arrays",
+    ),
+}  # fmt: skip
 
 
 def observed(bench: Bench, change: str) -> dict[str, str]:
@@ -255,6 +275,24 @@ def test_what_nobody_need_work_out_is_told(bench: Bench, change: str) -> None:
     """A cast of a constant is harmless as a default alone; money has too many places somewhere."""
     (check,) = observed(bench, change)
     assert check.startswith("payment_outbox_pending_no_")
+
+
+@pytest.mark.parametrize("name", IN_ONE_ROW)
+def test_what_fails_in_one_row_alone_is_told(bench: Bench, name: str) -> None:
+    """The probes' rows pass, and the one whose participant it is does not."""
+    column, value, told, said = IN_ONE_ROW[name]
+    change = (
+        f"CREATE TYPE public.pair AS (a text, b point); ALTER TABLE {QUEUE} ADD COLUMN x {column}; "
+        f"CREATE INDEX further ON {QUEUE} (outbox_id) WHERE participant_id = 'bank-77' AND ({value})"
+    )
+    found = observed(bench, change)
+    assert found["payment_outbox_pending_no_index_in_the_way"].endswith(f"({told})")
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute(change.encode())
+        enqueue = b"SELECT public.enqueue_payment_outbox(%s, %s, 'k', 'r', '{}')"
+        bench.owner.execute(enqueue, ("one", "bank-78"))
+        with pytest.raises(psycopg.Error, match=said):
+            bench.owner.execute(enqueue, ("another", "bank-77"))
 
 
 @pytest.mark.parametrize("value", UNFILLED)
