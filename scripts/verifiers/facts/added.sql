@@ -38,7 +38,8 @@ WITH known AS MATERIALIZED (
     SELECT i.indrelid, 'index', c.relname::text, concat_ws(' ', i.indexprs), concat_ws(' ', i.indpred),
            concat_ws(' ', pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid)), false, false, false, NULL, false, m.amname,
            (SELECT json_agg(json_build_object(
-                       'column', h.attname, 'type', t.oid::pg_catalog.regtype::text, 'wide', t.typlen < 0 AND t.typtype <> 'e',
+                       'column', h.attname, 'type', CASE WHEN t.typname = 'citext' AND t.typtype = 'b' THEN 'citext' ELSE t.oid::pg_catalog.regtype::text END,
+                       'wide', t.typlen < 0 AND t.typtype <> 'e',
                        'class', o.opcname,
                        -- Who may make such a class is a superuser; what an installed extension has in C is its library's.
                        'code', EXISTS (SELECT FROM pg_catalog.pg_amproc AS s

@@ -72,7 +72,7 @@ def _sizes(index: Added) -> Iterator[tuple[str, float]]:
 
 
 def _long(key: Key) -> float:
-    return 0 if key.type in NAMES and key.column not in WORDS else inf
+    return 0 if key.type in NAMES | {"citext"} and key.column not in WORDS else inf
 
 
 def _cut(method: str, key: Key) -> bool:

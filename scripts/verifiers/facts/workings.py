@@ -131,7 +131,8 @@ class _Asked:
         fixed = type_.length > 0 or type_.kind == "e"
         if node.kind == "VAR":
             name = self.names.columns.get(node.word("varattno"), "")
-            short = fixed or (type_.name in NAMES and bool(name) and name not in WORDS)
+            text = type_.name in NAMES or (type_.kind == "b" and type_.name.endswith(".citext"))
+            short = fixed or (text and bool(name) and name not in WORDS)
             return Worth(type_.name, 0 if short else inf)
         if node.kind == "CONST":
             value = node.constant()

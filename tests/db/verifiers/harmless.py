@@ -358,7 +358,9 @@ BY_ADMIN = {
     ),
     "a further column of an extension's type": (
         "CREATE EXTENSION IF NOT EXISTS citext SCHEMA public; "
-        "ALTER TABLE public.tenant_members ADD COLUMN words_{n} public.citext"
+        "ALTER TABLE public.tenant_members ADD COLUMN words_{n} public.citext; "
+        "CREATE INDEX words_{n} ON public.tenant_members (words_{n}); "
+        "CREATE INDEX small_words_{n} ON public.tenant_members (lower(words_{n}::text))"
     ),
     "an unrelated function with the rights of somebody who has none": (
         "CREATE ROLE newcomer_{n}; CREATE SCHEMA unrelated_{n}; "
