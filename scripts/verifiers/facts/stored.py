@@ -28,7 +28,7 @@ _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?)\s*(us|ms|s|min|
 _WATCHING = ("auto_explain", "pg_stat_statements")
 _OF_ITS_OWN = "$libdir/"
 _OF_EVERYBODY = "$libdir/plugins/"
-# A path of these finds our tables first: "$user" is no schema of anybody's, and none can be made without a name.
+# What begins with these finds our tables first: "$user" is no schema of anybody's, and none can be made without a name.
 _PLACES = frozenset({"public", "pg_catalog", "$user", ""})
 
 
@@ -67,11 +67,21 @@ def _watching(folder: str) -> Callable[[str], bool]:
     return judge
 
 
-def _ours_first(value: str) -> bool:
+def _ours_first(value: str, *, alone: bool = False) -> bool:
+    """Whether public and the server's come before anybody's schema and before what is temporary.
+
+    What stands behind them is found for no name of ours; what could be chosen there for its types, on a stored path,
+    is definer-search-path's to say (standins.sql). `alone`: nothing may stand there.
+    """
     places = names_listed(value)
     if places and places[-1] == "pg_temp":
         places.pop()
-    return places is not None and "public" in places and _PLACES.issuperset(places)
+    if not places or "public" not in places or "pg_temp" in places:
+        return False
+    first = next((at for at, place in enumerate(places) if place not in _PLACES), len(places))
+    ours, others = places[:first], places[first:]
+    # The server's own comes first where it is not named.
+    return "public" in ours and "pg_catalog" not in others and not (alone and others)
 
 
 def _with_the_servers_own(value: str) -> bool:
@@ -164,6 +174,7 @@ def _decides(setting: Setting) -> bool:
     name = setting.name.lower()
     harmless = HARMLESS_IF.get(name)
     if harmless is None or harmless(setting.value):
-        return False
+        # Of the server's own path nobody asks what stands in the schemas on it.
+        return setting.of_server and name == "search_path" and not _ours_first(setting.value, alone=True)
     only_reads = bool(setting.acts_as) and set(setting.acts_as) <= READERS
     return not (only_reads and name in _OF_WRITERS)

@@ -57,7 +57,7 @@ def verify_search_path(database: Database, findings: Findings) -> None:
     strangers.extend(others.functions)
     findings.check("functions_not_reviewed", expected=[], observed=strangers, where="schema public")
     for kind, where, what in (
-        ("operators", "pg_catalog, public, and schemas named after a role", others.operators),
+        ("operators", "pg_catalog, public, and schemas named after a role or on a stored path", others.operators),
         ("casts", "the database", others.casts),
         ("names", "pg_catalog, and schemas named after a role", others.names),
     ):

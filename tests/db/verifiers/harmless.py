@@ -258,6 +258,7 @@ SANE = (
     ("search_path", '"$user", public'),
     ("search_path", "pg_catalog, PUBLIC, pg_temp"),
     ("search_path", "'', public"),
+    ("search_path", '"$user", public, extensions'),
     ("session_replication_role", "origin"),
     ("row_security", "on"),
     ("standard_conforming_strings", "on"),

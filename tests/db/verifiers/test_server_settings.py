@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 RED = (
     ("session_replication_role", "replica"),
     ("search_path", "pg_temp, public"),
+    # What stands in that schema nobody asks; stored for a database it would be.
+    ("search_path", "public, extensions"),
     ("row_security", "off"),
     ("default_transaction_read_only", "on"),
     ("default_transaction_isolation", "serializable"),

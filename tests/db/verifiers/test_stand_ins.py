@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from db.verifiers.conftest import Bench
 
+DATABASE = 'ALTER DATABASE {db} SET search_path = "$user", public, other; '
 GATE = "definer-search-path"
 ENUM = "public.outbox_attempt_state"
 SAME = "CREATE FUNCTION other.same({0}, {1}) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false'; "
@@ -140,6 +141,44 @@ MEANT = {
         "functions",
         ["function public.make_interval(integer)"],
     ),
+    "behind public, for the enum types of ours": (
+        DATABASE + SAME.format(ENUM, ENUM) + EQUAL.format("other", ENUM, ENUM),
+        "operators",
+        [f"operator other.=({ENUM},{ENUM})"],
+    ),
+    "behind public, another that takes what ours takes": (
+        (
+            'CREATE SCHEMA "Be, ""hind"; '
+            'ALTER ROLE symphony_ingest IN DATABASE {db} SET search_path = public, "Be, ""hind", pg_temp; '
+            'CREATE FUNCTION "Be, ""hind".enqueue_payment_outbox(text, text, text, text, json) RETURNS integer '
+            "LANGUAGE sql AS 'SELECT 1'"
+        ),
+        "functions",
+        [
+            (
+                'function "Be, ""hind".enqueue_payment_outbox(pg_catalog.text,pg_catalog.text,pg_catalog.text,'
+                "pg_catalog.text,json)"
+            ),
+        ],
+    ),
+    "behind public, a better match for one of the server's": (
+        DATABASE + "CREATE FUNCTION other.lower(varchar) RETURNS text LANGUAGE sql AS $$SELECT ''$$",
+        "functions",
+        ["function other.lower(character varying)"],
+    ),
+    "behind public, where everybody creates": (
+        DATABASE + "GRANT CREATE ON SCHEMA other TO PUBLIC",
+        "functions",
+        ["whatever PUBLIC makes in schema other"],
+    ),
+    "behind public, where a stranger creates": (
+        (
+            "CREATE ROLE {n} LOGIN; GRANT symphony_executor TO {n}; CREATE ROLE {n}_other; "
+            "ALTER SCHEMA other OWNER TO {n}_other; ALTER ROLE {n} SET search_path = public, other"
+        ),
+        "functions",
+        ["whatever {n}_other makes in schema other"],
+    ),
 }
 # What nothing of ours could come to.
 HARMLESS = {
@@ -159,6 +198,18 @@ HARMLESS = {
     "names of ours where nobody looks": (
         "CREATE TABLE other.tenants (id integer); CREATE TYPE other.outbox_attempt_state AS ENUM ('X'); "
         "CREATE FUNCTION other.enqueue_payment_outbox() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    ),
+    "extensions behind public": (
+        DATABASE + "CREATE EXTENSION pg_trgm SCHEMA other; CREATE EXTENSION citext SCHEMA other; "
+        "ALTER SCHEMA other OWNER TO {app}; GRANT USAGE ON SCHEMA other TO PUBLIC"
+    ),
+    "names of ours behind ours": (
+        DATABASE + "CREATE TABLE other.tenants (id integer); CREATE TYPE other.outbox_attempt_state AS ENUM ('X'); "
+        "CREATE FUNCTION other.uuid_v7_or_random() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'"
+    ),
+    "a stranger's schema on the path of somebody who is no worker": (
+        "CREATE ROLE {n}; ALTER SCHEMA other OWNER TO {n}; ALTER ROLE {n} SET search_path = public, other; "
+        "CREATE FUNCTION other.lower(varchar) RETURNS text LANGUAGE sql AS $$SELECT ''$$"
     ),
     "a schema of a role's own with a table of its own": (
         "CREATE SCHEMA symphony_ingest; CREATE TABLE symphony_ingest.notes (id integer)"
@@ -180,7 +231,10 @@ def failed(bench: Bench, change: str, *gates: str) -> dict[str, object]:
     """What the failed checks of the gates observe under a superuser's change."""
     with bench.admin.transaction(force_rollback=True):
         bench.admin.execute("CREATE SCHEMA other")
-        bench.admin.execute(change.replace("{n}", bench.database.name).encode())
+        names = {"{n}": bench.database.name, "{db}": bench.database.name, "{app}": bench.owner.info.user}
+        for name, means in names.items():
+            change = change.replace(name, means)
+        bench.admin.execute(change.encode())
         results = bench.settle(*(gates or (GATE,)), conn=bench.admin)
     assert not [result.error for result in results.values() if result.error]
     # Some of these keep a statement of a probe from being understood at all: that is not what is asked here.
@@ -223,25 +277,43 @@ def test_what_an_operator_of_ours_type_does_is_real(bench: Bench) -> None:
     assert (before, after) == ((True,), (False,))
 
 
-@pytest.mark.parametrize("schema", ["public", "other"])
-def test_real_extensions_raise_no_alarm(bench: Bench, schema: str) -> None:
+def test_a_better_match_behind_ours_is_real(bench: Bench) -> None:
+    """What is found for its types alone is found behind public too; of the same types it never is."""
+    with bench.admin.transaction(force_rollback=True):
+        bench.admin.execute("CREATE SCHEMA other; SET LOCAL search_path TO public, other")
+        for types, answer in (("text", "text"), ("varchar", "theirs")):
+            bench.admin.execute(
+                f"CREATE FUNCTION other.lower({types}) RETURNS text LANGUAGE sql AS $$SELECT 'theirs'$$".encode()
+            )
+            assert bench.admin.execute("SELECT lower('text'::varchar)").fetchone() == (answer,)
+
+
+@pytest.mark.parametrize(("schema", "path"), [("public", ""), ("other", ""), ("other", DATABASE)])
+def test_real_extensions_raise_no_alarm(bench: Bench, schema: str, path: str) -> None:
     """Every one that is at hand, all at once, wherever it was installed: they work on types of their own."""
     there = {row[0] for row in bench.admin.execute("SELECT name FROM pg_available_extensions").fetchall()}
     chosen = [name for name in BROUGHT if name in there]
-    change = "; ".join(f"CREATE EXTENSION {name} SCHEMA {schema}" for name in chosen)
-    gates = ("definer-search-path", "function-privileges", "table-definitions", "table-privileges")
+    change = path + "; ".join(f"CREATE EXTENSION {name} SCHEMA {schema}" for name in chosen)
+    gates = (
+        "definer-search-path",
+        "function-privileges",
+        "table-definitions",
+        "table-privileges",
+        "role-login-posture",
+    )
 
     assert {"citext", "hstore", "pg_trgm"} <= {*chosen}
     assert failed(bench, change, *gates, "boz-observability-role") == {}
 
 
 def test_an_extension_that_takes_over_an_operator_is_told(bench: Bench) -> None:
-    """A containment of integer arrays, which intarray brings, answers for the server's own if it lies in public."""
+    """A containment of integer arrays, which intarray brings, answers for the server's own in public or behind it."""
     assert failed(bench, "CREATE EXTENSION intarray SCHEMA other") == {}
-    red = failed(bench, "CREATE EXTENSION intarray SCHEMA public")
+    for schema, change in (("public", ""), ("other", DATABASE)):
+        red = failed(bench, f"{change}CREATE EXTENSION intarray SCHEMA {schema}")
 
-    assert set(red) == {"operators_not_reviewed"}
-    assert "operator public.@>(integer[],integer[])" in str(red["operators_not_reviewed"])
+        assert set(red) == {"operators_not_reviewed"}
+        assert f"operator {schema}.@>(integer[],integer[])" in str(red["operators_not_reviewed"])
 
 
 def test_the_help_says_what_to_do(bench: Bench) -> None:
@@ -259,7 +331,7 @@ def test_the_help_says_what_to_do(bench: Bench) -> None:
     failures.pop("shadow_setup")
     assert failures == {
         "operators_not_reviewed": (
-            "pg_catalog, public, and schemas named after a role",
+            "pg_catalog, public, and schemas named after a role or on a stored path",
             "drop it: it decides what a comparison in our functions and checks means",
         ),
         "casts_not_reviewed": (
