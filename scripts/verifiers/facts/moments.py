@@ -31,7 +31,7 @@ _TIME = "timestamp with(?:out)? time zone"
 _CUT = re.compile(rf"date_trunc\(text,{_TIME}(,text)?\)")
 _ELSEWHERE = re.compile(rf"timezone\(text,{_TIME}\)")
 _MOVED = re.compile(rf"[+-]\((?:{_TIME}|date),interval\)|\+\(interval,(?:{_TIME}|date)\)")
-# Another form of the same moment. Of a time out of a row it may be one too many.
+# Another form of the same moment. A date out of a row may be later than any time.
 _AGAIN = re.compile(
     rf'(?:date|"timestamp"|timestamptz)\((?:{_TIME}|date)\)|"timestamp"\({_TIME},integer\)|timestamptz\({_TIME},integer\)'
 )
@@ -72,7 +72,7 @@ def moment(name: str, args: Sequence[Given]) -> Moment | None:
     if _MOVED.fullmatch(name):
         return _moved(*(args if name.endswith(",interval)") else args[::-1]))
     if _AGAIN.fullmatch(name):
-        return _within(args[0].years, strange=args[0].years is None)
+        return _within(args[0].years, strange=args[0].years is None and "(date" in name)
     return None
 
 

@@ -19,7 +19,7 @@ _COMPARES = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _CONTAINS = frozenset({"@>", "<@", "&&"})
 _TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
 # The server's own orders of these look at the values alone.
-_ORDERED = frozenset(
+ORDERED = frozenset(
     {"text", "character", "name", '"char"', "bytea", "boolean", "smallint", "integer", "bigint", "numeric", "real",
      "double precision", "money", "uuid", "time with time zone", "time without time zone", "interval", "jsonb", "inet",
      "macaddr", "macaddr8", "bit", "bit varying", "oid", "xid", "xid8", "tid", "pg_lsn", "tsvector", *_TIMES}
@@ -28,10 +28,10 @@ _RANGES = frozenset({"int4range", "int8range", "numrange", "daterange", "tsrange
 # Of what takes any type, by what it takes: those of which it is known; an enum type is compared by its own order.
 _ANY = {
     "anyenum": None,
-    "anyarray": frozenset(f"{one}[]" for one in (*_ORDERED, "character varying")),
+    "anyarray": frozenset(f"{one}[]" for one in (*ORDERED, "character varying")),
     "anyrange": _RANGES,
     "anymultirange": frozenset(one.replace("range", "multirange") for one in _RANGES),
-    "anyelement": _ORDERED,
+    "anyelement": ORDERED,
 }
 _OTHERS = frozenset(
     {"||(text,text)", "||(text,anynonarray)", "||(anynonarray,text)", "||(jsonb,jsonb)", "||(bytea,bytea)",
@@ -55,7 +55,7 @@ def never_fails(name: str, given: Iterable[str]) -> bool:
     operator, _, takes = name.rstrip(")").partition("(")
     types = takes.split(",")
     if not any(one in _ANY for one in types):
-        return operator in _COMPARES and _ORDERED.issuperset(types)
+        return operator in _COMPARES and ORDERED.issuperset(types)
     if operator not in _COMPARES | _CONTAINS:
         return False
     return all(

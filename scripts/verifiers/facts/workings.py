@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.verifiers.facts.moments import TYPES, Given, moment
-from scripts.verifiers.facts.operators import MEMBERS, never_fails
+from scripts.verifiers.facts.operators import MEMBERS, ORDERED, never_fails
 from scripts.verifiers.facts.trees import number_of, parse_tree, text_of, whole_array
 
 if TYPE_CHECKING:
@@ -41,26 +41,35 @@ _FUNCTIONS = frozenset(
         "pg_backend_pid()", "text(boolean)", "text(name)", "int8(integer)", '"numeric"(integer)', '"numeric"(bigint)',
         "md5(text)", "md5(bytea)", "int4(smallint)", "int8(smallint)", '"numeric"(smallint)', "int4(boolean)",
         "float4(smallint)", "float4(integer)", "float4(bigint)", "float8(smallint)", "float8(integer)",
-        "float8(bigint)", "float8(real)", '"time"(time with time zone)', '"time"(time without time zone,integer)',
+        "float8(bigint)", "float8(real)", "char_length(text)", "character_length(text)", "length(character)",
+        "char_length(character)", "character_length(character)", "reverse(text)", "initcap(text)", "sha256(bytea)",
+        "sha224(bytea)", "sha384(bytea)", "sha512(bytea)", "txid_current()", "pg_current_xact_id()",
+        "inet_client_addr()", "inet_client_port()", "jsonb_build_object()", "jsonb_build_array()",
+        '"time"(time with time zone)', '"time"(time without time zone,integer)',
     }
 )  # fmt: skip
 # Of a limited size, whatever they are given.
 _SHORT = frozenset(
     {"jsonb_typeof(jsonb)", "text(boolean)", "text(name)", "md5(text)", "md5(bytea)", '"numeric"(integer)',
-     '"numeric"(bigint)'}
+     '"numeric"(bigint)', "sha224(bytea)", "sha256(bytea)", "sha384(bytea)", "sha512(bytea)", "jsonb_build_object()",
+     "jsonb_build_array()"}
 )  # fmt: skip
 # Types that write any value of theirs as text; the others of them write it in no more than 64 bytes.
 _WRITTEN = frozenset(
     {"uuid", "boolean", "smallint", "integer", "bigint", "date", "timestamp with time zone",
-     "timestamp without time zone", "numeric", "jsonb", "text", "character varying"}
+     "timestamp without time zone", "real", "double precision", "oid", "xid8", "inet", "numeric", "jsonb",
+     "text", "character varying"}
 )  # fmt: skip
 _WRITTEN_LONG = frozenset({"numeric", "jsonb"})
 _SMALL = 64
 _MONEY = 900_000_000
+# The same number in more bytes: a machine word holds either.
+_WIDER = frozenset({"int4(smallint)", "int8(smallint)", "int8(integer)"})
+_WHOLE = ("smallint", "integer", "bigint")
 # A letter takes so many bytes at most, and becomes so many letters when it is made small or great.
 _LETTER, _LETTERS = 4, 3
 _TYPES = ("vartype", "consttype", "funcresulttype", "opresulttype", "resulttype", "type", "coalescetype", "casetype",
-          "array_typeid")  # fmt: skip
+          "array_typeid", "minmaxtype")  # fmt: skip
 
 
 class Type(NamedTuple):
@@ -144,6 +153,8 @@ class _Asked:
             null = node.word("op") == _CURRENT_SCHEMA
             return Worth(type_.name, 0, None, 0 if type_.name in TYPES else None, null)
         args = [self.worth(child) for child in node.children()]
+        if node.word("inputcollid") == "0" and any(one.type.removesuffix("[]") in NAMES for one in args):
+            self.strange.add("texts of several collations")
         settled = all(one.settled for one in args) and (
             node.kind == "RELABELTYPE"
             or (node.word("funcformat") in _CASTS and node.word("funcid") in self.names.settled)
@@ -165,7 +176,7 @@ class _Asked:
         """Whether it may be NULL: a call is where an argument is, or where a document has no such member."""
         if node.kind in ("NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "ARRAYEXPR"):
             return False
-        if node.kind == "COALESCEEXPR":
+        if node.kind in ("COALESCEEXPR", "MINMAXEXPR"):
             return all(one.null for one in args)
         if node.kind in ("CASEEXPR", "CASEWHEN"):
             may = args[len(node.under("arg")) :] if node.kind == "CASEEXPR" else args[-1:]
@@ -174,7 +185,8 @@ class _Asked:
             # Where a member is NULL, so is the answer when none of the others decides.
             return args[0].null or args[1].null or not args[1].full
         member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in MEMBERS
-        return node.kind == "NULLIFEXPR" or member or any(one.null for one in args)
+        client = self.names.functions.get(node.word("funcid"), "").startswith("inet_client_")
+        return node.kind == "NULLIFEXPR" or member or client or any(one.null for one in args)
 
     def _joined(self, node: Node, type_: Type, args: list[Worth]) -> Worth:
         """Whatever is neither called nor a value."""
@@ -188,7 +200,9 @@ class _Asked:
             return first
         if node.kind == "CASEWHEN":
             return args[-1]
-        if node.kind in ("CASEEXPR", "COALESCEEXPR"):
+        if node.kind == "MINMAXEXPR" and first.type not in ORDERED:
+            self.strange.add(node.kind)
+        if node.kind in ("CASEEXPR", "COALESCEEXPR", "MINMAXEXPR"):
             # What a CASE compares is none of what it may come to.
             may = args[len(node.under("arg")) :]
             years = [one.years for one in may if one.years is not None]
@@ -212,7 +226,8 @@ class _Asked:
         size = rule(args) if rule else None if time else _size(name, args)
         if time.strange if time else size is None:
             self.strange.add(name)
-        return Worth(size=inf if size is None else size, years=time.years if time else None)
+        constant = args[0].constant if name in _WIDER else None
+        return Worth(size=inf if size is None else size, constant=constant, years=time.years if time else None)
 
 
 def _even(node: Node) -> bool:
@@ -235,7 +250,7 @@ def _size(name: str, args: list[Worth]) -> float | None:
         return sum(one.size or (0 if one.type in NAMES else _SMALL) for one in args)
     if name in _SHORT:
         return _SMALL
-    grown = _LETTERS if name in ("lower(text)", "upper(text)") else 1
+    grown = _LETTERS if name in ("lower(text)", "upper(text)", "initcap(text)") else 1
     return inf if operator in MEMBERS else grown * sum(one.size for one in args)
 
 
@@ -247,6 +262,32 @@ def _price(args: list[Worth]) -> float | None:
     """So much money: with ten places behind the point, the most that there are, a thousand million is too much."""
     number = _number(args[0])
     return None if number is None or abs(number) > _MONEY else _SMALL
+
+
+def _like(args: list[Worth]) -> float | None:
+    """A pattern is an error that ends where the letter that is meant should follow."""
+    pattern = text_of(args[1].constant) if args[1].constant else None
+    return None if pattern is None or pattern.endswith("\\") else _SMALL
+
+
+def _field(args: list[Worth]) -> float | None:
+    """The so-manieth part of a text: there is none before the first."""
+    return args[0].size if _number(args[2]) else None
+
+
+def _divided(args: list[Worth]) -> float | None:
+    """By nought is an error, and by -1 the lowest number has none."""
+    return None if _number(args[1]) in (None, 0, -1) else _SMALL
+
+
+def _once(args: list[Worth]) -> float | None:
+    return _SMALL if 1 in (_number(args[0]), _number(args[1])) else None
+
+
+def _encoded(args: list[Worth]) -> float | None:
+    """In one of the ways that each server knows; the longest writes an octet as four."""
+    way = text_of(args[1].constant) if args[1].constant else None
+    return args[0].size * _LETTER if way in ("hex", "base64", "escape") else None
 
 
 def _cut(args: list[Worth]) -> float:
@@ -272,6 +313,11 @@ def _replaced(args: list[Worth]) -> float | None:
 # Functions that raise nothing, or make nothing long, under certain constants: how long what they come to may be.
 _UNDER_CONSTANTS: Mapping[str, Callable[[list[Worth]], float | None]] = {
     "money(integer)": _price,
+    "split_part(text,text,integer)": _field,
+    "encode(bytea,text)": _encoded,
+    **{f"{operator}({kind},text)": _like for operator in ("~~", "!~~") for kind in ("text", "name", "character")},
+    **{f"{operator}({a},{b})": _divided for operator in "/%" for a in _WHOLE for b in _WHOLE},
+    **{f"*({a},{b})": _once for a in _WHOLE for b in _WHOLE},
     '"left"(text,integer)': _cut,
     '"right"(text,integer)': _cut,
     "substr(text,integer,integer)": _part,

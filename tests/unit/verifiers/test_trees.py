@@ -90,7 +90,9 @@ def test_a_server_that_writes_the_highest_byte_first_is_not_trusted() -> None:
         ("+(date,interval)", [Given(0, None), Given(None, struct.pack("<qii", 0, 0, 12))], 1, False),
         ("+(interval,date)", [Given(None, struct.pack("<qii", 0, 0, 12)), Given(0, None)], 1, False),
         ("+(date,interval)", [Given(9_999.5, None), Given(None, struct.pack("<qii", 0, 0, 12))], 10_000.5, True),
-        ("date(timestamp with time zone)", [Given(None, None)], None, True),
+        ("date(timestamp with time zone)", [Given(None, None)], None, False),
+        ('"timestamp"(date)', [Given(None, None)], None, True),
+        ("timestamptz(date)", [Given(None, None)], None, True),
     ],
 )
 def test_moments(name: str, args: list[Given], years: float | None, strange: bool) -> None:  # noqa: FBT001
