@@ -48,6 +48,9 @@ _FUNCTIONS = frozenset(
         '"time"(time with time zone)', '"time"(time without time zone,integer)',
     }
 )  # fmt: skip
+_RANGED = (("tstz", "timestamp with time zone"), ("ts", "timestamp without time zone"))
+# Not NULL even where what they are given is.
+_NEVER_NULL = frozenset(f"{kind}range({time},{time})" for kind, time in _RANGED)
 # Of a limited size, whatever they are given.
 _SHORT = frozenset(
     {"jsonb_typeof(jsonb)", "text(boolean)", "text(name)", "md5(text)", "md5(bytea)", '"numeric"(integer)',
@@ -65,6 +68,8 @@ _SMALL = 64
 _MONEY = 900_000_000
 # The same number in more bytes: a machine word holds either.
 _WIDER = frozenset({"int4(smallint)", "int8(smallint)", "int8(integer)"})
+# The server's own have lower numbers; the words of a text may fill a megabyte.
+_OURS, _WORDY = 16_384, 100_000
 _WHOLE = ("smallint", "integer", "bigint")
 # A letter takes so many bytes at most, and becomes so many letters when it is made small or great.
 _LETTER, _LETTERS = 4, 3
@@ -184,6 +189,8 @@ class _Asked:
         if node.kind == "SCALARARRAYOPEXPR":
             # Where a member is NULL, so is the answer when none of the others decides.
             return args[0].null or args[1].null or not args[1].full
+        if self.names.functions.get(node.word("funcid"), "") in _NEVER_NULL:
+            return False
         member = self.names.operators.get(node.word("opno"), "").partition("(")[0] in MEMBERS
         client = self.names.functions.get(node.word("funcid"), "").startswith("inet_client_")
         return node.kind == "NULLIFEXPR" or member or client or any(one.null for one in args)
@@ -290,6 +297,17 @@ def _encoded(args: list[Worth]) -> float | None:
     return args[0].size * _LETTER if way in ("hex", "base64", "escape") else None
 
 
+def _open(args: list[Worth]) -> float | None:
+    """A range that is open at one end: no end of it comes before its beginning."""
+    return _SMALL if any(one.settled and one.null for one in args) else None
+
+
+def _words(args: list[Worth]) -> float | None:
+    """The words of a text that is not long, by the rules of one of the server's own languages."""
+    rules = _number(args[0])
+    return None if rules is None or not 0 < rules < _OURS or args[1].size > _WORDY else inf
+
+
 def _cut(args: list[Worth]) -> float:
     """So many letters of a text, from either side: with a number below nought all but so many."""
     number = _number(args[1])
@@ -315,6 +333,8 @@ _UNDER_CONSTANTS: Mapping[str, Callable[[list[Worth]], float | None]] = {
     "money(integer)": _price,
     "split_part(text,text,integer)": _field,
     "encode(bytea,text)": _encoded,
+    "to_tsvector(regconfig,text)": _words,
+    **{f"{kind}range({time},{time})": _open for kind, time in _RANGED},
     **{f"{operator}({kind},text)": _like for operator in ("~~", "!~~") for kind in ("text", "name", "character")},
     **{f"{operator}({a},{b})": _divided for operator in "/%" for a in _WHOLE for b in _WHOLE},
     **{f"*({a},{b})": _once for a in _WHOLE for b in _WHOLE},
