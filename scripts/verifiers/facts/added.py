@@ -94,6 +94,7 @@ def added_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Added, ...]:
                 {oid: Type(*one) for oid, one in (row["types"] or {}).items()},
                 row["columns"] or {},
                 frozenset(row["settled"] or ()),
+                frozenset(row["zones"] or ()),
             ),
             filled=row["filled"],
             generated=row["generated"],

@@ -9,6 +9,9 @@ WITH known AS MATERIALIZED (
         SELECT k.contypid FROM pg_catalog.pg_constraint AS k WHERE k.contypid <> 0
          UNION SELECT t.oid FROM of JOIN pg_catalog.pg_type AS t ON t.typbasetype = of.oid AND t.typtype = 'd')
     SELECT oid FROM of
+), zone AS MATERIALIZED (
+    -- Asked only where a time is shown in one: the server looks through its files for them.
+    SELECT json_agg(lower(z.name)) AS names FROM pg_catalog.pg_timezone_names AS z
 ), strange AS MATERIALIZED (
     -- What is left out of an INSERT is the column's default, else its domain's.
     SELECT a.attrelid AS relid, 'column' AS kind, a.attname::text AS name, concat_ws(' ', coalesce(d.adbin, domain.bin)) AS tree,
@@ -90,6 +93,8 @@ SELECT s.relid,
            'settled', (SELECT json_agg(DISTINCT n.found[1])
                          FROM regexp_matches(s.tree || s.condition, ':funcid ([0-9]+)', 'g') AS n (found)
                          JOIN pg_catalog.pg_proc AS p ON p.oid = n.found[1]::oid AND p.oid < 16384 AND p.provolatile = 'i'),
+           -- timezone(text, …), date_trunc(text, …, text)
+           'zones', CASE WHEN s.tree || s.condition ~ ':funcid (1159|2069|1284) ' THEN (SELECT z.names FROM zone AS z) END,
            'columns', (SELECT json_object_agg(a.attnum, a.attname) FROM pg_catalog.pg_attribute AS a
                         WHERE a.attrelid = s.relid AND s.tree || s.condition ~ (':varattno ' || a.attnum || ' ')),
            'types', (SELECT json_object_agg(t.oid, json_build_array(

@@ -1,9 +1,9 @@
 """Which expressions of times cannot fail: what is reckoned from now, and what cuts or moves a time by a constant.
 
 Owns: the functions and operators of times that are known.
-Promises: a constant unit or zone that passes is known to every server, and what is reckoned from now stays within what
-a time can be. A time out of a row may be any but one of the first and last years that there are (4714 BC, AD 294276):
-to cut one of those can fail, and no one promises them.
+Promises: a constant unit that passes is known to every server, a zone to this one, and what is reckoned from now
+stays within what a time can be. A time out of a row may be any but one of the first and last years that there are
+(4714 BC, AD 294276): to cut one of those can fail, and no one promises them.
 Never: knows an expression's other parts (workings.py).
 """
 
@@ -55,20 +55,21 @@ class Moment:
     strange: bool = False
 
 
-def moment(name: str, args: Sequence[Given]) -> Moment | None:
+def moment(name: str, args: Sequence[Given], zones: frozenset[str] = frozenset()) -> Moment | None:
     """What a function or operator of times comes to; None where it is none that is known here.
 
     Args:
         name: the server's, with the types that it takes.
         args: in order.
+        zones: those that this server knows beside those that each does.
     """
     if name in _NOW:
         return _within(0)
     if cut := _CUT.fullmatch(name):
-        known = _is(args[0], _UNITS) and (cut[1] is None or _is(args[2], _ZONES))
+        known = _is(args[0], _UNITS) and (cut[1] is None or _is(args[2], _ZONES | zones))
         return _within(None if args[1].years is None else args[1].years + _ORDINARY, strange=not known)
     if _ELSEWHERE.fullmatch(name):
-        return _within(args[1].years, strange=not _is(args[0], _ZONES))
+        return _within(args[1].years, strange=not _is(args[0], _ZONES | zones))
     if _MOVED.fullmatch(name):
         return _moved(*(args if name.endswith(",interval)") else args[::-1]))
     if _AGAIN.fullmatch(name):

@@ -88,13 +88,17 @@ class Type(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the numbers in an expression mean; of the functions, which are IMMUTABLE and the server's: `settled`."""
+    """What the numbers in an expression mean; of the functions, which are IMMUTABLE and the server's: `settled`.
+
+    `zones`: the time zones that the server knows, in small letters, where the expression shows a time in one.
+    """
 
     functions: Mapping[str, str] = field(default_factory=dict)
     operators: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, Type] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,7 @@ class _Asked:
 
     def _called(self, name: str, args: list[Worth]) -> Worth:
         """A function, or an operator, by its name and the types that it takes."""
-        time = moment(name, [Given(one.years, one.constant) for one in args])
+        time = moment(name, [Given(one.years, one.constant) for one in args], self.names.zones)
         rule = _UNDER_CONSTANTS.get(name)
         size = rule(args) if rule else None if time else _size(name, args)
         if time.strange if time else size is None:
