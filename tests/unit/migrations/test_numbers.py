@@ -128,3 +128,9 @@ def test_names_of_the_servers_own_fields() -> None:
     assert shown_message(message, NOBODY, {"c 4111", "c_4111"}) == (
         'check "c 4111" of c_4111 is violated by (value withheld)'
     )
+
+
+def test_a_long_message_is_soon_read() -> None:
+    """Whatever looks like a part of a limit in it, and as often."""
+    message = "cannot change data type of view column " + "a " * 4000 + "from " * 2000 + " to 41112222"
+    assert "41112222" not in shown_message(message, NOBODY)
