@@ -49,6 +49,10 @@ _FUNCTIONS = frozenset(
     }
 )  # fmt: skip
 _RANGED = (("tstz", "timestamp with time zone"), ("ts", "timestamp without time zone"))
+# What is taken out of a time, and how far from nought it is at most when that is within ten thousand years from now.
+_TAKEN = frozenset(f'"extract"(text,{one})' for one in TYPES)
+_PARTS = {"year": 20_000, "month": 12, "day": 31, "hour": 23, "quarter": 4, "week": 53, "doy": 366, "epoch": 10**12}
+_HOLDS_NUMBERS = {"int2(numeric)": 2**15, "int4(numeric)": 2**31, "int8(numeric)": 2**63, "float8(numeric)": 2**63}
 # Not NULL even where what they are given is.
 _NEVER_NULL = frozenset(f"{kind}range({time},{time})" for kind, time in _RANGED)
 # Of a limited size, whatever they are given.
@@ -108,6 +112,7 @@ class Worth:
     `size`: how many bytes it may have; 0 for a name, or what has a fixed size, inf for what may have any. `constant`: a
     constant's bytes. `years`: how far from now, of a time that does not come from a row. `null`: it may be NULL;
     `full`: an array of which no member is. `settled`: the same for everybody, a constant or a cast of one.
+    `most`: of a number out of a time, how far it is from nought.
     """
 
     type: str = ""
@@ -117,6 +122,7 @@ class Worth:
     null: bool = True
     full: bool = False
     settled: bool = False
+    most: float | None = None
 
 
 def workings(tree: str, names: Names, *, tried: bool = False) -> tuple[tuple[Worth, ...], tuple[str, ...]]:
@@ -179,7 +185,9 @@ class _Asked:
         null = self._null(node, args)
         full = node.kind == "ARRAYEXPR" and all(one.full if "[]" in one.type else not one.null for one in args)
         full = full or (node.kind == "RELABELTYPE" and args[0].full)
-        return Worth(type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null, full, settled)
+        return Worth(
+            type_.name, 0 if fixed else worth.size, worth.constant, worth.years, null, full, settled, worth.most
+        )
 
     def _null(self, node: Node, args: list[Worth]) -> bool:
         """Whether it may be NULL: a call is where an argument is, or where a document has no such member."""
@@ -232,6 +240,9 @@ class _Asked:
 
     def _called(self, name: str, args: list[Worth]) -> Worth:
         """A function, or an operator, by its name and the types that it takes."""
+        most = _most(name, args)
+        if most is not None:
+            return Worth(size=_SMALL, most=most)
         time = moment(name, [Given(one.years, one.constant) for one in args], self.names.zones)
         rule = _UNDER_CONSTANTS.get(name)
         size = rule(args) if rule else None if time else _size(name, args)
@@ -263,6 +274,14 @@ def _size(name: str, args: list[Worth]) -> float | None:
         return _SMALL
     grown = _LETTERS if name in ("lower(text)", "upper(text)", "initcap(text)") else 1
     return inf if operator in MEMBERS else grown * sum(one.size for one in args)
+
+
+def _most(name: str, args: list[Worth]) -> float | None:
+    """A number out of a time that is reckoned from now, or of another type, where it is small enough for that."""
+    if name in _TAKEN and args[1].years is not None and args[0].constant:
+        return _PARTS.get(text_of(args[0].constant) or "")
+    most = args[0].most if name in _HOLDS_NUMBERS else None
+    return most if most is not None and most < _HOLDS_NUMBERS[name] else None
 
 
 def _number(arg: Worth) -> int | None:

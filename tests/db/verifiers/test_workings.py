@@ -134,6 +134,9 @@ DEFAULTS = (
     ("xid8", "pg_current_xact_id()"),
     ("inet", "inet_client_addr()"),
     ("jsonb", "jsonb_build_object()"),
+    ("bigint NOT NULL", "extract(epoch FROM now())::bigint"),
+    ("int", "extract(year FROM now())::int"),
+    ("smallint", "extract(month FROM current_date)"),
     ("tstzrange NOT NULL", "tstzrange(now(), NULL)"),
     ("tsrange", "tsrange(NULL, localtimestamp)"),
     ("timestamptz", "greatest(now(), now() + interval '1 day')"),
@@ -167,6 +170,11 @@ FAILING_DEFAULTS = {
     ),
     ("timestamp", "now() AT TIME ZONE 'Nowhere/Known'"): "timezone(text,timestamp with time zone)",
     ("text", "'none'::public.ruled"): "COERCETODOMAIN",
+    ("int", "extract(epoch FROM now())::int"): "int4(numeric)",
+    (
+        "int",
+        "extract(year FROM 'infinity'::timestamptz)::int",
+    ): '"extract"(text,timestamp with time zone), int4(numeric)',
 }
 # Asked of a list with a NULL in it, the answer is NULL where no other member decides.
 UNFILLED = (
