@@ -136,7 +136,10 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             head=head,
             journal=_journal(conn, plan) if ledger.head else {},
         )
-        stored = Stored.before(conn, plan.pending)
+        stored = Stored.before(conn, plan.pending, after_others=ledger.is_there)
+        if stored is not None and ledger.is_there and stored.values:
+            # What this login may not set itself, the session has had from its beginning.
+            session.follow(conn, stored.as_new_sessions(), lambda _: None)
         # One list for the whole run: a new tuple for every file would be the square of their number.
         files: list[AppliedFile] = []
         applied = replace(applied, files=files, head=head)

@@ -78,12 +78,30 @@ class Stored:
     values: Mapping[str, str]
 
     @classmethod
-    def before(cls, conn: psycopg.Connection[Any], files: Iterable[MigrationFile]) -> Stored | None:
-        """What is stored before any of these files runs; None, and nothing is asked, where none has the words."""
-        if not any(may_store(file.data) for file in files):
+    def before(
+        cls, conn: psycopg.Connection[Any], files: Iterable[MigrationFile], *, after_others: bool
+    ) -> Stored | None:
+        """What is stored before any of these files runs; None, and nothing is asked, where nobody needs to know.
+
+        Args:
+            conn: which holds the runner lock.
+            files: which are to run; what is stored matters where one of them has the words.
+            after_others: whether another runner may have been at work since this session began.
+        """
+        if not after_others and not any(may_store(file.data) for file in files):
             return None
         found = _read(conn)
         return cls(found, found)
+
+    def as_new_sessions(self) -> Moved:
+        """All of it: what a session that began before another runner's file has to catch up with.
+
+        Raises:
+            SessionSettingError: a new session would look for operators elsewhere before it does in pg_catalog.
+        """
+        if "search_path" in self.values:
+            require_own_catalog(self.values["search_path"])
+        return Moved(self.values, frozenset())
 
     def moved(self, conn: psycopg.Connection[Any], file: MigrationFile, report: Report) -> Moved | None:
         """What a file changed of it; None where it changed nothing, and nothing is asked where it has not the words.
