@@ -50,6 +50,9 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, named = CONSTRAINT_NAME;
             told := told || CASE WHEN done THEN '' ELSE pg_catalog.btrim(state || ' ' || named) END;
+            -- No answer, and none of those behind it waits for a lock that others hold as well.
+            EXIT WHEN NOT done AND (state = '55P03'
+                                    OR pg_catalog."left"(state, 2) IN ('08', '40', '53', '57', '58', 'XX'));
         END;
     END LOOP;
     PERFORM pg_catalog.set_config('parity.told', pg_catalog.to_json(told)::pg_catalog.text, true);
@@ -69,6 +72,8 @@ class Attack(NamedTuple):
 
 def make(wire: Wire, attacks: Sequence[Attack], home: str) -> list[str]:
     """What the server said to each: nothing where it was let through, else SQLSTATE and the constraint's name.
+
+    The last one may be the first to which it gave no answer: those behind it were not made.
 
     Args:
         wire: inside a savepoint that the caller undoes.

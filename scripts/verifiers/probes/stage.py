@@ -260,10 +260,11 @@ class Stage:
             with suppress(psycopg.Error), self.undone():
                 answers = make(self.wire, made, self.home)
         for number, one in enumerate(waiting):
-            if answers is None or answers[number] in NOT_IN_A_BLOCK or no_answer(answers[number]):
+            told = None if answers is None or number >= len(answers) else answers[number]
+            if told is None or told in NOT_IN_A_BLOCK or no_answer(told):
                 yield self.attempt(one.sql, one.params, role=one.role, lock=one.lock, table=one.where)
             else:
-                yield answers[number] or ACCEPTED
+                yield told or ACCEPTED
 
     def _keep(self, one: _Waiting, observed: str) -> None:
         if " " not in one.expected:
