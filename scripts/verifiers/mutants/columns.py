@@ -75,7 +75,10 @@ def table_mutants(subject: Subject, table: Table) -> Iterator[Mutant]:
         ("an exclusion that nobody reviewed", (f"{alter} ADD CONSTRAINT mutant EXCLUDE ({first} WITH =)",)),
         ("a unique index that nobody reviewed", (f"CREATE UNIQUE INDEX mutant ON {where} ({first}, (1))",)),
         ("an index that divides", (f"CREATE INDEX mutant ON {where} ((1 / ({first} IS NOT NULL)::integer))",)),
-        ("statistics that divide", (f"CREATE STATISTICS mutant ON (1 / ({first} IS NOT NULL)::integer) FROM {where}",)),
+        (
+            "statistics that divide",
+            (f"CREATE STATISTICS public.mutant ON (1 / ({first} IS NOT NULL)::integer) FROM {where}",),
+        ),
         (
             "a column whose default fails",
             (f"{alter} ADD COLUMN mutant integer", f"{alter} ALTER COLUMN mutant SET DEFAULT 1 / 0"),
