@@ -73,6 +73,8 @@ class Warnings:
                 for the names of objects.
             text: of the file.
         """
+        if not self._said:
+            return ()  # the file is not read for words that nobody said
         told: dict[str, int] = {}
         shown = shown_words(tuple(self._said), text, conn)
         for words, (said, times) in zip(shown, self._said.items(), strict=True):
