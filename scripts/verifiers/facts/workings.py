@@ -215,7 +215,7 @@ class _Asked:
             return Worth(size=first.size if node.kind == "NULLIFEXPR" else 0)
         if node.kind == "COERCEVIAIO":
             return self._written(first, type_)
-        # The server's names of nodes: a cast that changes no byte; CoerceToDomain, which fails by a domain's rules alone.
+        # The server's names of nodes: a cast that changes no byte; one to a domain, which fails by its rules alone.
         if node.kind == "RELABELTYPE" or (node.kind == "COERCETODOMAIN" and type_.name and not type_.ruled):
             return first
         if node.kind == "CASEWHEN":
