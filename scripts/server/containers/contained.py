@@ -16,7 +16,8 @@ from scripts.clock import iso_utc
 from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
 from scripts.server.containers.engine import find_engine
-from scripts.server.containers.guard import KEPT_AS, remove_container
+from scripts.server.containers.guard import KEPT_AS
+from scripts.server.containers.lifetime import remove_container
 from scripts.server.containers.words import one_line, why_none
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL

@@ -1,42 +1,34 @@
 """A container whose first process does what this run says on its stdin, and ends when nobody is left to say anything.
 
-Owns: that process (a shell), its words, the container's make-up and its end.
-Promises: nothing is left behind, not even when the run is killed with -9: only this run holds the other end of the
-    stdin, and the engine removes the container when its first process ends; unless it was told to stay, and said that
-    it does: it then ends with its server. Nothing that is said goes through the engine's records: `docker inspect` and
-    the container's log show no secret, and no file of ours is on any disk.
+Owns: that process (a shell), its words, and what a container is made of. Its beginning and its end: lifetime.py.
+Promises: it ends with whoever holds the other end of the stdin; unless it was told to stay, and said that it does: it
+    then ends with its server. Nothing that is said goes through the engine's records: `docker inspect` and the
+    container's log show no secret, and no file of ours is on any disk.
 Never: knows what the server in it is for.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
-import socket
-import threading
 import time
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scripts.clock import iso_utc, utc_now
 from scripts.errors.docker import ContainerEndedError, DockerError
 from scripts.errors.room import DiskFullError
-from scripts.server.containers.engine import PROBE_TIMEOUT_S
-from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
 from scripts.server.containers.words import one_line
 from scripts.server.embedded.layout import DISK_FULL
-from scripts.server.owner import LABEL, owner_labels
+from scripts.server.owner import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
+    from scripts.server.containers.aside import Aside
     from scripts.server.containers.engine import Engine
 
 PORT = "5432/tcp"
 # Of major 18: the declared volume is the parent, the data a folder named after the version. In memory, all of it.
 VOLUME = "/var/lib/postgresql"
-TMPFS = "rw,size={}m"
 PGDATA = f"{VOLUME}/18/docker"
 SAID = "parity-runner:"
 LOG_LINES = 30
@@ -45,7 +37,6 @@ LISTEN_S = 0.002
 STOP_S = 30.0
 STAY_S = 10.0
 KEPT_AS = f"{LABEL}.kept-as"
-REMOVE_TIMEOUT_S = 15.0
 # Its words, each a line on stdin, `file` and `tree` with so many bytes behind it. A server that fails, or a word that
 # does, leaves the container standing, so that its log can still be read: with AutoRemove it would vanish. The image's
 # own entry point is used unchanged; when this shell ends, the kernel ends the rest. Errors go where all else does: the
@@ -103,7 +94,7 @@ class Guard:
     image: str
     id: str
     stdin: Any
-    starting: _Starting
+    starting: Aside[None]
     servers: int = 0
     signs: int = 0
     stays: bool = False
@@ -268,130 +259,3 @@ def _output_of(engine: Engine, command: str) -> tuple[bytes, bytes]:
 def one_line_of(text: str) -> str:
     """Without line breaks."""
     return " ".join(text.split())
-
-
-class _Starting(threading.Thread):
-    """The engine starts the container, a fifth of a second, while the run reads, checks and loads what it will send."""
-
-    def __init__(self, engine: Engine, container: str, stdin: Any, then: Callable[[], None]) -> None:
-        super().__init__(name="container-start", daemon=True)
-        self._engine, self._container, self._stdin, self._then = engine, container, stdin, then
-        self._failed: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Start it; who waits for the container to listen is woken if it never will."""
-        try:
-            self._engine.client.api.start(self._container)
-            self._then()
-        except BaseException as exc:  # noqa: BLE001 - told by `finish`, in the thread that can do something about it
-            self._failed = exc
-            _let_go(self._stdin)
-
-    def finish(self) -> None:
-        """Wait for it, and raise what it raised."""
-        self.join()
-        if self._failed is not None:
-            raise self._failed
-
-
-@contextmanager
-def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
-    """Create a container and begin to start it; it is gone when the block is left, unless it was let stay.
-
-    Args:
-        engine: one that answers and has the image.
-        make_up: what the container is.
-    """
-    import requests
-
-    name = f"{LABEL}-{secrets.token_hex(6)}"
-    stream = starting = guard = None
-    # Until it has started it has no stdin whose end could end it.
-    reaper = None if engine.socket is None else spawn_reaper(engine.socket, name)
-    try:
-        tell(reaper, ASKED)
-        container = _create(engine, name, make_up)
-        tell(reaper, ANSWERED)
-        stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
-        stdin = getattr(stream, "_sock", stream)
-        starting = _Starting(engine, container, stdin, lambda: None if reaper is None else dismiss(reaper))
-        guard = Guard(engine, make_up.image, container, stdin, starting)
-        yield guard
-    except requests.Timeout:
-        engine.client.api.timeout = PROBE_TIMEOUT_S  # it was waited for; the removal need not wait as long again
-        raise
-    finally:
-        if stream is not None:
-            _let_go(getattr(stream, "_sock", stream))
-            # The SDK hands out one layer of three; the connection stays open until all are closed.
-            for layer in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
-                if layer is not None:
-                    layer.close()
-        if starting is not None:
-            starting.join(REMOVE_TIMEOUT_S)
-        settled = False
-        try:
-            if guard is None or not guard.stays:
-                remove_container(engine, name)
-            settled = True
-        finally:
-            if reaper is not None:
-                (dismiss if settled else leave)(reaper)
-
-
-def _let_go(stdin: Any) -> None:
-    with suppress(OSError):
-        stdin.shutdown(socket.SHUT_RDWR)
-
-
-def _create(engine: Engine, name: str, make_up: MakeUp) -> str:
-    api = engine.client.api
-    # A port of the engine's choice.
-    host_config = api.create_host_config(
-        auto_remove=True,
-        port_bindings={PORT: None if engine.publish_on is None else (engine.publish_on, None)},
-        tmpfs={VOLUME: TMPFS.format(make_up.data_mb)},
-    )
-    created = api.create_container(
-        make_up.image_id,
-        entrypoint=["sh", "-c", GUARD, "sh"],
-        command=make_up.command,
-        name=name,
-        environment=dict(make_up.environment),
-        ports=["5432"],
-        host_config=host_config,
-        stdin_open=True,  # with StdinOnce: the engine closes it when our connection ends
-        labels={
-            LABEL: "1",
-            f"{LABEL}.run-id": make_up.run_id,
-            **({KEPT_AS: make_up.keep_as} if make_up.keep_as else {}),
-            **owner_labels(),
-            f"{LABEL}.started-at": iso_utc(utc_now()),
-        },
-    )
-    return str(created["Id"])
-
-
-def remove_container(engine: Engine, name: str) -> None:
-    """Remove a container of ours and wait until it is gone; AutoRemove may be at it already.
-
-    Args:
-        engine: the one it is in.
-        name: its random name, or its id.
-
-    Raises:
-        DockerError: it stays.
-    """
-    import docker.errors
-
-    deadline = time.monotonic() + REMOVE_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            with suppress(docker.errors.APIError):
-                engine.client.api.remove_container(name, force=True, v=True)
-            engine.client.api.inspect_container(name)
-        except docker.errors.NotFound:
-            return
-        time.sleep(0.02)
-    raise DockerError.refused("remove the container", name, f"it is still there after {REMOVE_TIMEOUT_S:.0f} s")

@@ -24,7 +24,8 @@ from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.cluster.packing import PoisonedError, pack
 from scripts.server.containers.contained import ContainedHolder
 from scripts.server.containers.engine import PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S, Engine
-from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp, open_guard
+from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp
+from scripts.server.containers.lifetime import open_guard
 from scripts.server.containers.reach import Reach
 from scripts.server.containers.unstarted import sweep
 from scripts.server.containers.words import one_line

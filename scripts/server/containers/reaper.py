@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess  # noqa: TID251 - the owner
 
+    Reaper = subprocess.Popen[bytes]
+
 POLL_S = 0.5
 # A request to create it may still be under way in the engine when the run dies.
 PATIENCE_S = 10.0
@@ -35,7 +37,7 @@ _REMOVED, _NOT_THERE, _NOT_WITHOUT_FORCE = 204, 404, 409
 _NAME = re.compile(r"[a-z0-9-]+")
 
 
-def spawn_reaper(engine_socket: str, name: str) -> subprocess.Popen[bytes]:
+def spawn_reaper(engine_socket: str, name: str) -> Reaper:
     """Start this file as a process of its own; whoever closes its stdin without a word is dead.
 
     Args:
@@ -55,14 +57,14 @@ def spawn_reaper(engine_socket: str, name: str) -> subprocess.Popen[bytes]:
     )
 
 
-def tell(reaper: subprocess.Popen[bytes] | None, word: bytes) -> None:
+def tell(reaper: Reaper | None, word: bytes) -> None:
     """Say how far the run is: ASKED before the request to create the container, ANSWERED after it."""
     if reaper is not None and reaper.stdin is not None and not reaper.stdin.closed:
         with contextlib.suppress(OSError):
             os.write(reaper.stdin.fileno(), word)
 
 
-def dismiss(reaper: subprocess.Popen[bytes]) -> None:
+def dismiss(reaper: Reaper) -> None:
     """It is not needed: the container has started, or is gone. Wait for its end; once more does nothing."""
     if reaper.stdin is None or reaper.stdin.closed:
         return
@@ -72,7 +74,7 @@ def dismiss(reaper: subprocess.Popen[bytes]) -> None:
     reaper.wait()
 
 
-def leave(reaper: subprocess.Popen[bytes]) -> None:
+def leave(reaper: Reaper) -> None:
     """Let it do its work: whether the container is gone is not known. It is not waited for."""
     if reaper.stdin is None or reaper.stdin.closed:
         return

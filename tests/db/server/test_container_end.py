@@ -6,10 +6,13 @@ import os
 import random
 import secrets
 import signal
+import socket
 import subprocess  # noqa: TID251 - a test starts the program it kills
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 # For each of `--kills`.
 TIMES = 4
+LATE_S = 0.7
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP)
 ONE_RUN = """
 import sys
@@ -52,14 +56,14 @@ except Interrupted:
 # Before that: a run that creates its container, says who removes it, and never starts it.
 UNSTARTED = """
 import time
-from scripts.server.containers import guard
-spawn = guard.spawn_reaper
+from scripts.server.containers import lifetime
+spawn = lifetime.spawn_reaper
 def told(*place):
     reaper = spawn(*place)
     print("reaper", reaper.pid, flush=True)
     return reaper
-guard.spawn_reaper = told
-guard._Starting.run = lambda self: time.sleep(60)
+lifetime.spawn_reaper = told
+lifetime._start = lambda *_: time.sleep(60)
 """
 
 
@@ -87,9 +91,11 @@ def containers(engine: Engine, run_id: str) -> list[Any]:
     return found
 
 
-def begin(run_id: str, cache: Path | None, program: str = ONE_RUN) -> subprocess.Popen[str]:
+def begin(run_id: str, cache: Path | None, program: str = ONE_RUN, *, host: str = "") -> subprocess.Popen[str]:
     """A run in a process of its own, which waits in its block."""
     docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}  # noqa: TID251 - this engine
+    if host:
+        docker["DOCKER_HOST"] = host
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **docker}
     return subprocess.Popen(
         [sys.executable, "-c", program, TAG, run_id, str(cache or "")],
@@ -115,6 +121,41 @@ def how_long(cache: Path | None) -> float:
     return ended - began
 
 
+@contextmanager
+def late(path: Path, socket_path: str) -> Iterator[threading.Event]:
+    """The engine behind a door that lets a request to create a container through late; tells when one has come."""
+    asked = threading.Event()
+    ends: list[socket.socket] = []
+
+    def hand_on(source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while words := source.recv(65_536):
+                if b"POST" in words and b"/containers/create" in words:
+                    asked.set()
+                    time.sleep(LATE_S)
+                to.sendall(words)
+            to.shutdown(socket.SHUT_WR)
+
+    def serve(door: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = door.accept()
+                real = socket.socket(socket.AF_UNIX)
+                real.connect(socket_path)
+                ends.extend((caller, real))
+                for pair in ((caller, real), (real, caller)):
+                    threading.Thread(target=hand_on, args=pair, daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen(16)
+        threading.Thread(target=serve, args=(door,), daemon=True).start()
+        yield asked
+        door.shutdown(socket.SHUT_RDWR)
+    for end in ends:
+        end.close()
+
+
 def leftovers(engine: Engine, run_id: str) -> list[str]:
     """The states of what is there after two seconds."""
     deadline = time.monotonic() + gone_within_s()
@@ -123,11 +164,12 @@ def leftovers(engine: Engine, run_id: str) -> list[str]:
     return [container["State"] for container in found]
 
 
-def beside(engine: Engine, *, patience_s: float = 0) -> list[str]:
+def beside(engine: Engine, *, patience_s: float = 0, socket_path: Path | None = None) -> list[str]:
     """The processes beside dead runs that are there after two seconds."""
+    place = str(socket_path or engine.socket)
     deadline = time.monotonic() + gone_within_s() + patience_s
     while True:
-        found = [line for _, _, line in processes() if "reaper.py" in line and str(engine.socket) in line]
+        found = [line for _, _, line in processes() if "reaper.py" in line and place in line]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.02)
@@ -187,6 +229,23 @@ def test_a_container_that_its_dead_run_never_started_is_gone(engine: Engine) -> 
         assert beside(engine) == []
         sweep(engine)
         assert containers(engine, run_id) == []
+
+
+@pytest.mark.parametrize("signum", sorted(set(SIGNALS)))
+def test_an_engine_that_creates_a_container_late_keeps_none(engine: Engine, tmp_path: Path, signum: int) -> None:
+    """The run is told to end while the engine is at it: it does not take the request back, and there is nothing yet."""
+    assert engine.socket is not None
+    path = tmp_path / "engine.sock"
+    with late(path, engine.socket) as asked:
+        run_id = f"late-{secrets.token_hex(4)}"
+        with begin(run_id, None, host=f"unix://{path}") as run:
+            assert asked.wait(20)
+            assert containers(engine, run_id) == []
+            run.send_signal(signum)
+            run.wait()
+        time.sleep(LATE_S)  # what a dead run asked for comes when the engine is done
+        assert leftovers(engine, run_id) == []
+        assert beside(engine, patience_s=PATIENCE_S, socket_path=path) == []
 
 
 def test_a_container_that_runs_is_not_the_reapers(engine: Engine) -> None:

@@ -15,8 +15,9 @@ from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
 from scripts.server.containers import contained
 from scripts.server.containers.engine import find_engine
-from scripts.server.containers.guard import KEPT_AS, remove_container
+from scripts.server.containers.guard import KEPT_AS
 from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.lifetime import remove_container
 from scripts.server.open import open_server
 from scripts.server.states import names_in
 

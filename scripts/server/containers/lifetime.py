@@ -1,0 +1,160 @@
+"""From the request to create a container to its end, whatever happens in between.
+
+Owns: creating, starting and removing a container of ours.
+Promises: nothing is left behind, not even when the run is killed with -9: only this run holds the other end of the
+    stdin, and the engine removes the container when its first process ends (guard.py); before it has a stdin, a process
+    beside the run sees to it (reaper.py). A run that is interrupted while the engine creates its container waits for
+    that: the engine does not take a request back because nobody reads the answer, and what is not there yet cannot be
+    removed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from scripts.clock import iso_utc, utc_now
+from scripts.errors.docker import DockerError
+from scripts.server.containers.aside import Aside
+from scripts.server.containers.engine import PROBE_TIMEOUT_S
+from scripts.server.containers.guard import GUARD, KEPT_AS, PORT, VOLUME, Guard
+from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
+from scripts.server.owner import LABEL, owner_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scripts.server.containers.engine import Engine
+    from scripts.server.containers.guard import MakeUp
+    from scripts.server.containers.reaper import Reaper
+
+TMPFS = "rw,size={}m"
+REMOVE_TIMEOUT_S = 15.0
+
+
+@contextmanager
+def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
+    """Create a container and begin to start it; it is gone when the block is left, unless it was let stay.
+
+    Args:
+        engine: one that answers and has the image.
+        make_up: what the container is.
+    """
+    import requests
+
+    name = f"{LABEL}-{secrets.token_hex(6)}"
+    stream = creating = starting = guard = None
+    # Until it has started it has no stdin whose end could end it.
+    reaper = None if engine.socket is None else spawn_reaper(engine.socket, name)
+    try:
+        creating = Aside("container-create", lambda: _create(engine, name, make_up, reaper))
+        container = creating.finish()
+        stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        stdin = getattr(stream, "_sock", stream)
+        # A fifth of a second, while the run reads, checks and loads what it will send.
+        starting = Aside("container-start", lambda: _start(engine, container, stdin, reaper))
+        guard = Guard(engine, make_up.image, container, stdin, starting)
+        yield guard
+    except requests.Timeout:
+        engine.client.api.timeout = PROBE_TIMEOUT_S  # it was waited for; the removal need not wait as long again
+        raise
+    finally:
+        if stream is not None:
+            _let_go(getattr(stream, "_sock", stream))
+            # The SDK hands out one layer of three; the connection stays open until all are closed.
+            for layer in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
+                if layer is not None:
+                    layer.close()
+        settled = False
+        try:
+            answered = _was_answered(creating)
+            if starting is not None:
+                starting.wait(REMOVE_TIMEOUT_S)
+            if guard is None or not guard.stays:
+                remove_container(engine, name)
+            settled = answered
+        finally:
+            if reaper is not None:
+                (dismiss if settled else leave)(reaper)
+
+
+def _was_answered(creating: Aside[str] | None) -> bool:
+    """Whether the engine has said what became of the request to create it: nothing can come later then."""
+    import docker.errors
+
+    if creating is None:  # or this run does not know of it
+        return False
+    ended = creating.wait(REMOVE_TIMEOUT_S)
+    return ended and (creating.failed is None or isinstance(creating.failed, docker.errors.APIError))
+
+
+def _start(engine: Engine, container: str, stdin: Any, reaper: Reaper | None) -> None:
+    try:
+        engine.client.api.start(container)
+        if reaper is not None:
+            dismiss(reaper)
+    except BaseException:
+        _let_go(stdin)  # who waits for the container to listen is woken: it never will
+        raise
+
+
+def _let_go(stdin: Any) -> None:
+    with suppress(OSError):
+        stdin.shutdown(socket.SHUT_RDWR)
+
+
+def _create(engine: Engine, name: str, make_up: MakeUp, reaper: Reaper | None) -> str:
+    api = engine.client.api
+    # A port of the engine's choice.
+    host_config = api.create_host_config(
+        auto_remove=True,
+        port_bindings={PORT: None if engine.publish_on is None else (engine.publish_on, None)},
+        tmpfs={VOLUME: TMPFS.format(make_up.data_mb)},
+    )
+    tell(reaper, ASKED)
+    created = api.create_container(
+        make_up.image_id,
+        entrypoint=["sh", "-c", GUARD, "sh"],
+        command=make_up.command,
+        name=name,
+        environment=dict(make_up.environment),
+        ports=["5432"],
+        host_config=host_config,
+        stdin_open=True,  # with StdinOnce: the engine closes it when our connection ends
+        labels={
+            LABEL: "1",
+            f"{LABEL}.run-id": make_up.run_id,
+            **({KEPT_AS: make_up.keep_as} if make_up.keep_as else {}),
+            **owner_labels(),
+            f"{LABEL}.started-at": iso_utc(utc_now()),
+        },
+    )
+    tell(reaper, ANSWERED)
+    return str(created["Id"])
+
+
+def remove_container(engine: Engine, name: str) -> None:
+    """Remove a container of ours and wait until it is gone; AutoRemove may be at it already.
+
+    Args:
+        engine: the one it is in.
+        name: its random name, or its id.
+
+    Raises:
+        DockerError: it stays.
+    """
+    import docker.errors
+
+    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            with suppress(docker.errors.APIError):
+                engine.client.api.remove_container(name, force=True, v=True)
+            engine.client.api.inspect_container(name)
+        except docker.errors.NotFound:
+            return
+        time.sleep(0.02)
+    raise DockerError.refused("remove the container", name, f"it is still there after {REMOVE_TIMEOUT_S:.0f} s")
