@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TMPFS = "rw,size={}m"
 REMOVE_TIMEOUT_S = 15.0
+# A request whose answer was not waited for any longer: the process beside the run goes on after that.
+LATE_S = 3.0
 
 
 @contextmanager
@@ -70,12 +72,14 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
                     layer.close()
         settled = False
         try:
-            answered = _was_answered(creating)
-            if starting is not None:
-                starting.wait(REMOVE_TIMEOUT_S)
-            if guard is None or not guard.stays:
-                remove_container(engine, name)
-            settled = answered
+            if not _was_answered(creating):
+                settled = _removed_when_it_comes(engine, name)
+            else:
+                if starting is not None:
+                    starting.wait(REMOVE_TIMEOUT_S)
+                if guard is None or not guard.stays:
+                    remove_container(engine, name)
+                settled = True
         finally:
             if reaper is not None:
                 (dismiss if settled else leave)(reaper)
@@ -89,6 +93,22 @@ def _was_answered(creating: Aside[str] | None) -> bool:
         return False
     ended = creating.wait(REMOVE_TIMEOUT_S)
     return ended and (creating.failed is None or isinstance(creating.failed, docker.errors.APIError))
+
+
+def _removed_when_it_comes(engine: Engine, name: str) -> bool:
+    """Whether a container came that the engine did not say anything about in time, and is gone."""
+    import docker.errors
+
+    deadline = time.monotonic() + LATE_S
+    while time.monotonic() < deadline:
+        try:
+            engine.client.api.remove_container(name, force=True, v=True)
+        except docker.errors.APIError:
+            time.sleep(0.02)
+        else:
+            remove_container(engine, name)
+            return True
+    return False
 
 
 def _start(engine: Engine, container: str, stdin: Any, reaper: Reaper | None) -> None:
