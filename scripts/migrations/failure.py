@@ -7,7 +7,7 @@ the file's author wrote (shown.py). The rest goes into `row_data`, which is in n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scripts.errors.migration import ConnectionLostError, MigrationError, MigrationFailedError
 from scripts.errors.row_data import RowData, escaped
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.model import Applied
     from scripts.parser.statements import Statement
 
 # What a second run of a no_tx statement meets when the first one did its work and was not recorded.
@@ -37,11 +36,23 @@ _UNRECORDABLE = "the file makes its own transaction read only, and what it did c
 _NO_MESSAGE = "the server gave no message"
 
 
+class Recorded(Protocol):
+    """What a run recorded before, as far as a text tells of it: how many files, and of how many."""
+
+    @property
+    def recorded(self) -> int:
+        """How many files the ledger records now."""
+
+    @property
+    def total(self) -> int:
+        """How many files the folder has."""
+
+
 def failed(  # noqa: PLR0913 - each is a part of the text
     exc: psycopg.Error,
     file: MigrationFile,
     statement: Statement | None,
-    applied: Applied,
+    applied: Recorded,
     *,
     attempts: int = 1,
     blockers: str = "",
@@ -101,7 +112,7 @@ def failed(  # noqa: PLR0913 - each is a part of the text
     return error
 
 
-def lost(exc: psycopg.Error, file: MigrationFile, applied: Applied, *, in_doubt: bool) -> ConnectionLostError:
+def lost(exc: psycopg.Error, file: MigrationFile, applied: Recorded, *, in_doubt: bool) -> ConnectionLostError:
     """Build the error for a connection that broke while a file ran."""
     error = ConnectionLostError.during(
         file.name,

@@ -4,8 +4,8 @@ Owns: which statements write to a table, and which tables are the ledger's.
 Promises: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY, DDL, a new trigger, rule or policy, on one of the three
     tables, at the top of a file or in the body of a DO block or function, is refused by its line. Reading, GRANT and
     COMMENT are no writes. So is what takes all three along: DROP or RENAME of schema public, DROP OWNED BY oneself.
-    SQL that is made at run time, and a function of an earlier file of the run, are found in the file's own transaction:
-    from the first file on that has the name in it, a string or a comment too, the chain is read again before a row.
+    SQL that is made at run time, and a function of an earlier file of the run, are found in the file's own transaction
+    (ledger_as_left.py): from the first file on that has the name in it, a string or a comment too.
 Limits: a name that is itself put together, and a function of an earlier run, are found at the next start.
 """
 
@@ -14,21 +14,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors.base import ProjectError
-from scripts.errors.ledger import LedgerChainError
 from scripts.errors.sql_text import LedgerWriteError
-from scripts.migrations.batch import execute_batch
-from scripts.migrations.ledger import OWN_PATH, SHAPES, read_ledger, require_plain
 from scripts.parser.statements import Positions, body_statements, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.model import Run
     from scripts.parser.statements import Statement
 
-_TABLES = frozenset(name.removeprefix("public.") for name in SHAPES)
+# In schema public.
+TABLES = frozenset({"schema_migrations", "schema_migrations_history", "schema_migrations_journal"})
 _HINT = b"schema_migrations"
 # What can take schema public, or all that a role owns, with it.
 _TAKES_AWAY = re.compile(rb"drop\s+(?:schema|owned)\b"), re.compile(rb"alter\s+schema\b")
@@ -81,35 +77,6 @@ def _may_concern(data: bytes) -> bool:
     return _HINT in said or any(pattern.search(said) for pattern in _TAKES_AWAY)
 
 
-def may_write_ledger(run: Run, file: MigrationFile) -> bool:
-    """Whether the file, or one of this run before it, has the ledger's name in it: one may call what another made."""
-    run.names_ledger = run.names_ledger or says_ledger(file.data)
-    return run.names_ledger
-
-
-def require_ledger_as_left(run: Run, file: MigrationFile) -> None:
-    """After the file's statements, in its transaction: read the chain again, if a file of this run had its name in it.
-
-    Raises:
-        LedgerChainError: it is not as the runner left it.
-    """
-    import psycopg
-
-    if not may_write_ledger(run, file):
-        return
-    try:
-        execute_batch(run.conn, OWN_PATH)
-        head = require_plain(read_ledger(run.conn)).head
-    except ProjectError as exc:
-        raise LedgerChainError.written_by(file.name, found=exc.what) from exc
-    except psycopg.Error:
-        if run.conn.closed or run.conn.broken:
-            raise
-        raise LedgerChainError.written_by(file.name, found="a ledger that cannot be read any more") from None
-    if head != run.head:
-        raise LedgerChainError.written_by(file.name, found="records of the file's own")
-
-
 def _written(statement: Statement) -> Iterator[tuple[int, str]]:
     """Where one of the ledger's tables is written to, and its name as it is written there."""
     for table in _written_by(statement.node):
@@ -124,7 +91,7 @@ def _written_by(node: Any) -> Iterator[str]:
         if _takes_all(message):
             yield _LEDGER
         for names in _targets(message):
-            if names[-1] in _TABLES and names[:-1] in ((), ("public",)):
+            if names[-1] in TABLES and names[:-1] in ((), ("public",)):
                 yield ".".join(names)
 
 

@@ -21,11 +21,10 @@ from scripts.errors.sql_text import SqlSyntaxError
 from scripts.migrations.pooler import require_own_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
-    from scripts.migrations.model import Report
     from scripts.settings import Settings
 
 # The first eight bytes of sha256("parity-runner: schema_migrations"), as a signed number. Advisory locks belong to one
@@ -66,7 +65,7 @@ class _Holder:
 
 
 @contextmanager
-def runner_lock(conn: psycopg.Connection[Any], settings: Settings, *, report: Report) -> Iterator[int]:
+def runner_lock(conn: psycopg.Connection[Any], settings: Settings, *, report: Callable[[str], None]) -> Iterator[int]:
     """Hold the runner lock for the block; yields the pid of the connection's backend.
 
     Args:
@@ -103,7 +102,7 @@ def holder_pid_sql() -> str:
     return f"SELECT l.pid FROM pg_catalog.pg_locks l WHERE {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY} AND {_HERE}"  # noqa: S608 - our own text
 
 
-def _acquire(conn: psycopg.Connection[Any], settings: Settings, report: Report) -> int:
+def _acquire(conn: psycopg.Connection[Any], settings: Settings, report: Callable[[str], None]) -> int:
     backend_pid, proved = conn.info.backend_pid, False
     queue = _Queue(conn, settings, report)
     while True:
@@ -122,7 +121,7 @@ def _acquire(conn: psycopg.Connection[Any], settings: Settings, report: Report) 
 class _Queue:
     """The pauses between tries: how long each, what is said, and when it is enough."""
 
-    def __init__(self, conn: psycopg.Connection[Any], settings: Settings, report: Report) -> None:
+    def __init__(self, conn: psycopg.Connection[Any], settings: Settings, report: Callable[[str], None]) -> None:
         self._conn, self._settings, self._report = conn, settings, report
         self._started = time.monotonic()
         self._deadline = self._started + settings.runner_lock_timeout_ms / 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from scripts.migrations.trace.model import FileTrace
     from scripts.migrations.trace.tracer import Tracer
     from scripts.settings import Settings
-
-# Progress, one line a call; the caller prints it to stderr.
-Report: TypeAlias = "Callable[[str], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Ahead:
 class Run:
     """What every file of a run is applied with: the connection, its baseline, the budgets, and whom to tell.
 
-    recorded_by: who migrates, for the history.
+    report: told one line of progress a call. recorded_by: who migrates, for the history.
     head: where the history ends; moves on with every record. tracer: None when nothing is to be traced.
     writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
     following: the file behind the one at hand. ahead: what is sent behind that one, if it was made already.
@@ -57,7 +54,7 @@ class Run:
     conn: psycopg.Connection[Any]
     session: Session
     settings: Settings
-    report: Report
+    report: Callable[[str], None]
     observer: Observer
     tracer: Tracer | None
     recorded_by: str

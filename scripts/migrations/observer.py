@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.migrations.blockers import Blocker, Wait
-    from scripts.migrations.model import Report
 
 FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.1, 2.0
 # A look that meets a lock itself must give up before the server's deadlock detection (1 s) ends what is looked at.
@@ -62,7 +61,7 @@ class Observer:
         )
 
     @contextmanager
-    def watching(self, label: str, report: Report) -> Iterator[Watching]:
+    def watching(self, label: str, report: Callable[[str], None]) -> Iterator[Watching]:
         """A watch for `execute_batch`, for one file or statement.
 
         Args:
@@ -97,7 +96,7 @@ class Observer:
         """
         return ask(self._opened(), query)
 
-    def look_quietly(self, report: Report) -> Wait | None:
+    def look_quietly(self, report: Callable[[str], None]) -> Wait | None:
         """`look`, but a failure means None and is said once; a connection that is gone is not asked again."""
         if self._blind:
             return None
@@ -149,7 +148,7 @@ class Watching:
     seen: who was in the way at the last look that saw a wait; kept for the error of a statement that failed waiting.
     """
 
-    def __init__(self, observer: Observer, label: str, report: Report) -> None:
+    def __init__(self, observer: Observer, label: str, report: Callable[[str], None]) -> None:
         self._observer = observer
         self._label = label
         self._report = report

@@ -21,11 +21,10 @@ from scripts.migrations.role import WHO, Login, become, hidden_by, login_of, one
 from scripts.server.readiness import require_own_catalog, setting_sql, settle, stored_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
 
-    from scripts.migrations.model import Report
     from scripts.migrations.stored import Moved
     from scripts.settings import Settings
 
@@ -171,7 +170,7 @@ class Session:
         self._may_have_origin = self._superuser and (self._may_have_origin or _ORIGIN_HINT in said)
         return forget + self.ordinary + (b"; " + _UNLOCK if self._may_hold_locks else b"")
 
-    def follow(self, conn: psycopg.Connection[Any], stored: Moved, report: Report) -> None:
+    def follow(self, conn: psycopg.Connection[Any], stored: Moved, report: Callable[[str], None]) -> None:
         """Go on as a new session would begin: these values hold from now on, and are part of the baseline.
 
         Args:
@@ -223,7 +222,7 @@ def open_session(
     conn: psycopg.Connection[Any],
     settings: Settings,
     *,
-    report: Report | None = None,
+    report: Callable[[str], None] | None = None,
     settled: Mapping[str, str] | None = None,
 ) -> Iterator[Session]:
     """Bring the connection to the baseline, and leave it with the role, and the settings of `settle`, it came with.

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scripts.server.readiness import require_own_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import psycopg
 
     from scripts.migrations.files import MigrationFile
-    from scripts.migrations.model import Report
 
 # In small letters, and with nothing before its first word: so it is looked for as fast as a word.
 _ALTER = re.compile(rb"alter\s+(?:database|role|user)\b")
@@ -103,7 +102,7 @@ class Stored:
             require_own_catalog(self.values["search_path"])
         return Moved(self.values, frozenset())
 
-    def moved(self, conn: psycopg.Connection[Any], file: MigrationFile, report: Report) -> Moved | None:
+    def moved(self, conn: psycopg.Connection[Any], file: MigrationFile, report: Callable[[str], None]) -> Moved | None:
         """What a file changed of it; None where it changed nothing, and nothing is asked where it has not the words.
 
         Args:

@@ -22,7 +22,8 @@ from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.budgets import lifted_budgets
 from scripts.migrations.chain import Entry, Head
 from scripts.migrations.failure import failed, lost
-from scripts.migrations.ledger_writes import may_write_ledger, require_ledger_as_left
+from scripts.migrations.ledger_as_left import require_ledger_as_left
+from scripts.migrations.ledger_writes import says_ledger
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
 from scripts.migrations.refusals import refusal
 from scripts.migrations.row_security import hidden_rows, hiding_sql
@@ -234,11 +235,13 @@ def _run(
     if ahead is None or ahead.file is not file or ahead.forgets_prepared != run.session.forgets_prepared:
         ahead = _ahead(run, file)
     attempt.prepared = not ahead.forgets_prepared
-    if run.tracer is None and not may_write_ledger(run, file):
+    may_write = _may_write_ledger(run, file)
+    if run.tracer is None and not may_write:
         return None, _run_at_once(run, ahead, attempt, watching)
     woven = attempt.woven
     results = _send(run, file, attempt, watching, ahead.after)
-    require_ledger_as_left(run, file)
+    if may_write:
+        require_ledger_as_left(run.conn, run.head, name=file.name)
     answers = results[1 : 1 + woven.results]
     counts = _counts(woven, answers) if ahead.question else []
     question = _question(run, file, counts) if ahead.question else b""
@@ -337,6 +340,12 @@ def prepare_following(run: Run) -> None:
         run.ahead = None if following.no_tx else _ahead(run, following)
     if run.tracer is not None:
         run.tracer.ahead(following)
+
+
+def _may_write_ledger(run: Run, file: MigrationFile) -> bool:
+    """Whether the file, or one of this run before it, has the ledger's name in it: one may call what another made."""
+    run.names_ledger = run.names_ledger or says_ledger(file.data)
+    return run.names_ledger
 
 
 def _counts(woven: Woven, answers: list[PGresult]) -> list[int | None]:

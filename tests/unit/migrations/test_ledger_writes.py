@@ -6,6 +6,8 @@ import pytest
 
 from scripts.errors.sql_text import LedgerWriteError
 from scripts.migrations.files import MigrationFile
+from scripts.migrations.ledger import SHAPES
+from scripts.migrations.ledger_writes import TABLES
 from scripts.migrations.runnable import require_runnable
 
 HISTORY = "public.schema_migrations_history"
@@ -99,3 +101,8 @@ def test_a_file_without_a_transaction_as_well() -> None:
     file = MigrationFile.of_text("0001_a.sql", "-- symphony:no_tx\nDROP TABLE public.schema_migrations;")
     with pytest.raises(LedgerWriteError):
         require_runnable(file)
+
+
+def test_every_table_of_the_ledger_is_watched() -> None:
+    """The names that are looked for in a text are those that the ledger is made of."""
+    assert {f"public.{name}" for name in TABLES} == set(SHAPES)
