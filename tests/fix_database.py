@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import MigrationFile, read_files
-from scripts.migrations.ledger import read_ledger
+from scripts.migrations.folder.files import MigrationFile, read_files
+from scripts.migrations.ledger.table import read_ledger
 from scripts.migrations.template import recipe_of
 from scripts.server.clones.templates import MAINTENANCE, open_templates
 from scripts.server.readiness import with_database

@@ -10,7 +10,7 @@ from scripts.lint.registry import RULES
 from scripts.lint.run import find_all
 from scripts.lint.sqlstates import parse_registry
 from scripts.lint.subject import LintFile, LintInput
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.model import mode_words, strength
 
 if TYPE_CHECKING:

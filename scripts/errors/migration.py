@@ -135,7 +135,7 @@ class LedgerAccessError(MigrationError):
 
 
 class MigrationFailedError(MigrationError):
-    """The server refused a statement. Built by scripts/migrations/failure.py, which knows what may be shown."""
+    """The server refused a statement. Built by scripts/migrations/told/failure.py, which knows what may be shown."""
 
     kind = "migration failed"
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final
 from scripts.errors.history import FileNameError
 from scripts.errors.lint import LandedError
 from scripts.lint.model import Finding
-from scripts.migrations.files import number_of
+from scripts.migrations.folder.files import number_of
 from scripts.settings import ROOT, user_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 DEADLINE_S: Final = 20.0
 OWN_FOLDER: Final = ROOT / "schema" / "migrations"

@@ -58,7 +58,7 @@ def read_lint_input(settings: Settings) -> LintInput:
     from scripts.lint.allowlist import read_allowlist
     from scripts.lint.sqlstates import read_registry
     from scripts.lint.subject import LintFile, LintInput
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
 
     folder = settings.migrations_dir
     files = tuple(LintFile(file) for file in read_files(folder))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scripts.lint.allowlist import Allowlist
     from scripts.lint.history import History
     from scripts.lint.sqlstates import Registry
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.settings import Settings
 
 _ROUTINES = frozenset({"CreateFunctionStmt"})

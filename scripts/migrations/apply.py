@@ -3,7 +3,7 @@
 Owns: the order of those steps.
 Promises: everything that can be refused is refused before the first file runs; what is recorded is complete; the run
 stops at the first failure and says what was recorded before it.
-Never: decides what is pending (plan.py); repairs history (repair.py does, when it is asked to).
+Never: decides what is pending (plan.py); repairs history (ledger/repair.py does, when it is asked to).
 """
 
 from __future__ import annotations
@@ -15,23 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.failure import between_files
-from scripts.migrations.invalid import invalid_indexes
-from scripts.migrations.journal import read_journal
-from scripts.migrations.ledger import OWN_PATH, Ledger, make_ledger, read_ledger, require_left_plain, require_plain
-from scripts.migrations.lock import runner_lock, still_held_sql
+from scripts.migrations.folder.runnable import require_all_runnable
+from scripts.migrations.ledger.journal import read_journal
+from scripts.migrations.ledger.records import Writer
+from scripts.migrations.ledger.repair import bring_up, who
+from scripts.migrations.ledger.table import (
+    OWN_PATH,
+    Ledger,
+    make_ledger,
+    read_ledger,
+    require_left_plain,
+    require_plain,
+)
 from scripts.migrations.model import Applied, Run
-from scripts.migrations.no_tx import apply_no_tx
-from scripts.migrations.observer import Observer
+from scripts.migrations.no_tx.apply import apply_no_tx
+from scripts.migrations.no_tx.indexes.invalid import invalid_indexes
 from scripts.migrations.plan import plan_migrations
-from scripts.migrations.records import Writer
-from scripts.migrations.repair import bring_up, who
-from scripts.migrations.role import acting_as
 from scripts.migrations.row_security import hiding_preparation
-from scripts.migrations.runnable import require_all_runnable
-from scripts.migrations.session import open_session
-from scripts.migrations.stored import Stored
+from scripts.migrations.session.baseline import open_session
+from scripts.migrations.session.lock import runner_lock, still_held_sql
+from scripts.migrations.session.role import acting_as
+from scripts.migrations.session.stored import Stored
+from scripts.migrations.told.failure import between_files
 from scripts.migrations.transactional import apply_transactional
+from scripts.migrations.waiting.observer import Observer
 from scripts.server.readiness import EVEN, put, settle
 
 if TYPE_CHECKING:
@@ -39,8 +46,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
-    from scripts.migrations.journal import JournalEntry
+    from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.ledger.journal import JournalEntry
     from scripts.migrations.model import AppliedFile
     from scripts.migrations.plan import Plan
     from scripts.migrations.trace.tracer import Tracer

@@ -91,7 +91,7 @@ def execute_batch(
     if last.status == ExecStatus.FATAL_ERROR:
         raise BatchError(results[:-1], errors.error_from_result(last, "utf-8"))
     if last.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-        # Refused before anything ran (runnable.py); the connection cannot be used any further.
+        # Refused before anything ran (folder/runnable.py); the connection cannot be used any further.
         conn.close()
         msg = "a COPY with the client reached the server"
         raise RuntimeError(msg)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from scripts.digest import Json
-    from scripts.migrations.chain import Head
-    from scripts.migrations.files import MigrationFile
-    from scripts.migrations.journal import JournalEntry
-    from scripts.migrations.observer import Observer
-    from scripts.migrations.records import Writer
-    from scripts.migrations.session import Session
+    from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.ledger.chain import Head
+    from scripts.migrations.ledger.journal import JournalEntry
+    from scripts.migrations.ledger.records import Writer
+    from scripts.migrations.session.baseline import Session
     from scripts.migrations.trace.model import FileTrace
     from scripts.migrations.trace.tracer import Tracer
+    from scripts.migrations.waiting.observer import Observer
     from scripts.settings import Settings
 
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Ahead:
     """What is sent behind a file, made while the server is busy with the one before.
 
-    after: the baseline. record: row and record of an untraced file, but for the end of the chain (records.py); of a
-    traced one nothing is known yet. question: for rows that were hidden; empty when there will be none.
+    after: the baseline. record: row and record of an untraced file, but for the end of the chain (ledger/records.py);
+    of a traced one nothing is known yet. question: for rows that were hidden; empty when there will be none.
     forgets_prepared: whether all count on nothing being prepared any more.
     """
 

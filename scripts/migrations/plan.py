@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scripts.digest import Json
-    from scripts.migrations.files import MigrationFile
-    from scripts.migrations.ledger import LedgerRow
+    from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.ledger.table import LedgerRow
 
 
 @dataclass(frozen=True, slots=True)

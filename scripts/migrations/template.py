@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from scripts.digest import sha256_hex
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import migrations_digest
-from scripts.migrations.ledger import LEDGER_SQL
+from scripts.migrations.folder.files import migrations_digest
+from scripts.migrations.ledger.table import LEDGER_SQL
 from scripts.server.clones.marks import Recipe
 from scripts.server.readiness import connect
 
 if TYPE_CHECKING:
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.settings import Settings
 
 

@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.budgets import lifted_budgets
-from scripts.migrations.chain import Entry, Head
-from scripts.migrations.failure import failed, lost
-from scripts.migrations.ledger_as_left import require_ledger_as_left
-from scripts.migrations.ledger_writes import says_ledger
+from scripts.migrations.folder.budgets import lifted_budgets
+from scripts.migrations.folder.ledger_writes import says_ledger
+from scripts.migrations.ledger.as_left import require_ledger_as_left
+from scripts.migrations.ledger.chain import Entry, Head
+from scripts.migrations.ledger.refusals import refusal
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
-from scripts.migrations.refusals import refusal
 from scripts.migrations.row_security import hidden_rows, hiding_sql
-from scripts.migrations.session import FORGET
+from scripts.migrations.session.baseline import FORGET
+from scripts.migrations.told.failure import failed, lost
+from scripts.migrations.told.warned import Warnings
 from scripts.migrations.trace.weave import Woven, weave
-from scripts.migrations.warned import Warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.model import Applied, Run
-    from scripts.migrations.observer import Watching
     from scripts.migrations.trace.model import FileTrace
+    from scripts.migrations.waiting.observer import Watching
     from scripts.parser.statements import Statement
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _INTERNAL = "55P03", "40P01", "XX000"

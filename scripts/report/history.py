@@ -16,8 +16,8 @@ from scripts.report.escape import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scripts.migrations.files import MigrationFile
-    from scripts.migrations.ledger import LedgerRow
+    from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.ledger.table import LedgerRow
     from scripts.migrations.plan import Plan
 
 _GAP: Final = "   "

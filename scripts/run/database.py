@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scripts.catalog.read import Catalog
     from scripts.digest import Json
     from scripts.gates import Gate
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.model import Applied
     from scripts.server.model import Server
     from scripts.settings import Settings
@@ -142,8 +142,8 @@ class DatabaseGates:
     def _migrated(self, name: str, *, apply: bool) -> Result:
         from scripts.errors.history import HistoryError
         from scripts.errors.migration import LedgerAccessError
-        from scripts.migrations.ledger import LEDGER, read_ledger
-        from scripts.migrations.role import acting_as
+        from scripts.migrations.ledger.table import LEDGER, read_ledger
+        from scripts.migrations.session.role import acting_as
 
         started_at = utc_now()
         applied = self.migrate() if apply else None
@@ -196,8 +196,8 @@ class DatabaseGates:
     def _compared(self, name: str, started_at: datetime) -> Result:
         from scripts.catalog.compare import verify_baseline
         from scripts.catalog.drift import leave_out_newer_ledger
-        from scripts.migrations.ledger import read_ledger
-        from scripts.migrations.role import acting_as
+        from scripts.migrations.ledger.table import read_ledger
+        from scripts.migrations.session.role import acting_as
         from scripts.run.drift import expected_catalog, require_golden
         from scripts.run.original import Recorded, runs_as_superuser
 

@@ -17,7 +17,7 @@ from scripts.clock import utc_now
 from scripts.errors.base import ExitCode
 from scripts.errors.drift import NoGoldenCatalogError
 from scripts.evidence.store import new_run_id
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 from scripts.migrations.plan import plan_migrations
 from scripts.run.original import open_read_only, read_original
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scripts.catalog.drift import Drift
     from scripts.catalog.read import Catalog
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.run.original import Original, Recorded
     from scripts.run.voice import Voice
     from scripts.settings import Settings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.ledger import LedgerRow
+    from scripts.migrations.ledger.table import LedgerRow
     from scripts.run.voice import Voice
     from scripts.settings import Settings
 
@@ -31,7 +31,7 @@ def migrate_database(settings: Settings, voice: Voice) -> int:
     import json
 
     from scripts.migrations.apply import migrate
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.report.history import NO_SUMS
 
     files = read_files(settings.migrations_dir)
@@ -46,9 +46,9 @@ def migrate_database(settings: Settings, voice: Voice) -> int:
 
 def status(settings: Settings, voice: Voice) -> int:
     """What is applied, what is pending, and what is half done."""
-    from scripts.migrations.files import read_files
-    from scripts.migrations.journal import read_half_done
-    from scripts.migrations.ledger import read_ledger, require_plain
+    from scripts.migrations.folder.files import read_files
+    from scripts.migrations.ledger.journal import read_half_done
+    from scripts.migrations.ledger.table import read_ledger, require_plain
     from scripts.migrations.plan import plan_migrations
     from scripts.report.history import render_status, status_json
 
@@ -68,10 +68,10 @@ def status(settings: Settings, voice: Voice) -> int:
 
 def plan(settings: Settings, voice: Voice) -> int:
     """What `migrate` would run, checked as it would be; nothing is run."""
-    from scripts.migrations.budgets import lifted_budgets
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.budgets import lifted_budgets
+    from scripts.migrations.folder.files import read_files
+    from scripts.migrations.folder.runnable import require_runnable
     from scripts.migrations.plan import plan_migrations
-    from scripts.migrations.runnable import require_runnable
     from scripts.report.history import plan_json, render_plan
 
     files = read_files(settings.migrations_dir)
@@ -93,7 +93,7 @@ def update_catalog(settings: Settings, voice: Voice) -> int:
     from scripts.catalog.golden import golden_name, write_golden
     from scripts.catalog.read import read_catalog
     from scripts.migrations.apply import migrate
-    from scripts.migrations.files import read_migrations
+    from scripts.migrations.folder.files import read_migrations
 
     files = read_migrations(settings.migrations_dir)
     # Never from an existing database: what is reviewed is what the files make.
@@ -107,8 +107,8 @@ def update_catalog(settings: Settings, voice: Voice) -> int:
 
 def update_sums(settings: Settings, voice: Voice) -> int:
     """List the sums of files that are not listed yet; a listed file keeps its sum."""
-    from scripts.migrations.files import read_checksums
-    from scripts.migrations.sums import add_new_sums
+    from scripts.migrations.folder.files import read_checksums
+    from scripts.migrations.folder.sums import add_new_sums
 
     added = add_new_sums(settings.migrations_dir, read_checksums(settings.migrations_dir))
     for name in added:
@@ -118,7 +118,7 @@ def update_sums(settings: Settings, voice: Voice) -> int:
 
 
 def _recorded(settings: Settings, voice: Voice) -> tuple[LedgerRow, ...]:
-    from scripts.migrations.ledger import read_ledger, require_plain
+    from scripts.migrations.ledger.table import read_ledger, require_plain
 
     if settings.fresh_db:
         # A database that does not exist yet has no history; nothing needs to be started to say so.
@@ -131,7 +131,7 @@ def _recorded(settings: Settings, voice: Voice) -> tuple[LedgerRow, ...]:
 @contextmanager
 def connected(settings: Settings, voice: Voice) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the run's database, as the role that migrates."""
-    from scripts.migrations.role import acting_as
+    from scripts.migrations.session.role import acting_as
     from scripts.server.open import open_server
     from scripts.server.readiness import EVEN, connect, settle
 

@@ -1,7 +1,7 @@
 """The verbs around the ledger itself: check it, accept other comments, give an unfinished file up.
 
 Owns: what each of them says.
-Never: changes what is recorded (scripts/migrations/repair.py appends).
+Never: changes what is recorded (scripts/migrations/ledger/repair.py appends).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scripts.errors.settings import UsageError
 from scripts.run.history import connected
 
 if TYPE_CHECKING:
-    from scripts.migrations.chain import Record
-    from scripts.migrations.ledger import Ledger
+    from scripts.migrations.ledger.chain import Record
+    from scripts.migrations.ledger.table import Ledger
     from scripts.run.voice import Voice
     from scripts.settings import Settings
 
@@ -26,7 +26,7 @@ _PIN = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 def verify_ledger(settings: Settings, voice: Voice, head: str = "") -> int:
     """Check the whole chain, every stored trace, and, when a head was kept elsewhere, that the chain still holds it."""
-    from scripts.migrations.ledger import read_ledger, require_plain, require_true_traces
+    from scripts.migrations.ledger.table import read_ledger, require_plain, require_true_traces
 
     pinned = _pin(head)
     _require_existing(settings, "ledger.verify")
@@ -49,8 +49,8 @@ def verify_ledger(settings: Settings, voice: Voice, head: str = "") -> int:
 
 def accept_file(settings: Settings, voice: Voice, file: str, reason: str) -> int:
     """Record that the comments of an applied file were changed, and that this is wanted."""
-    from scripts.migrations.files import read_files
-    from scripts.migrations.repair import accept
+    from scripts.migrations.folder.files import read_files
+    from scripts.migrations.ledger.repair import accept
 
     _require_existing(settings, "ledger.accept")
     files = read_files(settings.migrations_dir)
@@ -61,8 +61,8 @@ def accept_file(settings: Settings, voice: Voice, file: str, reason: str) -> int
 
 def abandon_file(settings: Settings, voice: Voice, file: str, reason: str) -> int:
     """Give up what the journal says of an unfinished file."""
-    from scripts.migrations.files import read_files
-    from scripts.migrations.repair import abandon
+    from scripts.migrations.folder.files import read_files
+    from scripts.migrations.ledger.repair import abandon
 
     _require_existing(settings, "ledger.abandon")
     files = read_files(settings.migrations_dir)

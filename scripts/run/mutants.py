@@ -26,7 +26,7 @@ from scripts.evidence.source import read_source
 from scripts.evidence.store import open_run
 from scripts.evidence.tools import read_tools
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import migrations_digest, read_files
+from scripts.migrations.folder.files import migrations_digest, read_files
 from scripts.report.mutants import render_score, score_json
 from scripts.result import Result
 from scripts.run.proof import shown_path
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scripts.evidence.store import EvidenceRun
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.run.voice import Voice
     from scripts.settings import Settings
     from scripts.verifiers.mutants.model import Mutant

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scripts.errors.drift import ReadingError
-from scripts.migrations.ledger import read_ledger
-from scripts.migrations.role import acting_as
+from scripts.migrations.ledger.table import read_ledger
+from scripts.migrations.session.role import acting_as
 from scripts.run.seen import read_seen
 from scripts.server.readiness import address_of, connect, parse_dsn
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.catalog.read import Catalog
-    from scripts.migrations.ledger import LedgerRow
+    from scripts.migrations.ledger.table import LedgerRow
     from scripts.settings import Settings
 
 # How often ledger and catalog are read when somebody migrates in between.

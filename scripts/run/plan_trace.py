@@ -18,10 +18,10 @@ from scripts.errors.base import ExitCode
 from scripts.errors.migration import CopyError, MigrationFailedError
 from scripts.evidence.store import new_run_id
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
+from scripts.migrations.folder.runnable import require_runnable
 from scripts.migrations.model import Applied
 from scripts.migrations.plan import plan_migrations
-from scripts.migrations.runnable import require_runnable
 from scripts.report.trace import Foreseen, render_trace, trace_json
 from scripts.run.original import Recorded, open_read_only, read_original
 from scripts.run.rehearsal import open_rehearsal
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from scripts.catalog.sizes import TableSize
     from scripts.catalog.violators import Added, Violators
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.plan import Plan
     from scripts.run.voice import Voice
     from scripts.settings import Settings

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from scripts.evidence.read import RunRecord
     from scripts.gates import Gate
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.run.voice import Voice
 
 
@@ -83,7 +83,7 @@ class _Attempt:
 
     def run_gates(self, *, apply: bool) -> None:
         """Files first, then, if any gate needs it, a database."""
-        from scripts.migrations.files import migrations_digest, read_migrations
+        from scripts.migrations.folder.files import migrations_digest, read_migrations
 
         lints = [gate for gate in self._gates if not gate.needs_database]
         files: tuple[MigrationFile, ...] | None = None

@@ -16,7 +16,7 @@ from scripts.clock import utc_now
 from scripts.errors.migration import CopyError, MigrationFailedError
 from scripts.evidence.store import new_run_id
 from scripts.migrations.apply import migrate
-from scripts.migrations.ledger import make_ledger
+from scripts.migrations.ledger.table import make_ledger
 from scripts.server.open import open_server
 from scripts.server.readiness import connect
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.model import Applied
     from scripts.settings import Settings
 

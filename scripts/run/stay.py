@@ -113,8 +113,8 @@ def _made(claim: Claim, own: Settings, voice: Voice, *, migrate: bool) -> tuple[
 
 def _migrate(dsn: str, settings: Settings, voice: Voice) -> int:
     from scripts.migrations.apply import migrate
-    from scripts.migrations.files import read_files
-    from scripts.migrations.role import acting_as
+    from scripts.migrations.folder.files import read_files
+    from scripts.migrations.session.role import acting_as
     from scripts.report.history import NO_SUMS
     from scripts.server.readiness import connect
 

@@ -46,7 +46,8 @@ _FULL = re.compile(
 _PORTS = re.compile(r"[0-9,]*")
 # At the value PostgreSQL ships with: what decides how a value is written, and how long one may take. And the
 # search_path under which no operator or function of ours is somebody's: one that is planted in public wins wherever its
-# arguments fit better than those of pg_catalog's. Files run under the login's own (scripts/migrations/session.py).
+# arguments fit better than those of pg_catalog's. Files run under the login's own
+# (scripts/migrations/session/baseline.py).
 EVEN: Final = {
     "search_path": "pg_catalog, pg_temp",
     "client_encoding": "UTF8",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from scripts.digest import Json
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.facts.catalog import Catalog
     from scripts.verifiers.facts.openings import Openings
     from scripts.verifiers.facts.reach import Reach

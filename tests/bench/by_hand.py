@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from scripts.migrations.ledger import LEDGER_SQL
+from scripts.migrations.ledger.table import LEDGER_SQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from scripts.migrations.apply import migrate
-from scripts.migrations.files import read_files
-from scripts.migrations.runnable import require_all_runnable
+from scripts.migrations.folder.files import read_files
+from scripts.migrations.folder.runnable import require_all_runnable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,7 @@ from bench.measure import Line, in_turn, ms, ratios
 from psycopg import sql
 
 from scripts.errors.docker import DockerError
-from scripts.migrations.files import read_migrations
+from scripts.migrations.folder.files import read_migrations
 from scripts.migrations.template import recipe_of
 from scripts.server import folders
 from scripts.server.clones.templates import MAINTENANCE, open_templates

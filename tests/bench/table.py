@@ -22,7 +22,7 @@ from bench.scratch import Scratch
 from bench.verifiers import measure_verifiers
 
 from scripts.catalog.read import read_catalog
-from scripts.migrations.ledger import read_ledger
+from scripts.migrations.ledger.table import read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ import psycopg
 from bench.candidates import engine
 from bench.measure import Line, in_turn, ms, ratios
 
-from scripts.migrations.files import read_migrations
+from scripts.migrations.folder.files import read_migrations
 from scripts.verifiers.facts.reading import read_facts
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import TABLES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bench.scratch import Scratch
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.settings import Settings
 
 WHOLE_MS = 1_000

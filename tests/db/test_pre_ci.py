@@ -17,7 +17,7 @@ import pytest
 
 from scripts.digest import sha256_hex
 from scripts.evidence.read import read_run
-from scripts.migrations.sums import render_sums
+from scripts.migrations.folder.sums import render_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ def test_traces_of_nothing_are_no_proof(database: ScratchDatabase, tmp_path: Pat
 def test_a_trace_is_found(database: ScratchDatabase) -> None:
     """A verifier that leaves a table behind turns the last gate red, and it is named by the catalog (D-28)."""
     from scripts.gates import TRACES, all_gates
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.run.database import DatabaseGates
     from scripts.server.model import Server
     from scripts.settings import Settings
@@ -180,7 +180,7 @@ def test_a_trace_is_found(database: ScratchDatabase) -> None:
 def test_a_sequence_that_probes_have_moved_is_told(database: ScratchDatabase, *, fresh: bool) -> None:
     """No rollback gives a number back: the gate names each sequence behind our tables that moved, and is green."""
     from scripts.gates import TRACES, all_gates
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.run.database import DatabaseGates
     from scripts.run.traces import read_traces
     from scripts.server.model import Server
@@ -213,7 +213,7 @@ def test_a_server_that_dies_while_traces_are_read_is_a_lost_connection(database:
     from scripts.errors.base import ExitCode
     from scripts.errors.migration import ConnectionLostError
     from scripts.gates import TRACES, all_gates
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.run.database import DatabaseGates
     from scripts.server.model import Server
     from scripts.settings import Settings

@@ -69,10 +69,10 @@ def test_every_verb_and_option_exists() -> None:
 @pytest.mark.parametrize(
     ("words", "module"),
     [
-        ("already there, valid and of this definition: adopted", "migrations/builds.py"),
-        ("left invalid by an interrupted build: dropped and built again", "migrations/builds.py"),
-        ("another runner's session to end its index build", "migrations/lock.py"),
-        ("recorded before there was one, and are adopted", "migrations/repair.py"),
+        ("already there, valid and of this definition: adopted", "migrations/no_tx/indexes/builds.py"),
+        ("left invalid by an interrupted build: dropped and built again", "migrations/no_tx/indexes/builds.py"),
+        ("another runner's session to end its index build", "migrations/session/lock.py"),
+        ("recorded before there was one, and are adopted", "migrations/ledger/repair.py"),
         ("only comments differ", "errors/history.py"),
         ("documented, not seen", "report/trace.py"),
         ("half done: ", "report/history.py"),

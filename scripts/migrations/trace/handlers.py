@@ -19,7 +19,7 @@ from scripts.parser.statements import ParseError, scan_tokens
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.parser.statements import Statement
 
 # Only to spare the scanner nine bodies of ten; it is the scanner that decides.

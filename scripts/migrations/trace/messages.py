@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.errors.row_data import escaped
-from scripts.migrations.failure import object_names
-from scripts.migrations.shown import author, shown_message
+from scripts.migrations.told.failure import object_names
+from scripts.migrations.told.shown import author, shown_message
 from scripts.migrations.trace.model import Notice
 
 if TYPE_CHECKING:

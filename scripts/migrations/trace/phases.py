@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.beside import ask, ask_in_time, connect_beside
-from scripts.migrations.lock import holder_pid_sql
+from scripts.migrations.session.lock import holder_pid_sql
 from scripts.migrations.trace.documented import expected_effect, expected_locks
 from scripts.migrations.trace.model import LockTaken, Notice, PhaseSeen, StatementTrace, strength
 from scripts.migrations.trace.probe import PREDICATE_LOCK
 from scripts.migrations.trace.words import words_of
+from scripts.migrations.waiting.beside import ask, ask_in_time, connect_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.trace.weave import Woven
     from scripts.parser.statements import Statement
 

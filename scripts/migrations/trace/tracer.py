@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.batch import Watch
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.trace.touched import Files
     from scripts.parser.statements import Statement
 

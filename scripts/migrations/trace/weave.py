@@ -16,7 +16,7 @@ from scripts.migrations.trace.quiet import Quiet, builds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.trace.probe import Questions
     from scripts.parser.statements import Statement
 

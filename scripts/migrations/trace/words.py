@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scripts.migrations.runnable import UNSAID, leading_words, statement_words
+from scripts.migrations.folder.runnable import UNSAID, leading_words, statement_words
 
 if TYPE_CHECKING:
     from scripts.parser.statements import Statement

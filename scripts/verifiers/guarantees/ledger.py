@@ -11,7 +11,7 @@ from scripts.verifiers.facts.tables import TABLES
 
 if TYPE_CHECKING:
     from scripts.digest import Json
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.model import Database, Findings
 
 _LEDGER = "public.schema_migrations"
@@ -127,7 +127,7 @@ def _chain(database: Database) -> str:
     import psycopg
 
     from scripts.errors.base import ProjectError
-    from scripts.migrations.ledger import HISTORY, JOURNAL, OWN_PATH, SHAPES, ledger_shapes, read_ledger
+    from scripts.migrations.ledger.table import HISTORY, JOURNAL, OWN_PATH, SHAPES, ledger_shapes, read_ledger
 
     with database.conn.transaction(force_rollback=True):
         database.conn.execute(OWN_PATH, prepare=False)

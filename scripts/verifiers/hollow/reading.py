@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.facts.catalog import Catalog
     from scripts.verifiers.hollow.script import Section
     from scripts.verifiers.model import Invariant
@@ -207,8 +207,8 @@ def _asked(verify: Any, view: Database, conn: psycopg.Connection[Any]) -> Notice
 
 def _doctored(files: Sequence[MigrationFile]) -> tuple[MigrationFile, ...]:
     """The files; the first ordinary one is marked to run outside a transaction, and builds nothing."""
-    from scripts.migrations.files import MigrationFile
-    from scripts.migrations.marker import MARKER
+    from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.folder.marker import MARKER
 
     found = [*files]
     at = next((n for n, file in enumerate(found) if not file.no_tx), None)

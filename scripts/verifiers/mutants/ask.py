@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
     from scripts.verifiers.model import Asks, Invariant
     from scripts.verifiers.twin.schema import Twin

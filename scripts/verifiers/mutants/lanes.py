@@ -153,7 +153,7 @@ def _serve(pipe: Connection, lane: Lane) -> None:
     """The process of a lane: answers until its pipe ends."""
     # Ctrl-C reaches every process of the terminal; it is the parent that ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.server.readiness import connect
     from scripts.verifiers.mutants.ask import Bench
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.result import Check, Planted
     from scripts.verifiers.model import Invariant
     from scripts.verifiers.probes.playing import Probe

@@ -199,7 +199,7 @@ def test_the_gate_compares_with_the_recorded_state(
     migrated_to: Callable[[int], MigratedDatabase], existing: Existing, number: int
 ) -> None:
     """baseline-drift passes at any recorded state, says what it compared with, and fails on what was planted."""
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.run.database import DatabaseGates
     from scripts.server.model import Server
 

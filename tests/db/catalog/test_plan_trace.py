@@ -9,7 +9,7 @@ import pytest
 
 from scripts.errors.base import ExitCode
 from scripts.errors.migration import CopyError
-from scripts.migrations.ledger import read_ledger
+from scripts.migrations.ledger.table import read_ledger
 from scripts.run.commands import COMMANDS
 from scripts.run.drift import drift
 from scripts.run.plan_trace import plan_traced

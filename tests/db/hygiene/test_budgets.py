@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.migrations.apply import migrate
-from scripts.migrations.budgets import lifted_budgets
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.budgets import lifted_budgets
+from scripts.migrations.folder.files import MigrationFile
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

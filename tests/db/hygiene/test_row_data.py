@@ -16,7 +16,7 @@ import pytest
 
 from scripts.errors.migration import DuplicateKeysError, MigrationFailedError
 from scripts.migrations.apply import migrate
-from scripts.migrations.shown import WITHHELD
+from scripts.migrations.told.shown import WITHHELD
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

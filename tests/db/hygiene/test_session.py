@@ -13,8 +13,8 @@ from scripts.errors.session import MigrateRoleError, SessionSettingError
 from scripts.errors.sql_text import MarkerError
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.lock import RUNNER_LOCK_KEY
-from scripts.migrations.session import open_session
+from scripts.migrations.session.baseline import open_session
+from scripts.migrations.session.lock import RUNNER_LOCK_KEY
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.apply import migrate
-from scripts.migrations.ledger import LEDGER, read_ledger
-from scripts.migrations.session import open_session
+from scripts.migrations.ledger.table import LEDGER, read_ledger
+from scripts.migrations.session.baseline import open_session
 from scripts.run.commands import COMMANDS
 from scripts.server import readiness
 from scripts.server.facts import read_facts

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.errors.session import SessionSettingError
 from scripts.migrations.apply import migrate
-from scripts.migrations.stored import may_store
+from scripts.migrations.session.stored import may_store
 from scripts.server.provision import OWNER
 from scripts.settings import Settings
 

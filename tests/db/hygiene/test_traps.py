@@ -10,7 +10,7 @@ from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
 from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.session import open_session
+from scripts.migrations.session.baseline import open_session
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from db.killed.cluster import Cluster
     from db.killed.runs import Run, Zygote
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 
 @dataclass(frozen=True)

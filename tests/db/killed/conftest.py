@@ -11,7 +11,7 @@ from db.killed.cluster import open_cluster
 from db.killed.folders import EVERY_KIND, MID_BUILD, write_folder
 from db.killed.runs import Zygote
 
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

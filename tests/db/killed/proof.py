@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scripts.catalog.read import Catalog
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 _TABLES = """
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.to_regclass('public.marks') IS NOT NULL,

@@ -36,7 +36,7 @@ from psycopg.pq import TransactionStatus  # noqa: E402
 import scripts.migrations  # noqa: E402
 from scripts.errors.base import ProjectError  # noqa: E402
 from scripts.migrations.apply import migrate  # noqa: E402
-from scripts.migrations.files import read_files  # noqa: E402
+from scripts.migrations.folder.files import read_files  # noqa: E402
 from scripts.settings import Settings  # noqa: E402
 
 if TYPE_CHECKING:

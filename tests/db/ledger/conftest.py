@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.migrations.ledger import Ledger, read_ledger
+from scripts.migrations.ledger.table import Ledger, read_ledger
 
 if TYPE_CHECKING:
     from fix_database import MigrationFolder, ScratchDatabase

@@ -13,9 +13,9 @@ from scripts.errors.history import CommentsDifferError, HistoryError, LedgerShap
 from scripts.errors.ledger import HalfAppliedError, LedgerChainError, RepairRefusedError
 from scripts.errors.migration import MadeAgainError, MigrationFailedError
 from scripts.migrations.apply import migrate
-from scripts.migrations.chain import Head, record_hash
-from scripts.migrations.ledger import LEDGER_SQL, require_true_traces
-from scripts.migrations.repair import abandon, accept
+from scripts.migrations.ledger.chain import Head, record_hash
+from scripts.migrations.ledger.repair import abandon, accept
+from scripts.migrations.ledger.table import LEDGER_SQL, require_true_traces
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

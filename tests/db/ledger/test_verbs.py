@@ -12,7 +12,7 @@ from scripts.errors.base import ExitCode
 from scripts.errors.ledger import LedgerChainError, RepairRefusedError
 from scripts.errors.migration import MigrationFailedError
 from scripts.errors.settings import UsageError
-from scripts.migrations.ledger import read_ledger
+from scripts.migrations.ledger.table import read_ledger
 from scripts.run.commands import COMMANDS
 from scripts.settings import Settings
 

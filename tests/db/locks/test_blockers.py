@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 from scripts.errors.migration import MigrationFailedError
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.lock_modes import mode_words, modes_conflict
-from scripts.migrations.observer import Observer
+from scripts.migrations.waiting.lock_modes import mode_words, modes_conflict
+from scripts.migrations.waiting.observer import Observer
 from scripts.server.embedded import layout
 from scripts.server.embedded.origin import open_embedded
 from scripts.settings import Settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigrationFolder, ScratchDatabase
 
-    from scripts.migrations.blockers import Wait
+    from scripts.migrations.waiting.blockers import Wait
     from scripts.server.model import Server
 
 SETTINGS = Settings(lock_timeout_ms=400, lock_attempts=1)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.observer import Observer
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.tracer import Tracer
+from scripts.migrations.waiting.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scripts.errors.migration import MigrationFailedError, PoolerError
 from scripts.migrations.apply import migrate
-from scripts.migrations.lock import RUNNER_LOCK_KEY
+from scripts.migrations.session.lock import RUNNER_LOCK_KEY
 from scripts.server.embedded.account import find_account
 from scripts.settings import Settings
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigrationFolder, ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 pytestmark = pytest.mark.pooler
 _PORT = 6432

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.errors.migration import RunnerLockedError, RunnerLockLostError
-from scripts.migrations.lock import RUNNER_LOCK_KEY, runner_lock, still_held_sql
+from scripts.migrations.session.lock import RUNNER_LOCK_KEY, runner_lock, still_held_sql
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _RUNNER = """
     from pathlib import Path
     import psycopg
     from scripts.migrations.apply import migrate
-    from scripts.migrations.files import read_files
+    from scripts.migrations.folder.files import read_files
     from scripts.settings import Settings
     settings = Settings(runner_lock_timeout_ms=300_000)
     with psycopg.connect(sys.stdin.readline().strip(), autocommit=True) as conn:

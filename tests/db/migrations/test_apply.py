@@ -17,7 +17,7 @@ from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import ConnectionLostError, InvalidIndexError, LedgerAccessError, MigrationFailedError
 from scripts.errors.sql_text import TransactionControlError
 from scripts.migrations.apply import migrate
-from scripts.migrations.ledger import LEDGER_SQL
+from scripts.migrations.ledger.table import LEDGER_SQL
 from scripts.server.signals import ending_on_signals
 from scripts.settings import Settings
 

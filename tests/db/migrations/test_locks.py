@@ -9,7 +9,7 @@ import pytest
 
 from scripts.errors.migration import MigrationFailedError, PoolerError, RunnerLockedError
 from scripts.migrations.apply import migrate
-from scripts.migrations.lock import RUNNER_LOCK_KEY, runner_lock
+from scripts.migrations.session.lock import RUNNER_LOCK_KEY, runner_lock
 from scripts.migrations.transactional import pause_s
 from scripts.settings import Settings
 
@@ -169,7 +169,7 @@ def test_a_backend_that_a_second_connection_gets_too_is_refused(
 ) -> None:
     """A stand-in for transaction mode; tests/db/locks/test_pooler.py asks a real pooler. No lock is left behind."""
     conn = empty_database.connect()
-    monkeypatch.setattr("scripts.migrations.pooler.connect_beside", lambda _: conn)
+    monkeypatch.setattr("scripts.migrations.session.pooler.connect_beside", lambda _: conn)
     with (
         pytest.raises(PoolerError, match="a second connection got it too"),
         runner_lock(cast("Any", _Proxied(conn)), QUICK, report=lambda _: None),

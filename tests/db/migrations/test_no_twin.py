@@ -8,7 +8,7 @@ import pytest
 from db.migrations.hand_runs import MARK, begun, execute, oid, run, spoil
 
 from scripts.errors.migration import ConnectionLostError, IndexConflictError
-from scripts.migrations.sameness import says_the_same
+from scripts.migrations.no_tx.indexes.sameness import says_the_same
 from scripts.parser.statements import parse_raw
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from scripts.errors.migration import (
     MigrationFailedError,
 )
 from scripts.migrations.apply import migrate
-from scripts.migrations.indexes import find_index
-from scripts.migrations.repeat import repeat
+from scripts.migrations.no_tx.indexes.state import find_index
+from scripts.migrations.no_tx.repeat import repeat
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def test_an_index_dropped_again_is_not_recorded(
         repeat(work, statement)
         conn.execute("DROP INDEX public.t_a")
 
-    monkeypatch.setattr("scripts.migrations.no_tx.repeat", sabotage)
+    monkeypatch.setattr("scripts.migrations.no_tx.apply.repeat", sabotage)
     with pytest.raises(InvalidIndexError, match=r"(?s)t_a is not usable.*found     nothing"):
         with_table.apply(migrations.files())
     assert with_table.recorded() == ["0001_t.sql"]

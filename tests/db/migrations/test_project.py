@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigratedDatabase, ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 
 def test_all_of_them_in_one_run(empty_database: ScratchDatabase, project_files: tuple[MigrationFile, ...]) -> None:

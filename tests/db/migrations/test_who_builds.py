@@ -10,9 +10,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from scripts.errors.migration import IndexConflictError, InvalidIndexError, MigrationFailedError
-from scripts.migrations.builders import Builder
-from scripts.migrations.indexes import find_index
-from scripts.migrations.invalid import invalid_indexes, reindex_leftovers
+from scripts.migrations.no_tx.indexes.builders import Builder
+from scripts.migrations.no_tx.indexes.invalid import invalid_indexes, reindex_leftovers
+from scripts.migrations.no_tx.indexes.state import find_index
 from scripts.settings import Settings
 
 if TYPE_CHECKING:

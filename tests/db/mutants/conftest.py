@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fix_database import ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.server.clones.templates import Clone
     from scripts.verifiers.mutants.model import Mutant
 

@@ -17,7 +17,7 @@ from scripts.verifiers.mutants.subject import read_subject
 if TYPE_CHECKING:
     from fix_database import Databases, ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.mutants.model import Mutant
 
 # Kind of object → what is done to at least one of its kind.

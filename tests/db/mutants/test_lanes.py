@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fix_database import Databases, ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 
 def test_two_lanes_judge_in_order(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fix_database import Databases
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 ROLES = (
     "symphony_control",

@@ -13,7 +13,7 @@ from make_payments import Payments
 if TYPE_CHECKING:
     from fix_database import ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 CONVENTIONS = Path(__file__).resolve().parents[3] / "schema" / "table_conventions.yml"
 TABLES = {

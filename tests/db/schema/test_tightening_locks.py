@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigratedDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 TABLES = (
     "external_proofs",

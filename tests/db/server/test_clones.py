@@ -22,7 +22,7 @@ from scripts.server.readiness import address_of, connect, parse_dsn
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.server.clones.templates import Templates
     from scripts.server.model import Server
 

@@ -11,7 +11,7 @@ from make_runs import quiet
 from make_templates import BUILT, admin, making, ours, tables, templates_of, wait
 
 from scripts.errors.templates import TemplateError
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 from scripts.migrations.template import recipe_of
 from scripts.server.clones import copies, shelf
 from scripts.server.clones import templates as templates_module

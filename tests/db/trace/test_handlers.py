@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from make_zoo import strongest
 
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.handlers import Handlers
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from make_zoo import strongest
 
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 
 if TYPE_CHECKING:
     from make_zoo import Zoo

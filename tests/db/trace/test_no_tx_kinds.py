@@ -9,7 +9,7 @@ from make_zoo import ZOO, Zoo, strongest
 
 from scripts.migrations.apply import migrate
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.tracer import Tracer
 from scripts.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 from make_zoo import strongest
 
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.phases import PhaseWatch
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from scripts.settings import Settings
 if TYPE_CHECKING:
     from fix_database import Databases, ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.model import Applied
 
 AX = "ACCESS EXCLUSIVE"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
 from scripts.migrations.batch import execute_batch
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.quiet import Quiet
 
 if TYPE_CHECKING:

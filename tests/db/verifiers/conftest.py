@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from db.verifiers.mutants import Mutant
     from fix_database import ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.result import Result
 
 

@@ -22,7 +22,7 @@ from scripts.verifiers.guarantees.ledger import NO_TX_FILES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.verifiers.facts.reading import Reading
 
 _HOT = ("payment_outbox_pending", "payment_outbox_attempts", "participant_outbox_sequences")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigratedDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 
 def test_what_0026_and_0027_bring_is_red_before_them(

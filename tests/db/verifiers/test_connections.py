@@ -19,7 +19,7 @@ from scripts.settings import Settings
 if TYPE_CHECKING:
     from fix_database import ScratchDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 PAIRED = ("ci-invariant-gate", "tenant-integrity", "outbox-claim-semantics")
 SLOWER = "verify   of 3 more connections the server has 2 left for this login: slower"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.verifiers.guarantees import conventions
 from scripts.verifiers.model import Database
 from scripts.verifiers.run import select_invariants, verify_invariant

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fix_database import MigratedDatabase
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
 
 # Invariants that ask facts alone: with controls they are settled here from end to end.
 FACTS_ALONE = (

@@ -22,7 +22,7 @@ from scripts.verifiers.run import select_invariants, verify_invariant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.migrations.files import MigrationFile
+    from scripts.migrations.folder.files import MigrationFile
     from scripts.server.model import Server
 
 # What the owner's login can see.

@@ -10,7 +10,7 @@ import pytest
 from scripts.errors.lint import LandedError
 from scripts.lint import landed
 from scripts.lint.landed import Comparison, compare_landed
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 
 if TYPE_CHECKING:
     from pathlib import Path

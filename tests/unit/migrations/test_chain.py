@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.errors.ledger import LedgerChainError
-from scripts.migrations.chain import GENESIS, Entry, Head, Record, Row, audit, hash_prefix, record_hash
+from scripts.migrations.ledger.chain import GENESIS, Entry, Head, Record, Row, audit, hash_prefix, record_hash
 
 HISTORY = "error[ledger chain]: public.schema_migrations_history"
 WHEN = "2026-03-01T10:22:05.000001Z"

@@ -6,8 +6,8 @@ import pytest
 
 from scripts.errors.migration import ConnectionLostError
 from scripts.errors.sql_text import SqlSyntaxError
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.shown import author, shown_message
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.told.shown import author, shown_message
 from scripts.parser.native import TooDeepError
 from scripts.parser.parse import parse_statements
 

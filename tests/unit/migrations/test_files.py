@@ -11,8 +11,8 @@ import pytest
 from scripts.digest import sha256_hex
 from scripts.errors.history import FileNameError, FileTextError, HistoryError
 from scripts.errors.sql_text import CopyStreamError, MarkerError, SqlSyntaxError, TransactionControlError
-from scripts.migrations.files import MigrationFile, migrations_digest, read_files, read_migrations
-from scripts.migrations.runnable import KEPT_BYTES, require_all_runnable
+from scripts.migrations.folder.files import MigrationFile, migrations_digest, read_files, read_migrations
+from scripts.migrations.folder.runnable import KEPT_BYTES, require_all_runnable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ def test_an_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
             raise PermissionError(13, "Permission denied")
         return real(path, *args, **kwargs)
 
-    monkeypatch.setattr("scripts.migrations.files.os.open", deny)
+    monkeypatch.setattr("scripts.migrations.folder.files.os.open", deny)
     with pytest.raises(FileNameError, match=r"(?s)0001_first\.sql: cannot be read.*found  Permission denied"):
         read_files(folder)
 
@@ -319,5 +319,5 @@ def test_a_file_that_changes_its_size_meanwhile_is_read_to_its_end(
         def __init__(self, status: os.stat_result) -> None:
             self.st_mode, self.st_size = status.st_mode, told
 
-    monkeypatch.setattr("scripts.migrations.files.os.fstat", lambda handle: Told(real(handle)))
+    monkeypatch.setattr("scripts.migrations.folder.files.os.fstat", lambda handle: Told(real(handle)))
     assert read_files(folder)[0].data == b"SELECT 1;\n"

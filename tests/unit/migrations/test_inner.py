@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.inner import Frame, Internal, frames_of, inner_places
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.told.inner import Frame, Internal, frames_of, inner_places
 
 FILE = MigrationFile.of_text(
     "0001_a.sql",

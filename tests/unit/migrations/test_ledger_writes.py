@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from scripts.errors.sql_text import LedgerWriteError
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.ledger import SHAPES
-from scripts.migrations.ledger_writes import TABLES
-from scripts.migrations.runnable import require_runnable
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.folder.ledger_writes import TABLES
+from scripts.migrations.folder.runnable import require_runnable
+from scripts.migrations.ledger.table import SHAPES
 
 HISTORY = "public.schema_migrations_history"
 WRITES = [

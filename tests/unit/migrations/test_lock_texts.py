@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scripts.errors.migration import PoolerError, RunnerLockedError
-from scripts.migrations.lock_modes import mode_words, modes_conflict
-from scripts.migrations.waits import read_wait
+from scripts.migrations.waiting.lock_modes import mode_words, modes_conflict
+from scripts.migrations.waiting.waits import read_wait
 
 MODES = (
     "AccessShareLock",

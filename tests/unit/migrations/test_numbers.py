@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.migrations.shown import author, shown_message
+from scripts.migrations.told.shown import author, shown_message
 
 NOBODY = author("")
 WROTE = author(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.errors.history import HistoryError, OutOfOrderError, TamperedError, VanishedError
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.ledger import LedgerRow
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.ledger.table import LedgerRow
 from scripts.migrations.plan import plan_migrations
 
 NOW = datetime(2026, 3, 1, 10, 22, 5, tzinfo=UTC)

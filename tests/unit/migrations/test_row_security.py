@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.row_security import suspects
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.errors.row_data import RowData, RowDataRefusedError, escaped
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.inner import frames_of, inner_places
-from scripts.migrations.shown import WITHHELD, author, author_texts, shown_message, shown_raised
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.told.inner import frames_of, inner_places
+from scripts.migrations.told.shown import WITHHELD, author, author_texts, shown_message, shown_raised
 
 SOURCE = r"""
 CREATE FUNCTION public.guard() RETURNS trigger LANGUAGE plpgsql AS $body$

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from scripts.digest import sha256_hex
 from scripts.errors.history import HistoryError, SumsError
-from scripts.migrations.files import read_files
-from scripts.migrations.sums import add_new_sums, read_sums, render_sums, require_sums, sums_path
+from scripts.migrations.folder.files import read_files
+from scripts.migrations.folder.sums import add_new_sums, read_sums, render_sums, require_sums, sums_path
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_a_foreign_folder_may_have_none(folder: Path) -> None:
 
 def test_the_projects_own_folder_must_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removing the list does not remove the check."""
-    monkeypatch.setattr("scripts.migrations.sums.read_sums", lambda _: None)
+    monkeypatch.setattr("scripts.migrations.folder.sums.read_sums", lambda _: None)
     with pytest.raises(SumsError, match=r"(?s)migrations\.sum: the list of sums is not there.*restore it from git"):
         require_sums(Settings().migrations_dir, {})
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from scripts.migrations.files import MigrationFile, read_files
+from scripts.migrations.folder.files import MigrationFile, read_files
 from scripts.parser import library
 from scripts.parser.statements import ParseError, parse_statements, scan_tokens, statement_digest, statement_digests
 from scripts.settings import Settings

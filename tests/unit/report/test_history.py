@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_results import NOW
 
-from scripts.migrations.files import MigrationFile
-from scripts.migrations.ledger import LedgerRow
+from scripts.migrations.folder.files import MigrationFile
+from scripts.migrations.ledger.table import LedgerRow
 from scripts.migrations.plan import Plan
 from scripts.report.history import plan_json, render_plan, render_status, status_json
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg.errors
 import pytest
 
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 from scripts.parser.statements import body_statements, walk
 
 if TYPE_CHECKING:

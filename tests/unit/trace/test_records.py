@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.digest import canonical_json
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.messages import is_raised, shown_notice
 from scripts.migrations.trace.model import (
     LOCK_MODES,

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.migrations.trace.probe import Questions
 from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 from scripts.parser.statements import parse_statements

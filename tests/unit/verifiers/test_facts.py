@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.migrations.files import MigrationFile
+from scripts.migrations.folder.files import MigrationFile
 from scripts.verifiers.facts.compare import ABSENT, Facts, same_expression
 from scripts.verifiers.facts.privileges import grantees, matrix_of, open_to, privileges_of
 from scripts.verifiers.facts.reading import DefaultGrant, Grant, Held, Reading, Routine

@@ -14,7 +14,7 @@ from scripts.errors.base import ExitCode
 from scripts.errors.settings import UsageError
 from scripts.errors.verifiers import UnaskedError
 from scripts.gates import all_gates
-from scripts.migrations.files import read_files
+from scripts.migrations.folder.files import read_files
 from scripts.settings import Settings
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.registry.brought import BROUGHT_BY
