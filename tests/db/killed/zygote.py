@@ -115,7 +115,8 @@ def _engine_frames() -> str:
     frame: Any = sys._getframe()
     while frame is not None:
         if frame.f_code.co_filename.startswith(_MIGRATIONS):
-            names.append(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}:{frame.f_lineno}")
+            module = Path(frame.f_code.co_filename).relative_to(_MIGRATIONS).with_suffix("")
+            names.append(f"{module}.{frame.f_code.co_name}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(names[:5])
 
