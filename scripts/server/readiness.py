@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, OperationalError
 
 POLL_S = 0.002
+LOOK_S = 0.0005
 CONNECT_TIMEOUT_S = 10
 KNOCK_TIMEOUT_S = 2
 # "Would you encrypt?": answered with one letter by every PostgreSQL, and logged by none.
@@ -269,13 +270,16 @@ def error_of(exc: OperationalError, dsn: str) -> ServerError:
     return UnreachableError.at(address_of(dsn), reason)
 
 
-def wait_until_ready(dsn: str, *, timeout_ms: int, require_alive: Callable[[], None]) -> Connection | None:
-    """Connect as soon as the server answers, looking every 2 ms.
+def wait_until_ready(
+    dsn: str, *, timeout_ms: int, require_alive: Callable[[], None], answers: Callable[[], bool] | None = None
+) -> Connection | None:
+    """Connect as soon as the server answers, looking every 2 ms, or every half where there is a way to look.
 
     Args:
         dsn: the very database wanted: a server that is still setting itself up says no to it.
         timeout_ms: the longest to wait, in milliseconds.
         require_alive: raises when waiting has become pointless.
+        answers: whether it is worth the try; None where only trying tells.
 
     Returns:
         The first connection, or None when the time is over.
@@ -287,14 +291,14 @@ def wait_until_ready(dsn: str, *, timeout_ms: int, require_alive: Callable[[], N
     parts = parse_dsn(dsn)
     while True:
         try:
-            if _answers(parts):
+            if _answers(parts) if answers is None else answers():
                 return connect(dsn)
         except (UnreachableError, DatabaseMissingError):
             pass
         require_alive()
         if time.monotonic() > deadline:
             return None
-        time.sleep(POLL_S)
+        time.sleep(POLL_S if answers is None else LOOK_S)
 
 
 def _answers(parts: Mapping[str, str]) -> bool:

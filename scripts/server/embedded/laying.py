@@ -1,8 +1,8 @@
-"""Laying out a kept cluster: packed bytes become a folder again, in two steps, so that a server can start in between.
+"""Laying out a kept cluster: packed bytes become a folder again, in three steps, so that a server can start in between.
 
-Owns: the order, and the two processes that write. First comes all that a start and a connection to the run's database
-    need; the other databases' files, three in four, are written while the server starts. Nobody is handed the server
-    before they are there (watcher.py's `unpacked`).
+Owns: the order, and the two processes that write. First comes what a server starts on: all that is in no database, one
+    file in fifteen. While it starts the run's own database is written, which the first connection reads; then the other
+    databases, three files in four. Nobody is handed the server before all of it is there (watcher.py's `unpacked`).
 Promises: what is written are the bytes of the given file, which the run has checked; every path is below the folder.
 Never: imports anything of ours (watcher.py loads it alone), or follows a link.
 """
@@ -10,92 +10,152 @@ Never: imports anything of ours (watcher.py loads it alone), or follows a link.
 from __future__ import annotations
 
 import errno
-import json
 import mmap
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+    from collections.abc import Sequence
     from typing import TypeAlias
 
+    Folder: TypeAlias = "tuple[str, int]"  # path, mode
     File: TypeAlias = "tuple[str, int, int, int]"  # path, mode, offset, size
+else:
+    import _signal as signal  # as in watcher.py
 
 WRITERS = 2
+# The steps, each a word that every writer says at its end.
+BOOTS, READABLE, WHOLE = b"b", b"r", b"w"
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def lay_out(descriptor: int, target: str, uid: int, gid: int) -> list[int]:
+def lay_out(  # noqa: PLR0913 - they come through a pipe
+    *, descriptor: int, begin: int, folders: Sequence[Folder], files: Sequence[File], target: str, uid: int, gid: int
+) -> Laid:
     """Make of checked bytes what was packed, in an empty folder. It forks: only a process with one thread may call it.
 
     Args:
         descriptor: a nameless file that holds what packing.read_checked returned.
+        begin: where in it the contents begin.
+        folders: a folder before what is in it.
+        files: each with its place in the contents.
         target: the folder; it exists, and the user below may enter it.
         uid: who is to own the files, -1 for whoever makes them.
         gid: likewise, their group.
 
     Returns:
-        The processes that go on with what comes second, for `reap`.
+        The work, which goes on.
 
     Raises:
         ValueError: a path leads out of the folder.
         OSError: no room, no right.
     """
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        second = data.find(b"\n") + 1
-        third = data.find(b"\n", second) + 1
-        index = json.loads(data[second : third - 1])
-        first, rest = in_order(index["files"])
-        for name, *_ in (*index["folders"], *first, *rest):
-            if name.startswith("/") or ".." in name:
-                raise ValueError(f"{name!r} leads out of the folder")
-        with memoryview(data) as whole, whole[third:] as contents:
-            place = _Place(contents, target, uid, gid)
-            before = os.umask(0)
-            try:
-                place.make_folders(index["folders"])
-                return place.fork_writers(first, rest)
-            finally:
-                os.umask(before)
+    for name in [*(folder[0] for folder in folders), *(file[0] for file in files)]:
+        if name.startswith("/") or ".." in name:
+            raise ValueError(f"{name!r} leads out of the folder")
+    steps = in_order(files)
+    with (
+        mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data,
+        memoryview(data) as whole,
+        whole[begin:] as contents,
+    ):
+        place = _Place(contents, target, uid, gid)
+        before = os.umask(0)
+        try:
+            place.make_folders(folders)
+            return place.fork_writers(steps)
+        finally:
+            os.umask(before)
 
 
-def in_order(files: list[File]) -> tuple[list[File], list[File]]:
-    """The files that come first, and the rest: those of every database but the youngest, which is the run's own.
+def in_order(files: Sequence[File]) -> tuple[list[File], list[File], list[File]]:
+    """The files of no database, those of the youngest, which is the run's own, and those of the others.
 
     initdb gives its three databases the numbers 1, 4 and 5 (`postgres`); the run's is 16384 or more, or 5.
     """
-    numbers = {
-        int(name.split("/")[1]) for name, *_ in files if name.startswith("base/") and name.split("/")[1].isdigit()
-    }
-    others = tuple(f"base/{number}/" for number in sorted(numbers)[:-1])
-    return [file for file in files if not file[0].startswith(others)], [
-        file for file in files if file[0].startswith(others)
-    ]
+    databases: dict[int, list[File]] = {}
+    others: list[File] = []
+    for file in files:
+        base, _, inside = file[0].partition("/")
+        number, slash, _ = inside.partition("/")
+        if base == "base" and slash and number.isdecimal():
+            databases.setdefault(int(number), []).append(file)
+        else:
+            others.append(file)
+    own = databases.pop(max(databases, default=-1), [])
+    return others, own, [file for _, those in sorted(databases.items()) for file in those]
 
 
-def reap(pids: list[int], *, wait: bool) -> bool:
-    """Whether the writers are done; each that has ended is taken from the list.
+def _dealt(steps: Sequence[Sequence[File]], number: int) -> list[Sequence[File]]:
+    """What one of the writers writes: of what is waited for every other file, of the rest one half.
 
-    Raises:
-        OSError: what one of them met.
+    A half is whole folders but for one, so that they seldom wait for the lock of the same folder.
     """
-    for pid in tuple(pids):
-        done, status = os.waitpid(pid, 0 if wait else os.WNOHANG)
-        if done:
-            pids.remove(pid)
-            code = os.waitstatus_to_exitcode(status)
-            if code:
-                number = code if code > 0 else errno.EINTR
-                raise OSError(number, os.strerror(number))
-    return not pids
+    *waited_for, rest = steps
+    half = -(-len(rest) // WRITERS)
+    return [*(step[number::WRITERS] for step in waited_for), rest[number * half : (number + 1) * half]]
 
 
-def give_up(pids: list[int]) -> None:
-    """End the writers: what they write is wanted no more."""
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    pids.clear()
+class Laid:
+    """The writers at work, and how far they have come."""
+
+    def __init__(self, pids: list[int], told: int) -> None:
+        self.pids = pids
+        self.told = told  # the end of the pipe that they tell it to
+        self.words = b""
+
+    def wait(self, step: bytes) -> None:
+        """Until each of them is done with a step. One may be a step ahead of the other.
+
+        Raises:
+            OSError: what one of them met; the others are given up.
+        """
+        try:
+            while self.words.count(step) < WRITERS and self.told >= 0:
+                words = os.read(self.told, WRITERS)
+                self.words += words
+                if not words:  # one has ended before it was done
+                    self._close()
+                    while not self._reap(wait=True):
+                        pass
+        except BaseException:
+            self.give_up()
+            raise
+
+    def is_done(self) -> bool:
+        """Whether all is there.
+
+        Raises:
+            OSError: what one of them met.
+        """
+        return self._reap(wait=False)
+
+    def give_up(self) -> None:
+        """End the writers: what they write is wanted no more."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self.pids.clear()
+        self._close()
+
+    def _close(self) -> None:
+        if self.told >= 0:
+            os.close(self.told)
+            self.told = -1
+
+    def _reap(self, *, wait: bool) -> bool:
+        for pid in tuple(self.pids):
+            done, status = os.waitpid(pid, 0 if wait else os.WNOHANG)
+            if done:
+                self.pids.remove(pid)
+                code = os.waitstatus_to_exitcode(status)
+                if code:
+                    number = code if code > 0 else errno.EINTR
+                    raise OSError(number, os.strerror(number))
+        if not self.pids:
+            self._close()
+        return not self.pids
 
 
 class _Place:
@@ -107,46 +167,31 @@ class _Place:
         self.uid = uid
         self.gid = gid
 
-    def make_folders(self, folders: list[tuple[str, int]]) -> None:
+    def make_folders(self, folders: Sequence[Folder]) -> None:
         for name, mode in folders:
             path = f"{self.target}/{name}"
             os.mkdir(path, mode)  # noqa: PTH102 - pathlib would double the watcher's start
             if self.uid >= 0:
                 os.chown(path, self.uid, self.gid)
 
-    def fork_writers(self, first: list[File], rest: list[File]) -> list[int]:
-        """Start two processes, and wait until both have done their part of the first.
-
-        Threads would wait for each other's lock at each of 1,300 files.
-        """
-        ready, tell = os.pipe()
-        pids: list[int] = []
-        half = -(-len(rest) // WRITERS)
+    def fork_writers(self, steps: Sequence[Sequence[File]]) -> Laid:
+        """Start two processes. Threads would wait for each other's lock at each of 1,300 files."""
+        told, tell = os.pipe()
+        laid = Laid([], told)
         try:
-            try:
-                for number in range(WRITERS):
-                    # What is needed at once is dealt out file by file; the rest by folders, each one's for itself.
-                    mine = first[number::WRITERS], rest[number * half : (number + 1) * half]
-                    pid = os.fork()
-                    if pid == 0:
-                        os._exit(self.write_both(*mine, tell))
-                    pids.append(pid)
-            finally:
-                os.close(tell)
-            told = b""
-            while len(told) < WRITERS and (more := os.read(ready, WRITERS)):
-                told += more
-            if len(told) < WRITERS:  # one has ended before it had done its part
-                while not reap(pids, wait=True):
-                    pass
+            for number in range(WRITERS):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(self.write_all(_dealt(steps, number), tell))
+                laid.pids.append(pid)
         except BaseException:
-            give_up(pids)
+            laid.give_up()
             raise
         finally:
-            os.close(ready)
-        return pids
+            os.close(tell)
+        return laid
 
-    def write_both(self, first: list[File], rest: list[File], tell: int) -> int:
+    def write_all(self, steps: Sequence[Sequence[File]], tell: int) -> int:
         """For a forked writer: the system's number of what went wrong, zero when nothing did."""
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -155,17 +200,16 @@ class _Place:
                 os.setgroups([])
                 os.setgid(self.gid)
                 os.setuid(self.uid)
-            self.write(first)
-            os.write(tell, b".")
-            os.close(tell)
-            self.write(rest)
+            for files, word in zip(steps, (BOOTS, READABLE, WHOLE), strict=True):
+                self.write(files)
+                os.write(tell, word)
         except OSError as exc:
             return exc.errno or errno.EIO
         except BaseException:  # noqa: BLE001 - it must not run on as a second watcher
             return errno.EIO
         return 0
 
-    def write(self, files: list[File]) -> None:
+    def write(self, files: Sequence[File]) -> None:
         for name, mode, offset, size in files:
             descriptor = os.open(f"{self.target}/{name}", _FLAGS, mode)
             try:

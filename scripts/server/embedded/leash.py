@@ -7,7 +7,6 @@ Promises: leaving the `with` block closes the pipe and waits until server and fo
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -18,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.errors.server import StartError
+from scripts.server.cluster.packing import PoisonedError, pour_checked, read_index
 from scripts.server.embedded.lease import remove_folder
 from scripts.server.embedded.segment import PID_FILE, remove_segment
-from scripts.server.embedded.watcher import REMOVAL_ATTEMPTS, spawn_watcher
+from scripts.server.embedded.spawning import spawn_watcher
+from scripts.server.embedded.watcher import REMOVAL_ATTEMPTS, packed, take
 from scripts.server.owner import PID, owner_is_gone, owner_labels
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Leash:
         # What the watcher is to lay out goes through memory: a nameless file that nobody else can open.
         self._shared = os.fdopen(os.memfd_create("kept"), "w+b") if _MEMFD else tempfile.TemporaryFile()  # noqa: SIM115
         self._process = spawn_watcher(self._shared.fileno())
-        self._pending = b""
+        self._pending = bytearray()
+        self._poured: memoryview | None = None
+        self._poisoned = ""
         self._folders: list[str] = []
         self._keeping = self._kept = False
         self._server: dict[str, str] | None = None
@@ -107,11 +110,26 @@ class Leash:
         """Shut the started program down and wait; whether it has ended."""
         return bool(self._ask(do="stop")["stopped"])
 
+    def pour(self, path: str, digest: str) -> memoryview:
+        """As packing.read_checked, into the memory that is shared with the watcher; any thread may do it.
+
+        Raises:
+            PoisonedError: its bytes are not those of the digest.
+            OSError: it cannot be read, or there is no room.
+        """
+        own = os.dup(self._shared.fileno())
+        try:
+            self._poured = None
+            self._poured = pour_checked(path, digest, own)
+        finally:
+            os.close(own)
+        return self._poured
+
     def begin_unpack(self, checked: memoryview, target: Path, account: Account | None) -> None:
         """Lay out a kept cluster in an empty folder; do something useful, then call `finish_unpack`.
 
         Args:
-            checked: what packing.read_checked returned.
+            checked: what packing.read_checked returned; there is nothing to be copied when it was `pour`.
             target: the folder.
             account: who is to own what is in it.
 
@@ -119,13 +137,21 @@ class Leash:
             RefusedError: no room for it in memory.
         """
         try:
-            self._shared.seek(0)
-            self._shared.write(checked)
-            self._shared.flush()
-        except OSError as exc:
-            raise RefusedError(exc.strerror or type(exc).__name__, exc.errno or 0) from exc
+            begin, folders, files = read_index(checked)
+        except PoisonedError as exc:
+            self._poisoned = str(exc)
+            return
+        if checked is not self._poured:
+            self._poured = None
+            try:
+                self._shared.seek(0)
+                self._shared.write(checked)
+                self._shared.flush()
+            except OSError as exc:
+                raise RefusedError(exc.strerror or type(exc).__name__, exc.errno or 0) from exc
         uid, gid = (-1, -1) if account is None else (account.uid, account.gid)
-        self._send(do="unpack", descriptor=self._shared.fileno(), target=str(target), uid=uid, gid=gid)
+        place = {"descriptor": self._shared.fileno(), "begin": begin, "target": str(target), "uid": uid, "gid": gid}
+        self._send(do="unpack", folders=folders, files=files, **place)
 
     def finish_unpack(self) -> str:
         """Why the kept cluster could not be used; empty when a server can be started on what is there.
@@ -133,7 +159,16 @@ class Leash:
         Raises:
             RefusedError: the file system said no.
         """
-        return str(self._reply()["poisoned"])
+        poisoned, self._poisoned = self._poisoned, ""
+        return poisoned or str(self._reply()["poisoned"])
+
+    def require_readable(self) -> None:
+        """Wait for the database of the run, which the first connection reads.
+
+        Raises:
+            RefusedError: the file system said no.
+        """
+        self._ask(do="readable")
 
     def require_unpacked(self) -> None:
         """Wait for the rest of it: the databases that nobody has asked for yet.
@@ -246,7 +281,9 @@ class Leash:
         if stdin is None:
             raise RuntimeError("the watcher has no pipe")
         try:
-            os.write(stdin.fileno(), json.dumps(request).encode() + b"\n")
+            left = memoryview(packed(request))
+            while left:
+                left = left[os.write(stdin.fileno(), left) :]
         except BrokenPipeError as exc:
             raise StartError.watcher_lost(self._status()) from exc
 
@@ -255,7 +292,7 @@ class Leash:
         if stdout is None:
             raise RuntimeError("the watcher has no pipe")
         deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._pending:
+        while (answer := take(self._pending)) is None:
             ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return None
@@ -263,8 +300,6 @@ class Leash:
             if not data:
                 raise StartError.watcher_lost(self._status())
             self._pending += data
-        line, self._pending = self._pending.split(b"\n", 1)
-        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def _status(self) -> str:

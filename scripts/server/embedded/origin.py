@@ -12,14 +12,23 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.errors.server import StartError, WrongPasswordError
-from scripts.server.cluster.cache import key_of, pack_cluster
+from scripts.server.cluster.ahead import Ahead
+from scripts.server.cluster.cache import hint_of, key_of, open_folder, pack_cluster
 from scripts.server.cluster.kept import Kept, not_fresh, unusable
 from scripts.server.embedded.account import find_account
-from scripts.server.embedded.binaries import digest_of_binary, digest_of_sources, find_binaries
-from scripts.server.embedded.boot import Boot, make_cluster, require_major_of, start_server
+from scripts.server.embedded.binaries import digest_of_binary, digest_of_sources, find_binaries, sizes_of
+from scripts.server.embedded.boot import (
+    Boot,
+    begin_server,
+    finish_server,
+    make_cluster,
+    require_major_of,
+    start_server,
+)
 from scripts.server.embedded.layout import error_of_files, make_layout, minding_room, needs_copy, runnable
 from scripts.server.embedded.leash import Leash, RefusedError
 from scripts.server.embedded.programs import Programs, find_or_keep
@@ -59,23 +68,25 @@ def open_embedded(settings: Settings, *, reason: str, report: Callable[[str], No
     found = find_binaries(settings.pg_bindir)
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
     say = report or _quiet
-    with sweeping(say), Leash() as leash:
-        # While the watcher starts.
+    other_user = account is not None
+    hint = hint_of(sizes_of(found), settings.postgres_db, other_user=other_user)
+    folder = open_folder(settings.cluster_cache, say)
+    with sweeping(say), Leash() as leash, Ahead(folder, hint, leash.pour) as ahead:
         ready = _programs(found, leash, account, settings, say)
-        digest = digest_of_binary(ready.binaries)
-        key = key_of(
-            f"{digest} {digest_of_sources(ready.binaries)}", settings.postgres_db, other_user=account is not None
-        )
-        kept = Kept.of(settings.cluster_cache, key, say)
-        kept.find()
         layout = make_layout(leash, account)
         boot = Boot(leash, layout, account, ready.binaries, deadline, settings.server_start_timeout_ms)
         if found.source == "PG_BINDIR":
             require_major_of(boot)
-        started = _from_kept(boot, settings, kept)
+        begun = _begin(boot, ahead.likely())
+        # While the server starts.
+        digest = digest_of_binary(ready.binaries)
+        key = key_of(f"{digest} {digest_of_sources(ready.binaries)}", settings.postgres_db, other_user=other_user)
+        kept = Kept(folder, key, say)
+        kept.find(ahead.read)
+        started = _from_kept(boot, settings, kept, begun)
         if started is None:
             with minding_room(layout, "the start of the server"):
-                started = _make(boot, settings, kept)
+                started = _make(boot, settings, kept, hint)
         made, version, facts = started
         require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
         facts |= ready.facts | {
@@ -104,12 +115,18 @@ def _quiet(_line: str) -> None:
 _Started: TypeAlias = "tuple[Provisioned, str, dict[str, str]]"
 
 
-def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
-    """Start a copy of a kept cluster; None where there is none, or none that can be trusted."""
-    found = kept.found
-    if found is None:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A server that starts on a copy of these bytes; or why they cannot be laid out."""
+
+    checked: memoryview
+    why: str
+
+
+def _begin(boot: Boot, checked: memoryview | None) -> _Begun | None:
+    """Lay checked bytes out, and start a server on them; nobody connects to it before `_from_kept` agrees."""
+    if checked is None:
         return None
-    entry, checked = found
     try:
         boot.leash.begin_unpack(checked, boot.layout.data, boot.account)
         # The driver takes a tenth of a second to load the first time; the watcher lays the files out meanwhile.
@@ -119,10 +136,33 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept) -> _Started | None:
     except RefusedError as exc:
         raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
     if not why:
+        begin_server(boot)
+    return _Begun(checked, why)
+
+
+def _from_kept(boot: Boot, settings: Settings, kept: Kept, begun: _Begun | None) -> _Started | None:
+    """Start a copy of a kept cluster; None where there is none, or none that can be trusted.
+
+    Args:
+        boot: the start.
+        settings: the database's name.
+        kept: the entry that is wanted.
+        begun: what has been begun before that was known.
+    """
+    found = kept.found
+    if begun is not None and (found is None or found[1] is not begun.checked):
+        _empty(boot)
+        begun = None
+    if found is None:
+        return None
+    entry, checked = found
+    begun = begun or _begin(boot, checked)
+    why = "" if begun is None else begun.why
+    if not why:
         dsn = _superuser_dsn(boot.layout, entry.password, settings.postgres_db)
         try:
             # A full disk is asked about first: it says nothing of the cluster, and there is no room for another.
-            with minding_room(boot.layout, "the start on a copy of the kept cluster"), start_server(boot, dsn) as conn:
+            with minding_room(boot.layout, "the start on a copy of the kept cluster"), finish_server(boot, dsn) as conn:
                 made, version, facts = _hand_over(conn, dsn)
             why = not_fresh(facts, entry)
             boot.leash.require_unpacked()
@@ -150,7 +190,7 @@ def _empty(boot: Boot) -> None:
         raise error_of_files(exc, "the removal of the copy of the kept cluster", boot.layout.folder.parent) from exc
 
 
-def _make(boot: Boot, settings: Settings, kept: Kept) -> _Started:
+def _make(boot: Boot, settings: Settings, kept: Kept, hint: str) -> _Started:
     """Run initdb, provision, and keep the cluster for the next run where it can be kept."""
     password = random_password()
     make_cluster(boot, password)
@@ -168,7 +208,7 @@ def _make(boot: Boot, settings: Settings, kept: Kept) -> _Started:
     with start_server(boot, made.admin_dsn) as conn:
         made, version, facts = _hand_over(conn, made.admin_dsn)
     if packed is not None and not found_before(facts):
-        kept.keep(packed, facts, password)
+        kept.keep(packed, facts, password, hint=hint)
     return made, version, facts | kept.facts()
 
 

@@ -1,33 +1,35 @@
 """The process that starts an embedded server, and ends it and removes its files when the run that asked is gone.
 
-Owns: the folders of one server, the programs run for it, and their end. Runs alone: `python -I -S watcher.py`.
+Owns: the folders of one server, the programs run for it, and their end. Runs alone, and is sent its code (spawning.py).
 Promises: when the pipe on stdin closes — the run ended, crashed or was killed with -9 — the server is shut down, then
     its folders are removed, then this process ends. If this process is killed itself, Linux sends the server SIGQUIT.
     Asked to keep the server, it stays when the pipe closes, and does the same on SIGTERM, or when the server ends.
     A folder holds a lease, locked for as long as this process lives: what a killed watcher left is known by it.
-Never: imports any package, or of ours more than laying.py, lease.py and segment.py (it starts in 15 ms), is told a
-    secret, removes what it did not make.
+Never: imports any package, or of ours more than laying.py, lease.py and segment.py, is told a secret, removes what it
+    did not make.
+How quickly it starts decides how quickly a server does. `json`, `signal` and `contextlib` bring `re`, `enum` and
+`functools`, which take longer to load than the interpreter itself does to start (15 ms of CPU to its 8).
 
-Requests and answers are one JSON object a line. One process, one thread: the parent-death signal of Linux is bound to
+Requests and answers are one `packed` object each. One process, one thread: the parent-death signal of Linux is bound to
 the *thread* that forked, so a pool's or a test runner's worker must not be it; this one lives as long as the server.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import marshal
 import os
 import select
-import signal
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess  # noqa: TID251 - the owner
+    import signal
     from typing import Any, TypeAlias
 
-    Steps: TypeAlias = tuple[tuple[signal.Signals, float], ...]
+    Steps: TypeAlias = tuple[tuple[int, float], ...]
+else:
+    import _signal as signal  # the same functions and numbers, without names for them
 
 POLL_S = 0.5
 # Fast shutdown, immediate shutdown, kill: how long each may take before the next.
@@ -39,6 +41,7 @@ END_STEPS: Steps = STOP_STEPS[1:]
 ABORT_STEPS: Steps = ((signal.SIGKILL, 3.0),)
 LOCK_TRIES = 50
 REMOVAL_ATTEMPTS = 20
+_LENGTH = 4
 _ENDS = (signal.SIGTERM, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _CANNOT_START = 127
@@ -52,7 +55,7 @@ class Watcher:
         self.leases: list[int] = []  # open files, whose locks end with this process
         self.child = 0
         self.group = 0
-        self.writers: list[int] = []
+        self.laid: Any = None
         self.steps = STOP_STEPS
         self.asked_to_end = False
         self.kept = False
@@ -60,7 +63,7 @@ class Watcher:
 
     def serve(self) -> None:
         """Answer requests until the pipe closes or the parent is another: that is how a killed run looks from here."""
-        pending = b""
+        pending = bytearray()
         while not self.kept:
             ready, _, _ = select.select([0], [], [], POLL_S)
             # A child forked by the run may still hold the pipe open; the parent's death is what counts.
@@ -72,9 +75,8 @@ class Watcher:
             if not data:
                 return
             pending += data
-            while b"\n" in pending:
-                line, pending = pending.split(b"\n", 1)
-                self.answer(json.loads(line))
+            while (request := take(pending)) is not None:
+                self.answer(request)
         self.stay()
 
     def stay(self) -> None:
@@ -91,22 +93,19 @@ class Watcher:
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do one thing, and say how it went."""
+        asked = request.pop("do")
         try:
-            reply = getattr(self, "do_" + request.pop("do"))(**request)
+            reply = getattr(self, "do_" + asked)(**request)
         except OSError as exc:
             reply = {"error": exc.strerror or type(exc).__name__, "errno": exc.errno}
-        os.write(1, json.dumps(reply).encode() + b"\n")
-        if "path" in reply:
+        os.write(1, packed(reply))
+        if asked == "folder":
             # For what comes next; loaded while the run gets it ready.
             _part("laying")
             _parent_death_signal()
-        if "pid" in reply:
-            # For the end; loaded while the server starts, since it takes half as long as this process' own start.
-            import shutil  # noqa: F401
 
     def do_folder(self, base: str, prefix: str, owner: dict[str, str]) -> dict[str, Any]:
         """Make a folder of our own with a lease in it; it is removed at the end."""
-        _part("segment")  # the end must not hang on a file that a change of branch took away meanwhile
         path, descriptor = _part("lease").make_folder(base, prefix, owner, self.folders)
         self.leases.append(descriptor)
         return {"path": path}
@@ -132,19 +131,27 @@ class Watcher:
         """Shut down the program that was started; what it wrote stays."""
         self.stop()
         self.end_writers()
+        self.laid = None
         return {"stopped": not self.child}
 
     def do_unpack(self, **request: Any) -> dict[str, Any]:
         """Lay out a kept cluster that the run has checked (laying.py); the rest is written while the server starts."""
         try:
-            self.writers = _part("laying").lay_out(**request)
+            self.laid = _part("laying").lay_out(**request)
+            self.laid.wait(_part("laying").BOOTS)
         except ValueError as exc:
             return {"poisoned": str(exc)}
         return {"poisoned": ""}
 
+    def do_readable(self) -> dict[str, Any]:
+        """Wait until the run's own database is there."""
+        if self.laid is not None:
+            self.laid.wait(_part("laying").READABLE)
+        return {}
+
     def do_unpacked(self) -> dict[str, Any]:
         """Wait until the whole of it is there."""
-        while self.writers and not _part("laying").reap(self.writers, wait=False):
+        while self.laid is not None and not self.laid.is_done():
             if self.orphaned(wait_s=0.001):
                 raise SystemExit
         return {}
@@ -232,8 +239,8 @@ class Watcher:
 
     def end_writers(self) -> None:
         """Whoever still lays out a cluster would make files while they are removed."""
-        if self.writers:
-            _part("laying").give_up(self.writers)
+        if self.laid is not None:
+            self.laid.give_up()
 
     def end(self) -> None:
         """End the program, then remove what was made."""
@@ -242,8 +249,10 @@ class Watcher:
         self.stop()
         self.end_writers()
         if self.group:  # initdb may be gone and the server it had started not
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:  # noqa: SIM105 - contextlib is what is not loaded
                 os.killpg(self.group, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
         if not self.folders:
             return
         lease, segment = _part("lease"), _part("segment")
@@ -258,8 +267,10 @@ class Watcher:
                 break
             # The group catches what a half-done initdb started; a running server takes its own children along.
             target = os.kill if self.steps is not ABORT_STEPS and signum != signal.SIGKILL else os.killpg
-            with contextlib.suppress(ProcessLookupError):
+            try:  # noqa: SIM105 - as above
                 target(self.child, signum)
+            except ProcessLookupError:
+                pass
             self.reap(wait_s)
 
     def reap(self, wait_s: float) -> None:
@@ -276,28 +287,6 @@ class Watcher:
                 time.sleep(0.001)
 
 
-def spawn_watcher(inherited: int) -> subprocess.Popen[bytes]:
-    """Start this file as a process of its own, in a session of its own: the terminal's Ctrl-C is for the run.
-
-    Args:
-        inherited: a descriptor that stays open in it, under the same number.
-    """
-    import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
-
-    # -I -S: no user site, no PYTHON* variables, no packages. Errors come back as answers, so nothing is lost with
-    # stderr, and the run's own stderr is not held open after it.
-    return subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-I", "-S", "-B", __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        pass_fds=[inherited],
-        cwd="/",
-        env={},
-    )
-
-
 def _be_told(*_: object) -> None:
     """A signal without a handler may be dropped although it is waited for."""
 
@@ -306,17 +295,46 @@ def _parent_death_signal() -> Any:
     """Linux's prctl, or None elsewhere, where the pipe alone must do."""
     if not sys.platform.startswith("linux"):
         return None
-    import ctypes
+    try:
+        # What `ctypes` does, without its other three milliseconds.
+        import _ctypes
 
-    return ctypes.CDLL(None, use_errno=True).prctl
+        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+        return lambda *args: _ctypes.call_function(address, args)
+    except (ImportError, AttributeError):
+        import ctypes
+
+        return ctypes.CDLL(None, use_errno=True).prctl
 
 
 def _part(name: str) -> Any:
-    """A module beside this file, loaded when it is needed."""
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib would double the start time
-    if here not in sys.path:
-        sys.path.append(here)  # behind the standard library, so that none of its names is ours
-    return __import__(name)
+    """One of the modules that came with this one, loaded when it is needed."""
+    part = sys.modules.get(name)
+    if part is None:
+        part = sys.modules[name] = type(sys)(name)
+        # Left there by what came before this module in the process (spawning.py).
+        exec(globals()["CODE"][name], part.__dict__)  # noqa: S102 - our own files
+    return part
+
+
+def packed(message: dict[str, Any]) -> bytes:
+    """A request or an answer as it goes through the pipe: its length, then what only the two ends of it write and read.
+
+    Args:
+        message: of text, bytes, numbers, lists and such.
+    """
+    data = marshal.dumps(message)
+    return len(data).to_bytes(_LENGTH, "little") + data
+
+
+def take(pending: bytearray) -> dict[str, Any] | None:
+    """The next message of those bytes, which are removed; None while it is not whole."""
+    end = _LENGTH + int.from_bytes(pending[:_LENGTH], "little")
+    if len(pending) < end:
+        return None
+    message: dict[str, Any] = marshal.loads(pending[_LENGTH:end])  # noqa: S302 - from the other end of our own pipe
+    del pending[:end]
+    return message
 
 
 def main() -> None:

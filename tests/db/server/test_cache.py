@@ -26,8 +26,9 @@ from scripts.server import facts as facts_module
 from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
+from scripts.server.embedded import boot as boot_module
 from scripts.server.embedded import origin
-from scripts.server.embedded.binaries import copy_binaries, find_binaries
+from scripts.server.embedded.binaries import Binaries, copy_binaries, digest_of_binary, find_binaries
 from scripts.server.embedded.origin import open_embedded
 from scripts.server.facts import read_facts
 from scripts.server.provision import provision
@@ -269,6 +270,68 @@ def test_a_table_that_was_sealed_in_is_found(kept: Path, lines: list[str]) -> No
     assert start(kept)["cluster"] == "kept"
 
 
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Takes the first letters of every cluster that a server is begun on."""
+    seen: list[bytes] = []
+    begin = origin._begin
+
+    def noted(boot: Any, checked: memoryview | None) -> Any:
+        if checked is not None:
+            seen.append(bytes(checked[:2000]))
+        return begin(boot, checked)
+
+    monkeypatch.setattr(origin, "_begin", noted)
+    return seen
+
+
+def test_the_server_is_begun_on_the_likely_cluster_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the programs are digested; and it is the one that the key names."""
+    start(kept)
+    digests: list[int] = []
+    seen = begun(monkeypatch)
+
+    def digest(found: Binaries) -> str:
+        digests.append(len(seen))
+        return digest_of_binary(found)
+
+    monkeypatch.setattr(origin, "digest_of_binary", digest)
+    assert start(kept)["cluster"] == "kept"
+    assert (digests, len(seen)) == ([1], 1)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "not to be laid out"])
+def test_a_server_begun_on_another_cluster_than_the_wanted_one_is_ended(
+    kept: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, *, whole: bool
+) -> None:
+    """The hint is that of another key: nobody connects to it, nothing of it stays, and neither entry is to blame."""
+    monkeypatch.setattr(origin, "hint_of", lambda *_, **__: "the same")
+    seen = begun(monkeypatch)
+
+    def start_with(database: str) -> dict[str, str]:
+        settings = Settings(cluster_cache=kept, postgres_db=database)
+        with open_embedded(settings, reason="", report=lines.append) as server:
+            with connect(server.dsn) as conn:
+                rows = conn.execute("SELECT datname FROM pg_database WHERE oid > 16383").fetchall()
+            assert rows == [(database,)]
+            return dict(server.facts)
+
+    one, two = start_with("one"), start_with("two")
+    assert [facts["cluster"] for facts in (one, two)] == ["made for this run", "made for this run"]
+    assert len(seen) == 1  # two's server was begun on one's cluster
+    if not whole:
+        entry = kept / f"{two['cluster_key']}{cache.SUFFIX}"
+        _, known = read_known_of(entry)
+        entry.write_bytes(seal(known, b'{"folders": [], "files": [["../x", 384, 0, 0]]}\n'))
+    os.utime(kept / f"{two['cluster_key']}{cache.SUFFIX}", (time.time() + 60, time.time() + 60))
+    again = start_with("one")
+    assert (again["cluster"], again["cluster_key"]) == ("kept", one["cluster_key"])
+    assert again["system_identifier"] == one["system_identifier"]
+    assert len(seen) == 3
+    assert lines == []
+    assert len(list(kept.iterdir())) == 2
+    assert list(folders.MEMORY.iterdir()) == []
+
+
 def test_a_kept_cluster_that_does_not_let_us_in_is_made_again(kept: Path, lines: list[str]) -> None:
     """Sealed with another password: a poisoned cache never stops a run."""
     start(kept)
@@ -282,16 +345,20 @@ def test_a_kept_cluster_that_does_not_let_us_in_is_made_again(kept: Path, lines:
     assert start(kept)["cluster"] == "kept"
 
 
-def test_a_deadline_that_ran_out_does_not_cost_the_kept_cluster(kept: Path, lines: list[str]) -> None:
+def test_a_deadline_that_ran_out_does_not_cost_the_kept_cluster(
+    kept: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error is the run's own, at once, with the limit that was set; the next run starts on the same entry."""
     first = start(kept)
     before = entry_of(kept).stat()
     settings = Settings(cluster_cache=kept, server_start_timeout_ms=1)
-    with (
-        pytest.raises(StartError, match="the server did not answer in time") as caught,
-        open_embedded(settings, reason="", report=lines.append),
-    ):
-        pass
+    with monkeypatch.context() as patched:
+        patched.setattr(boot_module, "_is_ready", lambda _: False)  # it may be up before the first look
+        with (
+            pytest.raises(StartError, match="the server did not answer in time") as caught,
+            open_embedded(settings, reason="", report=lines.append),
+        ):
+            pass
     assert caught.value.facts[0] == ("expected", "an answer within 1 ms")
     assert lines == []
     after = entry_of(kept).stat()

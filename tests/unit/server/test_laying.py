@@ -1,4 +1,4 @@
-"""Laying out what was packed: the same folder again, in two steps, by its owner-to-be; or an error and no process."""
+"""Laying out what was packed: the same folder again, in three steps, by its owner-to-be; or an error and no process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import os
 import stat
 import tempfile
+import threading
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from make_root import only_as_root
 from make_runs import processes
 
-from scripts.server.cluster.packing import pack_tree
+from scripts.server.cluster.packing import pack_tree, read_index
 from scripts.server.embedded import laying
 from scripts.server.embedded.leash import Leash, RefusedError
 
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIRST = ["base/16385/1", "base/16385/2", "global/3", "pg_wal/000000010000000000000001", "PG_VERSION", "base/note"]
+# The arguments of `lay_out` that say what is there.
+Shared: TypeAlias = "dict[str, Any]"
+BOOT = ["global/3", "pg_wal/000000010000000000000001", "PG_VERSION", "base/note"]
+OWN = ["base/16385/1", "base/16385/2"]
 REST = ["base/1/1", "base/4/1", "base/5/1", "base/5/PG_VERSION"]
 
 
@@ -32,7 +37,7 @@ REST = ["base/1/1", "base/4/1", "base/5/1", "base/5/PG_VERSION"]
 def cluster(tmp_path: Path) -> Path:
     """Something like one: the run's database, three others, files that are empty, the same, large, and odd modes."""
     folder = tmp_path / "cluster"
-    for number, name in enumerate(FIRST + REST):
+    for number, name in enumerate(BOOT + OWN + REST):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes([number % 3]) * (number * 40_000 if number % 2 else 0))
@@ -59,10 +64,12 @@ def target(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def packed(cluster: Path) -> Iterator[int]:
-    """A descriptor of the cluster's bytes, as the run hands them to the watcher."""
-    descriptor = shared(b'{"known": 1}\n' + pack_tree(str(cluster)))
-    yield descriptor
+def packed(cluster: Path) -> Iterator[Shared]:
+    """The cluster's bytes, as the run hands them to the watcher."""
+    checked = b'{"known": 1}\n' + pack_tree(str(cluster))
+    begin, folders, files = read_index(memoryview(checked))
+    descriptor = shared(checked)
+    yield {"descriptor": descriptor, "begin": begin, "folders": folders, "files": files}
     os.close(descriptor)
 
 
@@ -79,104 +86,141 @@ def children() -> set[int]:
     return {pid for pid, parent, _ in processes() if parent == os.getpid()}
 
 
-def indexed(files: list[tuple[str, int, int, int]], contents: bytes = b"") -> int:
-    """The same of an index that pack_tree would not make."""
-    return shared(b"{}\n" + json.dumps({"folders": [], "files": files}).encode() + b"\n" + contents)
+@contextmanager
+def indexed(files: list[tuple[str, int, int, int]], contents: bytes = b"-") -> Iterator[Shared]:
+    """The same of files that pack_tree would not list."""
+    descriptor = shared(contents)
+    yield {"descriptor": descriptor, "begin": 0, "folders": [], "files": files}
+    os.close(descriptor)
 
 
-def test_what_was_packed_is_there_again(packed: int, cluster: Path, target: Path) -> None:
+def finish(laid: laying.Laid) -> None:
+    """Wait for the writers."""
+    while not laid.is_done():
+        time.sleep(0.001)
+
+
+def test_what_was_packed_is_there_again(packed: Shared, cluster: Path, target: Path) -> None:
     """Contents and modes, whatever the umask; the writers end by themselves."""
     before = os.umask(0o077)
     try:
-        pids = laying.lay_out(packed, str(target), -1, -1)
+        laid = laying.lay_out(**packed, target=str(target), uid=-1, gid=-1)
     finally:
         os.umask(before)
-    assert len(pids) == 2
-    assert set(FIRST) <= set(tree(target))
-    assert laying.reap(pids, wait=True)
-    assert pids == []
+    assert len(laid.pids) == 2
+    laid.wait(laying.BOOTS)
+    assert set(BOOT) <= set(tree(target))
+    laid.wait(laying.READABLE)
+    assert set(OWN) <= set(tree(target))
+    finish(laid)
+    laid.wait(laying.READABLE)  # nothing to wait for any more
+    assert laid.pids == []
     assert tree(target) == tree(cluster)
 
 
+def test_a_step_is_done_when_both_writers_are_done_with_it() -> None:
+    """One that is two steps ahead does not speak for the other."""
+    told, tell = os.pipe()
+    laid = laying.Laid([], told)
+    os.write(tell, laying.BOOTS + laying.READABLE + laying.WHOLE + laying.BOOTS)
+    laid.wait(laying.BOOTS)
+    other = threading.Timer(0.2, os.write, (tell, laying.READABLE))
+    other.start()
+    began = time.monotonic()
+    laid.wait(laying.READABLE)
+    assert time.monotonic() - began > 0.1
+    other.join()
+    os.close(tell)
+    laid.give_up()
+
+
 @only_as_root
-def test_as_root_it_all_belongs_to_the_server_s_user(packed: int, tmp_path: Path, target: Path) -> None:
+def test_as_root_it_all_belongs_to_the_server_s_user(packed: Shared, tmp_path: Path, target: Path) -> None:
     """Made by that user, who can reach the folder."""
     for path in (target, *target.parents):
         if path.stat().st_uid == 0 and not path.stat().st_mode & 0o001 and path != target:
             path.chmod(path.stat().st_mode | 0o011)
     os.chown(target, 65534, 65534)
-    pids = laying.lay_out(packed, str(target), 65534, 65534)
-    assert laying.reap(pids, wait=True)
+    finish(laying.lay_out(**packed, target=str(target), uid=65534, gid=65534))
     assert {(path.stat().st_uid, path.stat().st_gid) for path in target.rglob("*")} == {(65534, 65534)}
 
 
-def test_the_youngest_database_comes_first() -> None:
-    """And all that belongs to no database; without one of the run's own it is `postgres`."""
-    files = [(name, 0o600, 0, 0) for name in FIRST + REST]
-    assert laying.in_order(files) == (files[: len(FIRST)], files[len(FIRST) :])
-    own = [file for file in files if "16385" not in file[0]]
-    assert [file[0] for file in laying.in_order(own)[1]] == ["base/1/1", "base/4/1"]
-    assert laying.in_order([]) == ([], [])
+def test_what_a_server_starts_on_comes_first_then_the_youngest_database() -> None:
+    """All that belongs to no database; without one of the run's own it is `postgres`, in whatever order they come."""
+    files = [(name, 0o600, 0, 0) for name in BOOT + OWN + REST]
+    rest = files[len(BOOT + OWN) :]
+    assert laying.in_order(files) == (files[: len(BOOT)], files[len(BOOT) : len(BOOT + OWN)], rest)
+    without = [file for file in files if "16385" not in file[0]]
+    assert [[file[0] for file in step] for step in laying.in_order(without)[1:]] == [REST[2:], REST[:2]]
+    assert laying.in_order([("base/5/1", 0, 0, 0), ("base/16384/1", 0, 0, 0)])[1] == [("base/16384/1", 0, 0, 0)]
+    assert laying.in_order([]) == ([], [], [])
 
 
-@given(st.lists(st.sampled_from([*FIRST, *REST, "base/99999/1", "base/1/x/y", "base/", "base/x/1", "basement/1/2"])))
-def test_nothing_is_lost_between_first_and_rest(names: list[str]) -> None:
-    """Each file is in one of them, once; only what is in another database's folder comes later."""
+@given(
+    st.lists(st.sampled_from([*BOOT, *OWN, *REST, "base/99999/1", "base/1/x/y", "base/", "base/x/1", "basement/1/2"]))
+)
+def test_nothing_is_lost_between_the_steps(names: list[str]) -> None:
+    """Each file is in one of them, once; only what is in a database's folder comes later."""
     files = [(name, 0o600, 0, number) for number, name in enumerate(names)]
-    first, rest = laying.in_order(files)
-    assert sorted(first + rest) == sorted(files)
-    assert all(name.startswith("base/") for name, *_ in rest)
+    first, own, rest = laying.in_order(files)
+    assert sorted(first + own + rest) == sorted(files)
+    assert all(name.startswith("base/") for name, *_ in own + rest)
+    assert len({name.split("/")[1] for name, *_ in own}) <= 1
+    dealt = [laying._dealt((first, own, rest), number) for number in range(laying.WRITERS)]
+    for number, step in enumerate((first, own, rest)):
+        assert sorted(file for mine in dealt for file in mine[number]) == sorted(step)
 
 
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "base/../../x", "a/.."])
 def test_a_path_that_leads_out_writes_nothing(target: Path, name: str) -> None:
     """Not even what comes before it."""
-    descriptor = indexed([("good", 0o600, 0, 0), (name, 0o600, 0, 0)])
-    with pytest.raises(ValueError, match="leads out of the folder"):
-        laying.lay_out(descriptor, str(target), -1, -1)
+    with (
+        indexed([("good", 0o600, 0, 0), (name, 0o600, 0, 0)]) as packed,
+        pytest.raises(ValueError, match="leads out of the folder"),
+    ):
+        laying.lay_out(**packed, target=str(target), uid=-1, gid=-1)
     assert list(target.iterdir()) == []
-    os.close(descriptor)
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["first", "rest"])
-def test_what_the_system_refuses_comes_back_with_its_number(target: Path, *, later: bool) -> None:
-    """In either step; nobody is left behind, and nothing is written through a planted link."""
+@pytest.mark.parametrize("where", ["base", "base/2", "base/1"], ids=["boot", "own", "rest"])
+def test_what_the_system_refuses_comes_back_with_its_number(target: Path, where: str) -> None:
+    """In each step; nobody is left behind, and nothing is written through a planted link."""
     for name in ("base/1", "base/2"):
         (target / name).mkdir(parents=True)
-    where = "base/1" if later else "base/2"
     (target / where / "taken").symlink_to(target / "elsewhere")
-    descriptor = indexed([(f"{where}/taken", 0o600, 0, 0), ("base/2/other", 0o600, 0, 0)])
     before = children()
-    pids: list[int] = []
 
-    def lay() -> None:
-        pids.extend(laying.lay_out(descriptor, str(target), -1, -1))
-        laying.reap(pids, wait=True)
+    def lay(packed: Shared) -> None:
+        laid = laying.lay_out(**packed, target=str(target), uid=-1, gid=-1)
+        try:
+            laid.wait(laying.READABLE)
+            finish(laid)
+        finally:
+            laid.give_up()  # whoever is still at work
 
-    with pytest.raises(OSError, match="File exists") as caught:
-        lay()
-    laying.give_up(pids)  # whoever is still at work is in the list
+    with (
+        indexed([(f"{where}/taken", 0o600, 0, 0), ("base/2/other", 0o600, 0, 0)]) as packed,
+        pytest.raises(OSError, match="File exists") as caught,
+    ):
+        lay(packed)
     assert caught.value.errno == errno.EEXIST
     assert not (target / "elsewhere").exists()
-    os.close(descriptor)
     assert children() <= before
 
 
 def test_writers_that_are_given_up_are_gone(cluster: Path, target: Path) -> None:
     """At once, whatever is left to be written."""
-    count = 4000
-    descriptor = indexed(
-        [(f"base/1/{number}", 0o600, 0, 4) for number in range(count)] + [("base/2/x", 0o600, 0, 4)], b"four"
-    )
+    files = [(f"base/1/{number}", 0o600, 0, 4) for number in range(4000)]
     for name in ("base/1", "base/2"):
         (target / name).mkdir(parents=True)
-    pids = laying.lay_out(descriptor, str(target), -1, -1)
-    laying.give_up(pids)
-    assert pids == []
+    with indexed([*files, ("base/2/x", 0o600, 0, 4)], b"four") as packed:
+        laid = laying.lay_out(**packed, target=str(target), uid=-1, gid=-1)
+        laid.wait(laying.READABLE)
+        laid.give_up()
+    assert laid.pids == []
     left = len(list((target / "base/1").iterdir()))
     time.sleep(0.05)
     assert len(list((target / "base/1").iterdir())) == left
-    os.close(descriptor)
 
 
 def test_the_watcher_hands_over_when_all_is_there(cluster: Path, tmp_path: Path) -> None:
@@ -190,7 +234,9 @@ def test_the_watcher_hands_over_when_all_is_there(cluster: Path, tmp_path: Path)
             data.mkdir()
             leash.begin_unpack(checked, data, None)
             assert leash.finish_unpack() == ""
-            assert set(FIRST) <= set(tree(data))
+            assert set(BOOT) <= set(tree(data))
+            leash.require_readable()
+            assert set(BOOT + OWN) <= set(tree(data))
             if wait:
                 leash.require_unpacked()
                 assert tree(data) == tree(cluster)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from make_leases import every_step, labels_of, run_maker
 
 from scripts.server.embedded.layout import PREFIX
-from scripts.server.embedded.lease import HALF, LEASE, make_folder, remove_folder
+from scripts.server.embedded.lease import HALF, LEASE, as_json, make_folder, remove_folder
 from scripts.server.embedded.sweep import sweep
 from scripts.server.owner import owner_labels
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +142,31 @@ def test_a_full_disk_is_told_and_the_half_made_folder_known(place: Path, monkeyp
             make_folder(str(place), PREFIX, owner_labels(), names)
     assert [str(path) for path in place.iterdir()] == names
     assert remove_folder(names[0])
+
+
+def test_what_a_lease_says_is_json() -> None:
+    """Written by hand; what would need more than quotes around it is refused."""
+    labels = {"kind": "folder", **owner_labels()}
+    assert as_json(labels) == json.dumps(labels)
+    assert as_json({}) == "{}"
+    for text in ('"', "\\", "\n", "ä", "\x7f"):
+        for wrong in ({text: "x"}, {"x": text}):
+            with pytest.raises(ValueError, match="is no label"):
+                as_json(wrong)
+
+
+def test_what_goes_goes_without_following_a_link(tmp_path: Path) -> None:
+    """Deep folders, files of any kind, and a link to somebody's folder in the place of ours."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").touch()
+    path, _ = make_folder(str(tmp_path), PREFIX, owner_labels(), [])
+    deep = Path(path, *"abcdefgh")
+    deep.mkdir(parents=True)
+    (deep / "link").symlink_to(tmp_path / "theirs")
+    (deep / "file").touch(0o000)
+    os.mkfifo(deep / "pipe")
+    assert remove_folder(path)
+    link = tmp_path / "parity-link"
+    link.symlink_to(tmp_path / "theirs")
+    assert not remove_folder(str(link))
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["file"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
+import subprocess  # noqa: TID251 - a test starts what it looks at
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.errors.server import StartError
+from scripts.server.embedded import spawning, watcher
 from scripts.server.embedded.leash import Leash, RefusedError
 
 if TYPE_CHECKING:
@@ -119,3 +123,53 @@ def test_it_does_not_hear_the_terminal(tmp_path: Path) -> None:
         assert os.getsid(leash.pid) == leash.pid
         os.kill(leash.pid, signal.SIGINT)
         assert Path(leash.folder(tmp_path, "p-")).exists()
+
+
+def test_a_message_is_taken_when_it_is_whole_and_once() -> None:
+    """However it arrives: byte by byte, or with the next one behind it."""
+    first, second = {"do": "folder", "base": "é\ud800", "n": [1, None, b"x"]}, {"errno": -1}
+    both = watcher.packed(first) + watcher.packed(second)
+    pending, taken = bytearray(), []
+    for byte in both:
+        pending.append(byte)
+        while (message := watcher.take(pending)) is not None:
+            taken.append(message)
+    assert taken == [first, second]
+    pending = bytearray(both)
+    assert [watcher.take(pending), watcher.take(pending), watcher.take(pending)] == [first, second, None]
+
+
+@pytest.mark.parametrize("sent", [b"", b"000", b"00001000", b"00001000half"])
+def test_a_run_that_dies_while_the_watcher_comes_up_leaves_none(sent: bytes) -> None:
+    """The pipe closes in the middle of its code."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", spawning._BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    out, _ = process.communicate(sent, timeout=5)
+    assert out == b""
+
+
+def test_it_needs_no_file_of_ours_once_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of branch takes them away while a server runs; everything it may need has been sent."""
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in spawning.PARTS:
+        shutil.copy(Path(watcher.__file__).parent / f"{name}.py", there)
+    monkeypatch.setattr(watcher, "__file__", str(there / "watcher.py"))
+    with Leash() as leash:
+        shutil.rmtree(there)
+        folder = Path(leash.folder(tmp_path, "p-"))
+        assert folder.is_dir()
+        leash.start(["/bin/sleep", "30"], account=None, log=tmp_path / "log")
+        leash.require_readable()
+        leash.require_unpacked()
+    assert not folder.exists()
+
+
+def test_what_it_loads_is_quick_to_load() -> None:
+    """None of the modules that take longer than all the rest."""
+    loaded = "import sys; sys.path.append(sys.argv[1]); import watcher, lease, laying, segment; print(*sys.modules)"
+    told = subprocess.check_output(
+        [sys.executable, "-I", "-S", "-c", loaded, str(Path(watcher.__file__).parent)], text=True
+    )
+    assert not {"json", "signal", "enum", "re", "contextlib", "functools", "shutil", "ctypes"} & set(told.split())

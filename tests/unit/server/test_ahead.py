@@ -1,0 +1,143 @@
+"""The entry that is read before it is known which one is wanted: used if it is that very one, and never in the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.server.cluster.ahead import Ahead
+from scripts.server.cluster.cache import find_likely, hint_of
+from scripts.server.cluster.packing import PoisonedError, pour_checked, read_checked, read_index, seal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HINT = hint_of((1, 2), "db", other_user=False)
+
+
+def put(folder: Path, letter: str, *, hint: str = HINT, used_at: int = 0, content: bytes = b"{}\n") -> tuple[Path, str]:
+    """An entry of a key of that letter."""
+    path = folder / f"{letter * 64}.cluster"
+    path.write_bytes(seal({"key": letter * 64, "hint": hint}, content))
+    path.chmod(0o600)
+    os.utime(path, (used_at, used_at))
+    return path, path.read_bytes()[:64].decode()
+
+
+def test_what_is_likely_has_the_hint_and_was_of_use_last(tmp_path: Path) -> None:
+    """Another hint, none (an image's), a name that is not ours, what anybody may write: all that is passed over."""
+    assert find_likely(tmp_path, HINT) is None
+    old, new = put(tmp_path, "a", used_at=1), put(tmp_path, "b", used_at=2)
+    put(tmp_path, "c", hint="other", used_at=3)
+    open_to_all, _ = put(tmp_path, "d", used_at=4)
+    open_to_all.chmod(0o666)
+    (tmp_path / ("e" * 64 + ".cluster")).write_text("no entry")
+    os.mkfifo(tmp_path / ("f" * 64 + ".cluster"), 0o600)
+    (tmp_path / "0.cluster").write_bytes(new[0].read_bytes())
+    assert find_likely(tmp_path, HINT) == new
+    new[0].unlink()
+    assert find_likely(tmp_path, HINT) == old
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        hint_of((1, 3), "db", other_user=False),
+        hint_of((1, 2), "b", other_user=False),
+        hint_of((1, 2), "db", other_user=True),
+    ],
+)
+def test_a_hint_is_of_programs_database_and_user(other: str) -> None:
+    """Whatever else differs is found by the key."""
+    assert other != HINT
+
+
+def test_what_was_read_is_handed_out_for_its_own_digest_alone(tmp_path: Path) -> None:
+    """For any other the entry that is wanted is read."""
+    (likely, digest), (wanted, other) = put(tmp_path, "a", used_at=2), put(tmp_path, "b", used_at=1, content=b"{ }\n")
+    read: list[str] = []
+
+    def reading(path: str, digest: str) -> memoryview:
+        read.append(path)
+        return read_checked(path, digest)
+
+    with Ahead(tmp_path, HINT, reading) as ahead:
+        assert ahead.read(str(likely), digest) is ahead.likely()
+        assert read == [str(likely)]
+        assert bytes(ahead.read(str(wanted), other)) == bytes(read_checked(str(wanted), other))
+        assert read == [str(likely)]  # what was read there stays
+
+
+def test_one_that_was_changed_is_not_likely_and_is_refused_when_it_is_wanted(tmp_path: Path) -> None:
+    """The thread says nothing; whoever wants that very entry is told."""
+    path, digest = put(tmp_path, "a")
+    path.write_bytes(path.read_bytes() + b"x")
+    with Ahead(tmp_path, HINT, read_checked) as ahead:
+        assert ahead.likely() is None
+        with pytest.raises(PoisonedError, match="its bytes are not those of its digest"):
+            ahead.read(str(path), digest)
+
+
+def test_without_a_folder_nothing_is_read(tmp_path: Path) -> None:
+    """Where nothing is kept, or the folder is not there any more."""
+    for folder in (None, tmp_path / "gone"):
+        with Ahead(folder, HINT, read_checked) as ahead:
+            assert ahead.likely() is None
+
+
+def test_what_is_poured_is_what_was_digested(tmp_path: Path) -> None:
+    """Whatever the file held before, of whatever size; a link is refused, as is another first line."""
+    into, _ = tempfile.mkstemp(dir=tmp_path)
+    for size in (3_000_000, 5, 1 << 18):
+        path, digest = put(tmp_path, "a", content=os.urandom(size))
+        poured = pour_checked(str(path), digest, into)
+        assert poured == read_checked(str(path), digest)
+        assert os.pread(into, 1 << 23, 0) == bytes(poured)
+        with pytest.raises(PoisonedError):
+            pour_checked(str(path), hashlib.sha256().hexdigest(), into)
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(PoisonedError, match="its bytes are not those of its digest"):
+            pour_checked(str(path), digest, into)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links"):
+        pour_checked(str(tmp_path / "link"), digest, into)
+    os.close(into)
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        (b"", "it has not the form"),
+        (b"[", "it has not the form"),
+        (b"[]", "it has not the form"),
+        (b'{"folders": []}', "it has not the form"),
+        (b'{"folders": [["a"]], "files": []}', "it has not the form"),
+        (b'{"folders": [[1, 2]], "files": []}', "it has not the form"),
+        (b'{"folders": [["a", "b"]], "files": []}', "it has not the form"),
+        (b'{"folders": [], "files": [["a", "b", 0, 0]]}', "it has not the form"),
+        (b'{"folders": [], "files": [["a", 384, 0, 5]]}', "it lists what it does not hold"),
+        (b'{"folders": [], "files": [["a", 384, -1, 1]]}', "it lists what it does not hold"),
+        (b'{"folders": [], "files": [["a", 384, 2, -1]]}', "it lists what it does not hold"),
+    ],
+)
+def test_a_list_that_cannot_be_laid_out_is_refused(index: bytes, why: str) -> None:
+    """Somebody sealed it: a digest alone does not make it right."""
+    with pytest.raises(PoisonedError, match=why):
+        read_index(memoryview(b"{}\n" + index + b"\nfour"))
+
+
+def test_a_list_is_handed_on_as_it_is() -> None:
+    """With the place where the contents begin."""
+    index = {"folders": [["a", 0o700]], "files": [["a/b", 0o600, 0, 4]]}
+    data = b"{}\n" + json.dumps(index).encode() + b"\n"
+    begin, folders, files = read_index(memoryview(data + b"four"))
+    assert (begin, {"folders": folders, "files": files}) == (len(data), index)
+    with pytest.raises(PoisonedError, match="form"):
+        read_index(memoryview(b"{}"))
