@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _QUERY = Path(__file__).with_name("reading.sql")
-_PARTS = ("added.sql", "refusing.sql")
+_PARTS = ("added.sql", "refusing.sql", "logins.sql")
 # Relations and functions that are remembered, several times as many as one reading has: a mutant is told beside the
 # original.
 _REMEMBERED = 512
