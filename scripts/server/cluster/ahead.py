@@ -9,15 +9,17 @@ Promises: what was read is used only where the entry that is wanted claims the v
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import Thread
 from typing import TYPE_CHECKING, Self
 
+from scripts.server.aside import Aside
 from scripts.server.cluster.cache import find_likely
 from scripts.server.cluster.packing import PoisonedError, read_checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+LEFT_S = 10.0
 
 
 class Ahead:
@@ -35,21 +37,24 @@ class Ahead:
         self._read = read
         self._digest = ""
         self._likely: memoryview | None = None
-        self._thread = None if folder is None else Thread(target=self._look, args=(folder,), daemon=True)
+        self._folder = folder
+        self._looking: Aside[None] | None = None
 
     def __enter__(self) -> Self:
-        if self._thread is not None:
-            self._thread.start()
+        folder = self._folder
+        if folder is not None:
+            self._looking = Aside("likely-cluster", lambda: self._look(folder))
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What is read into goes away next.
-        self.likely()
+        # What is read into goes away next; of an interrupted run too.
+        if self._looking is not None:
+            self._looking.wait(LEFT_S)
 
     def likely(self) -> memoryview | None:
         """The checked bytes of the entry that will be wanted if nothing has changed since it was made."""
-        if self._thread is not None:
-            self._thread.join()
+        if self._looking is not None:
+            self._looking.finish()
         return self._likely
 
     def read(self, path: str, digest: str) -> memoryview:

@@ -23,7 +23,7 @@ from scripts.server.owner import LABEL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.server.containers.aside import Aside
+    from scripts.server.aside import Aside
     from scripts.server.containers.engine import Engine
 
 PORT = "5432/tcp"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.docker import DockerError
-from scripts.server.containers.aside import Aside
+from scripts.server.aside import Aside
 from scripts.server.containers.engine import PROBE_TIMEOUT_S
 from scripts.server.containers.guard import GUARD, KEPT_AS, PORT, VOLUME, Guard
 from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell

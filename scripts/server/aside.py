@@ -1,6 +1,6 @@
-"""A request to the engine that goes on beside the main thread, which may do something else, or be interrupted.
+"""Work that goes on beside the main thread, which may do something else meanwhile, or be interrupted.
 
-Promises: an interruption of whoever waits for it does not cut the request off: what became of it can still be known.
+Promises: an interruption of whoever waits for it does not cut the work off: what became of it can still be known.
     That is why nobody joins the thread: a `Thread.join` that an exception interrupts leaves a thread that is said to
     have ended, though it goes on (CPython up to 3.12).
 """
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Aside(Generic[T]):
-    """One such request, under way from the moment it is made. `failed` is what it raised, once it has ended."""
+    """One such piece of work, under way from the moment it is made. `failed` is what it raised, once it has ended."""
 
     def __init__(self, name: str, work: Callable[[], T]) -> None:
         self._work = work
