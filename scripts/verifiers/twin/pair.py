@@ -101,21 +101,24 @@ class Pending:
         self._session = session
         self._rows: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(sql, params, role), daemon=True)
-        self._thread.start()
+        # Not `join`: once it was interrupted it says of a thread that goes on that it has ended (CPython up to 3.12).
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, args=(sql, params, role), daemon=True).start()
 
     def _run(self, sql: LiteralString, params: Params, role: str) -> None:
         try:
             self._rows = self._session.rows(sql, params, role=role)
         except Exception as exc:  # noqa: BLE001 - raised again where the answer is asked for
             self._error = exc
+        finally:
+            self._ended.set()
 
     def waits_for(self, other: Session, watch: psycopg.Connection[Any]) -> bool:
         """Whether the server says that it waits for the other; False once it has ended without."""
         from psycopg.rows import scalar_row
 
         with watch.cursor(row_factory=scalar_row) as cursor:
-            while self._thread.is_alive():
+            while not self._ended.is_set():
                 if cursor.execute(_BLOCKED, [other.pid, self._session.pid], prepare=False).fetchone():
                     return True
                 time.sleep(_POLL_S)
@@ -144,13 +147,12 @@ class Pending:
 
     def end(self) -> None:
         """See to it that the thread ends, by cancelling the statement when it will not."""
-        self._thread.join(0)
-        if self._thread.is_alive():
+        if not self._ended.is_set():
             self._session.conn.cancel_safe(timeout=JOIN_S)
-            self._thread.join(JOIN_S)
+            self._ended.wait(JOIN_S)
 
     def _join(self) -> None:
-        self._thread.join(JOIN_S)
+        self._ended.wait(JOIN_S)
         self.end()
 
 

@@ -22,6 +22,7 @@ class Interruption(KeyboardInterrupt):
 
 
 def interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """In the main thread, whatever it waits for."""
     raise Interruption
 
 
