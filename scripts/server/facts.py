@@ -13,9 +13,8 @@ from scripts.errors.unfit import NotFreshError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from psycopg import Connection
+    from psycopg import Connection, Cursor
 
-FIRST_USER_OID = 16384
 # The age is rounded up to a second; a wall clock that is being corrected may gain as much.
 ALLOWED_S = 2
 # One row. The epoch is the second in which initdb ran; a copy of a cluster keeps it.
@@ -41,13 +40,13 @@ SELECT system_identifier::text                       AS system_identifier,
        (SELECT next_oid::text FROM pg_catalog.pg_control_checkpoint()) AS next_oid
 FROM pg_catalog.pg_control_system()
 """
-# By schema as well as by number: what single-user mode makes, or an image brings, has numbers of any kind.
+# By schema as well as by number (a user's begin with 16384): what single-user mode makes, or an image brings, has any.
 _BEFORE: LiteralString = """
 WITH own AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
 SELECT (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_class
-         WHERE oid >= %(first)s OR relnamespace NOT IN (SELECT oid FROM own))   AS user_relations_before,
+         WHERE oid >= 16384 OR relnamespace NOT IN (SELECT oid FROM own))   AS user_relations_before,
        (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_proc
-         WHERE oid >= %(first)s OR pronamespace NOT IN (SELECT oid FROM own))   AS user_functions_before,
+         WHERE oid >= 16384 OR pronamespace NOT IN (SELECT oid FROM own))   AS user_functions_before,
        (SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_namespace
          WHERE nspname <> 'public' AND nspname !~ '^pg_(toast_)?temp_' AND oid NOT IN (SELECT oid FROM own))
                                                                                 AS user_schemas_before,
@@ -91,15 +90,22 @@ def read_facts(conn: Connection) -> dict[str, str]:
     from psycopg.rows import dict_row
 
     with conn.cursor(row_factory=dict_row) as cursor:
-        facts: dict[str, str] = dict(cursor.execute(_FACTS).fetchone() or {})
         try:
-            facts |= cursor.execute(_IDENTITY).fetchone() or {}
+            facts, identity, settings, before = _rows(cursor, _FACTS, _IDENTITY, _SETTINGS, _BEFORE)
         except psycopg.errors.InsufficientPrivilege:
-            facts["identity_withheld"] = "the role may not read the control file"
-        settings = {row["name"]: row["setting"] for row in cursor.execute(_SETTINGS)}
-        facts |= cursor.execute(_BEFORE, {"first": FIRST_USER_OID}).fetchone() or {}
-    facts |= {f"setting.{name}": str(value) for name, value in settings.items()}
-    return facts
+            facts, settings, before = _rows(cursor, _FACTS, _SETTINGS, _BEFORE)
+            identity = [{"identity_withheld": "the role may not read the control file"}]
+    found: dict[str, str] = facts[0] | identity[0] | before[0]
+    return found | {f"setting.{row['name']}": str(row["setting"]) for row in settings}
+
+
+def _rows(cursor: Cursor[dict[str, str]], *questions: LiteralString) -> list[list[dict[str, str]]]:
+    """The rows of each, asked in one exchange."""
+    cursor.execute(";".join(questions), prepare=False)
+    rows = [cursor.fetchall()]
+    while cursor.nextset():
+        rows.append(cursor.fetchall())
+    return rows
 
 
 def found_before(facts: Mapping[str, str]) -> str:
