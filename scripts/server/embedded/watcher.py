@@ -8,7 +8,7 @@ Promises: when the pipe on stdin closes — the run ended, crashed or was killed
 Never: imports any package, or of ours more than laying.py, lease.py and segment.py, is told a secret, removes what it
     did not make.
 How quickly it starts decides how quickly a server does. `json`, `signal` and `contextlib` bring `re`, `enum` and
-`functools`, which take longer to load than the interpreter itself does to start (15 ms of CPU to its 8).
+`functools`, which take longer to load than the interpreter itself does to start.
 
 Requests and answers are one `packed` object each. One process, one thread: the parent-death signal of Linux is bound to
 the *thread* that forked, so a pool's or a test runner's worker must not be it; this one lives as long as the server.
