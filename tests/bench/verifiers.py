@@ -88,7 +88,7 @@ def _settle(dsn: str, files: tuple[MigrationFile, ...], *, controls: bool) -> fl
         started = time.perf_counter()
         # As a run does it: with controls, what takes two sessions is played meanwhile.
         ahead = Ahead(connect, files, INVARIANTS) if controls else None
-        database = Database(conn, connect, files, ahead=ahead)
+        database = Database(conn, connect, files, ahead=ahead, whole=True)
         results = [verify_invariant(invariant, database, controls=controls) for invariant in INVARIANTS]
         database.close()
         seconds = time.perf_counter() - started
