@@ -79,8 +79,14 @@ def make_private(folder: Path, *, above: int = 2) -> str:
         Why it cannot be used; "" when it can.
     """
     anchor = folder.parents[min(above, len(folder.parents) - 1)]
-    if not anchor.is_dir():
+    try:
+        # Not `is_dir`, which takes for missing what may not be looked at, or raises, by the version of Python.
+        if not stat.S_ISDIR(anchor.stat().st_mode):
+            return f"{anchor} is not there"
+    except (FileNotFoundError, NotADirectoryError):
         return f"{anchor} is not there"
+    except OSError as exc:
+        return (exc.strerror or type(exc).__name__).lower()
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):

@@ -108,10 +108,15 @@ def find_place(wanted: Path | None) -> Path | None:
     """The folder of all states where there is one; nothing is made for a question.
 
     Raises:
-        ResidentError: it is not this user's alone, or nobody says where it is.
+        ResidentError: it is not this user's alone, it cannot be looked for, or nobody says where it is.
     """
-    if wanted is not None and not os.path.lexists(wanted):
-        return None
+    if wanted is not None:
+        try:
+            wanted.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:  # a folder above it is closed: servers may well be known there
+            raise ResidentError.no_place(str(wanted), (exc.strerror or str(exc)).lower()) from exc
     return open_place(wanted)
 
 

@@ -238,6 +238,28 @@ def test_a_umask_that_takes_the_owners_rights_is_not_followed(place: Path, user:
     assert (status, text.splitlines()[-1].endswith("server and data are gone")) == (0, True), text
 
 
+@pytest.mark.parametrize("user", [AS_NOBODY])
+@pytest.mark.parametrize("verb", ["servers", "down --name a", "down --all", "psql --name a", "up --no-migrate"])
+def test_what_is_known_in_a_closed_folder_is_not_taken_for_nothing(place: Path, user: str, verb: str) -> None:
+    """Below another user's 0700 folder there may be any number of servers: an error, never "no server stays"."""
+    shutil.chown(place / "home", user)
+    shutil.chown(place / "tmp", user)
+    closed = place / "closed"
+    (closed / "state").mkdir(parents=True)
+    closed.chmod(0o700)
+    python = f"setpriv --reuid={user} --regid=nogroup --clear-groups {python_for_others()[0]}"
+    run = RUN.replace(sys.executable, python).replace("migrate", verb)
+    status, text = migrate(place, f"export XDG_STATE_HOME={closed}/state", run=run)
+    assert text == (
+        f"error[server that stays]: {closed}/state/parity-runner/servers: there is no place for what is to be known of"
+        " a server that stays\n"
+        "  expected  a folder that is this user's alone (mode 0700)\n"
+        "  found     permission denied\n"
+        "  help: point XDG_STATE_HOME at a folder of yours; without KEEP_DB=1 a run needs none\n"
+    )
+    assert status == 3
+
+
 def test_a_cluster_that_was_kept_in_the_future_is_of_unknown_age(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock was set back meanwhile: it is used, and the evidence does not say that it is new."""
     settings = Settings(cluster_cache=place / "home" / "clusters")
