@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from scripts.errors.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ServerKind = Literal["auto", "docker", "embedded", "external"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,8 +38,13 @@ _TRUE, _FALSE = "1", "0"
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 # Text that is kept in the database as it is: printable, no blank at either end.
 _POLICY_TEXT = re.compile(r"(?! )[^\x00-\x1f\x7f-\x9f]{1,200}(?<! )")
-# libpq's variables but those that set something in the session.
-_PLACE = re.compile(r"PG(?!(OPTIONS|APPNAME|TZ|DATESTYLE|CLIENTENCODING|GEQO|CONNECT_TIMEOUT)$)[A-Z]+")
+# libpq's variables, those that a later libpq may know too; and which of them only set something in the session.
+_LIBPQ = re.compile(r"PG(?:[A-Z]+|CONNECT_TIMEOUT)")
+_MANNERS = frozenset(
+    f"PG{name}" for name in ("OPTIONS", "APPNAME", "TZ", "DATESTYLE", "CLIENTENCODING", "GEQO", "CONNECT_TIMEOUT")
+)
+# Held while the driver connects in an environment that is not the caller's, or that must be.
+_CONNECTING = threading.Lock()
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -179,8 +186,37 @@ def client_environment(place: Mapping[str, str]) -> dict[str, str]:
     Args:
         place: libpq's variables for the server.
     """
-    own = {name: value for name, value in os.environ.items() if not _PLACE.fullmatch(name)}  # noqa: TID251 - the owner
+    environ = os.environ  # noqa: TID251 - the owner
+    own = {name: value for name, value in environ.items() if not _LIBPQ.fullmatch(name) or name in _MANNERS}
     return own | dict(place)
+
+
+@contextmanager
+def connecting(*, as_the_caller: bool) -> Iterator[None]:
+    """Around a connect of the driver, from the reading of the DSN until it is connected.
+
+    libpq reads its variables at the beginning, and four of them (PGTZ, PGDATESTYLE, PGGEQO, PGCLIENTENCODING) when it
+    greets the server; no parameter overrules PGSERVICE. So they are out of the environment all the while, and
+    other threads do not connect then. Where none is set, nothing is done, and nobody waits.
+
+    Args:
+        as_the_caller: whether the caller's variables of libpq count, as for a server that is the caller's.
+    """
+    environ = os.environ  # noqa: TID251 - the owner
+    with ExitStack() as held:
+        held.enter_context(_CONNECTING)  # first: what another thread has taken out is not seen
+        said = {name: value for name, value in environ.items() if _LIBPQ.fullmatch(name)}
+        if not said:
+            held.close()
+        if as_the_caller or not said:
+            yield
+            return
+        try:
+            for name in said:
+                del environ[name]
+            yield
+        finally:
+            environ.update(said)
 
 
 def parent_to_end_with() -> int | None:

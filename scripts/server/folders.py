@@ -19,7 +19,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only folders 
 ROOM_IN_MEMORY = 512 * 1024 * 1024
 # sizeof(sockaddr_un.sun_path) less the closing zero.
 SOCKET_PATH_MAX = 107 if sys.platform.startswith("linux") else 103
-SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PORT = "5432"  # a socket's, too
+SOCKET_NAME = f".s.PGSQL.{SOCKET_PORT}"
 
 
 def data_home(*, for_other_user: bool) -> Path:

@@ -22,6 +22,7 @@ from scripts.errors.server import (
 )
 from scripts.errors.session import SessionSettingError
 from scripts.errors.unfit import MAJOR, TooNewError, TooOldError
+from scripts.server.places import connecting_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -216,10 +217,15 @@ def require_own_catalog(search_path: str) -> None:
 
 def _open(dsn: str) -> Connection:
     """A connection as the login makes it, but for what cannot wait."""
+    parts = parse_dsn(dsn)
+    with connecting_to(parts):
+        return _opened(dsn, parts)
+
+
+def _opened(dsn: str, parts: Mapping[str, str]) -> Connection:
     import psycopg
     from psycopg.pq import Conninfo
 
-    parts = parse_dsn(dsn)
     given: dict[str, Any] = {
         "autocommit": True,
         "connect_timeout": parts.get("connect_timeout", str(CONNECT_TIMEOUT_S)),

@@ -56,9 +56,11 @@ _FIXED = (
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
 )
+# As a number: at the end of the session another DateStyle and TimeZone write it.
+_LOADED_AT = "EXTRACT(EPOCH FROM pg_catalog.pg_conf_load_time())::text"
 _FOUND = ", ".join(
     [
-        "pg_catalog.pg_conf_load_time()::text",
+        _LOADED_AT,
         "pg_catalog.current_setting('search_path')",
         *(f"pg_catalog.current_setting('{name}')" for name, _ in _FIXED),
     ]
@@ -130,7 +132,7 @@ _RELOADED = (
     "the server's configuration was reloaded while files ran: a setting may have changed between them; invoke drift"
     " compares what they made"
 )
-_LOADED = b"SELECT pg_catalog.pg_conf_load_time()::text"
+_LOADED = b"SELECT " + _LOADED_AT.encode()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
+from scripts.server.places import connecting_to
+from scripts.server.readiness import parse_dsn
 
 if TYPE_CHECKING:
     import psycopg
@@ -34,15 +36,17 @@ def connect_beside(conn: psycopg.Connection[Any], *, application: str = APPLICAT
     place: dict[str, Any] = {"host": info.host, "port": info.port}
     if info.hostaddr and not info.host.startswith("/"):
         place["hostaddr"] = info.hostaddr
-    return psycopg.connect(
-        info.dsn,
-        password=info.password or None,
-        autocommit=True,
-        application_name=application,
-        client_encoding="UTF8",
-        connect_timeout=_CONNECT_S,
-        **place,
-    )
+    dsn = info.dsn
+    with connecting_to(parse_dsn(dsn)):
+        return psycopg.connect(
+            dsn,
+            password=info.password or None,
+            autocommit=True,
+            application_name=application,
+            client_encoding="UTF8",
+            connect_timeout=_CONNECT_S,
+            **place,
+        )
 
 
 def ask(conn: psycopg.Connection[Any], query: bytes, *, within_s: float = ANSWER_S) -> str:

@@ -32,6 +32,7 @@ from scripts.server.containers.words import one_line
 from scripts.server.embedded.layout import CONFIG
 from scripts.server.facts import Since, found_before, read_facts, require_fresh
 from scripts.server.model import Server
+from scripts.server.places import own_dsn
 from scripts.server.provision import (
     INITDB_OPTIONS,
     SUPERUSER,
@@ -275,7 +276,7 @@ def _serve(guard: Guard, password: str, database: str) -> str:
 
 
 def _dsn(guard: Guard, password: str, database: str) -> str:
-    return f"{guard.address()} user={SUPERUSER} password={password} dbname={database}"
+    return own_dsn(**parse_dsn(guard.address()), user=SUPERUSER, password=password, dbname=database)
 
 
 def _wait(plan: _Plan, guard: Guard, dsn: str) -> Connection:

@@ -35,7 +35,9 @@ from scripts.server.embedded.programs import Programs, find_or_keep
 from scripts.server.embedded.sweep import sweeping
 from scripts.server.embedded.watched import WatchedHolder
 from scripts.server.facts import Since, found_before, read_facts, require_fresh
+from scripts.server.folders import SOCKET_PORT
 from scripts.server.model import Server
+from scripts.server.places import own_dsn
 from scripts.server.provision import SUPERUSER, provision, random_password, renew_both, renew_password
 from scripts.server.readiness import address_of, connect, parse_dsn, require_version
 
@@ -219,7 +221,4 @@ def _hand_over(conn: Connection, dsn: str) -> _Started:
 
 
 def _superuser_dsn(layout: Layout, password: str, database: str) -> str:
-    from psycopg.conninfo import make_conninfo
-
-    # Where TMPDIR leads may hold blanks, quotes and backslashes.
-    return make_conninfo(host=str(layout.socket), user=SUPERUSER, password=password, dbname=database)
+    return own_dsn(host=str(layout.socket), port=SOCKET_PORT, user=SUPERUSER, password=password, dbname=database)

@@ -8,6 +8,7 @@ Promises: nothing else on that server is created, changed or dropped here, but f
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
@@ -19,7 +20,8 @@ from scripts.server.facts import read_facts, require_fresh
 from scripts.server.foreign.mourner import mourning
 from scripts.server.foreign.strays import Lock, create_recorded, sweep_databases, throwaway_name
 from scripts.server.model import Server
-from scripts.server.readiness import address_of, connect, require_version, with_database
+from scripts.server.places import shown_url
+from scripts.server.readiness import address_of, connect, parse_dsn, require_version, with_database
 from scripts.server.staying_on import always, note_kept
 
 if TYPE_CHECKING:
@@ -160,8 +162,8 @@ class _Throwaway:
         """
         if self.settings.keep_db:
             self.over = True
-            where = address_of(with_database(self.url, self.database))
-            self.report(f"server   kept: {where}; {_removal(self.database)} removes it")
+            where = shown_url(parse_dsn(self.url) | {"dbname": self.database})
+            self.report(f"server   kept: psql {shlex.quote(where)}; {_removal(self.database)} removes it")
             return
         roles = self._drop()
         if self.mourner is not None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from scripts.clock import iso_utc, utc_now
 from scripts.errors.residents import ResidentError
 from scripts.errors.server import ServerError
+from scripts.server.places import own_dsn, shown_url
 from scripts.server.provision import explaining
 from scripts.server.readiness import connect, parse_dsn
 from scripts.server.states import PASSWORDS, Resident, names_in, read_state
@@ -64,7 +64,7 @@ def hand_over(server: Server, claim: Claim, report: Callable[[str], None]) -> Re
         database=owner["dbname"],
         since=iso_utc(utc_now()),
         host=owner["host"],
-        port=owner.get("port", "5432"),
+        port=owner["port"],
         owner=owner["user"],
         superuser=superuser["user"],
         project=str(ROOT),
@@ -123,18 +123,14 @@ def down_of(resident: Resident) -> str:
 
 def url_of(resident: Resident) -> str:
     """A libpq URL for the owner, without the password; the port is said, lest PGPORT be taken."""
-    host = quote(resident.host, safe="")
-    if resident.host.startswith("/"):
-        return f"postgresql://{quote(resident.owner)}@/{quote(resident.database)}?host={host}&port={resident.port}"
-    host = f"[{resident.host}]" if ":" in resident.host else host
-    return f"postgresql://{quote(resident.owner)}@{host}:{resident.port}/{quote(resident.database)}"
+    return shown_url(
+        {"user": resident.owner, "host": resident.host, "port": resident.port, "dbname": resident.database}
+    )
 
 
 def dsn_of(resident: Resident, state: Path) -> str:
     """For a connection of our own, as owner: the password is read from its file by libpq."""
-    from psycopg.conninfo import make_conninfo
-
-    return make_conninfo(
+    return own_dsn(
         host=resident.host,
         port=resident.port,
         user=resident.owner,

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from make_runs import fail_inside, quiet
+from make_variables import ASTRAY
 
 from scripts.errors.docker import DockerError
+from scripts.migrations.waiting.beside import connect_beside
 from scripts.server.containers import image as image_module
 from scripts.server.containers import origin as container_module
 from scripts.server.containers.engine import find_engine
@@ -25,6 +27,7 @@ from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from scripts.server.containers.engine import Engine
     from scripts.server.model import Server
@@ -76,6 +79,37 @@ def test_it_is_the_same_server_as_the_embedded_one(docker_server: Server, server
     assert {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)} <= different
     with connect(docker_server.dsn) as conn:
         assert conn.execute("SELECT current_user, current_database()").fetchone() == ("symphony_owner", "symphony")
+
+
+@pytest.mark.parametrize(
+    "name", ["PGHOSTADDR", "PGPORT", "PGSSLMODE", "PGCHANNELBINDING", "PGSERVICE", "PGTZ", "PGOPTIONS", None]
+)
+def test_no_variable_of_libpqs_reaches_it(
+    docker_server: Server, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    """Alone, and all that there are together; as on the embedded one (test_variables.py)."""
+    for known, value in ASTRAY:
+        if name in (known, None):
+            monkeypatch.setenv(known, value)
+    with connect(docker_server.dsn) as conn, connect_beside(conn) as beside:
+        for each in (conn, beside):
+            found = each.execute("SELECT current_user, current_setting('DateStyle'), current_setting('TimeZone')")
+            assert found.fetchone() == ("symphony_owner", "ISO, MDY", "UTC")
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_it_starts_whatever_the_variables_are(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, cache: bool
+) -> None:
+    """From nothing, and on a cluster that is kept for the next one."""
+    assert engine.has_image(TAG)
+    for known, value in ASTRAY:
+        monkeypatch.setenv(known, value)
+    kept = tmp_path / "kept" if cache else None
+    settings = Settings(server="docker", pg_image=TAG, cluster_cache=kept, server_start_timeout_ms=20_000)
+    for _ in range(2 if cache else 1):
+        with open_server(settings, run_id="docker-variables", report=quiet) as opened, connect(opened.dsn) as conn:
+            assert conn.execute("SELECT current_database()").fetchone() == ("symphony",)
 
 
 def test_its_facts_name_the_image_by_content(docker_server: Server) -> None:

@@ -6,6 +6,7 @@ import re
 import secrets
 import signal
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -116,11 +117,13 @@ def test_roles_that_a_run_made_are_named_since_they_stay(foreign: str, server: S
 
 
 def test_keep_db_keeps_it_and_says_where(foreign: str) -> None:
-    """Without the password."""
+    """Without the password, for a shell; test_variables.py connects with it."""
     lines: list[str] = []
     with open_server(Settings(database_url=foreign, keep_db=True), run_id="r", report=lines.append) as opened:
         database = parse_dsn(opened.dsn)["dbname"]
-    assert f"/{database}; DROP DATABASE" in lines[-1]
+    parts = parse_dsn(foreign)
+    where = f"postgresql://{parts['user']}@/{database}?host={quote(parts['host'], safe='')}"
+    assert lines[-1] == f"server   kept: psql '{where}'; DROP DATABASE \"{database}\" removes it"
     assert "p@ss" not in lines[-1]
     with connect(foreign) as conn:
         conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
