@@ -40,9 +40,7 @@ _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _POLICY_TEXT = re.compile(r"(?! )[^\x00-\x1f\x7f-\x9f]{1,200}(?<! )")
 # libpq's variables, those that a later libpq may know too; and which of them only set something in the session.
 _LIBPQ = re.compile(r"PG(?:[A-Z]+|CONNECT_TIMEOUT)")
-_MANNERS = frozenset(
-    f"PG{name}" for name in ("OPTIONS", "APPNAME", "TZ", "DATESTYLE", "CLIENTENCODING", "GEQO", "CONNECT_TIMEOUT")
-)
+_MANNERS = re.compile(r"PG(?:OPTIONS|APPNAME|TZ|DATESTYLE|CLIENTENCODING|GEQO|CONNECT_TIMEOUT)")
 # Held while the driver connects in an environment that is not the caller's, or that must be.
 _CONNECTING = threading.Lock()
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -187,7 +185,7 @@ def client_environment(place: Mapping[str, str]) -> dict[str, str]:
         place: libpq's variables for the server.
     """
     environ = os.environ  # noqa: TID251 - the owner
-    own = {name: value for name, value in environ.items() if not _LIBPQ.fullmatch(name) or name in _MANNERS}
+    own = {name: value for name, value in environ.items() if not _LIBPQ.fullmatch(name) or _MANNERS.fullmatch(name)}
     return own | dict(place)
 
 
