@@ -127,7 +127,9 @@ def find_engine() -> Iterator[Engine]:
             opened.callback(client.close)
             version = client.api.engine_version or str(client.version().get("Version", ""))
         except requests.Timeout as exc:
-            words = f"it takes connections, and does not answer within {PROBE_TIMEOUT_S} s"
+            connected = not isinstance(exc, requests.ConnectTimeout)
+            takes = "takes connections, and does not answer" if connected else "takes no connection"
+            words = f"it {takes} within {PROBE_TIMEOUT_S} s"
             raise DockerError.no_engine(f"{_place() if tunnel is None else tunnel.place}: {words}") from exc
         except (docker.errors.DockerException, OSError, ValueError) as exc:
             at = "" if tunnel is None else f"{tunnel.place}: no engine behind ssh, or not for this user: "

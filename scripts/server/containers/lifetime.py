@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.clock import iso_utc, utc_now
@@ -23,6 +24,7 @@ from scripts.server.containers.engine import PROBE_TIMEOUT_S
 from scripts.server.containers.guard import GUARD, KEPT_AS, PORT, VOLUME, Guard
 from scripts.server.containers.reaper import ANSWERED, ASKED, dismiss, leave, spawn_reaper, tell
 from scripts.server.owner import LABEL, owner_labels
+from scripts.server.staying_on import always, note_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,19 @@ REMOVE_TIMEOUT_S = 15.0
 LATE_S = 3.0
 
 
+@dataclass(slots=True)
+class _Making:
+    """A container that is being made, as far as this run knows of it; `reaper` is who removes it if the run cannot."""
+
+    engine: Engine
+    name: str
+    reaper: Reaper | None
+    creating: Aside[str] | None = None
+    stream: Any = None
+    starting: Aside[None] | None = None
+    guard: Guard | None = None
+
+
 @contextmanager
 def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
     """Create a container and begin to start it; it is gone when the block is left, unless it was let stay.
@@ -44,45 +59,63 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
     Args:
         engine: one that answers and has the image.
         make_up: what the container is.
+
+    Raises:
+        DockerError: it stays though it should not, and nothing else went wrong before that.
     """
     import requests
 
     name = f"{LABEL}-{secrets.token_hex(6)}"
-    stream = creating = starting = guard = None
     # Until it has started it has no stdin whose end could end it.
-    reaper = None if engine.socket is None else spawn_reaper(engine.socket, name)
+    making = _Making(engine, name, None if engine.socket is None else spawn_reaper(engine.socket, name))
     try:
-        creating = Aside("container-create", lambda: _create(engine, name, make_up, reaper))
-        container = creating.finish()
-        stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
-        stdin = getattr(stream, "_sock", stream)
+        making.creating = Aside("container-create", lambda: _create(engine, name, make_up, making.reaper))
+        container = making.creating.finish()
+        making.stream = engine.client.api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        stdin = getattr(making.stream, "_sock", making.stream)
         # A fifth of a second, while the run reads, checks and loads what it will send.
-        starting = Aside("container-start", lambda: _start(engine, container, stdin, reaper))
-        guard = Guard(engine, make_up.image, container, stdin, starting)
-        yield guard
-    except requests.Timeout:
-        engine.client.api.timeout = PROBE_TIMEOUT_S  # it was waited for; the removal need not wait as long again
+        making.starting = Aside("container-start", lambda: _start(engine, container, stdin, making.reaper))
+        making.guard = Guard(engine, make_up.image, container, stdin, making.starting)
+        yield making.guard
+    except Exception:
+        # What went wrong is told; but that the engine is not there any more is what it was a part of.
+        with suppress(DockerError):
+            _end(making)
         raise
+    except BaseException:
+        # Why the run ends is what it says and how it exits, whatever becomes of its container.
+        with suppress(DockerError, requests.RequestException):
+            _end(making)
+        raise
+    _end(making)
+
+
+def _end(making: _Making) -> None:
+    """Let go of it, have it removed, and send away who stands beside the run, where it is known to be gone."""
+    engine, stream, settled = making.engine, making.stream, False
+    if stream is not None:
+        _let_go(getattr(stream, "_sock", stream))
+        # The SDK hands out one layer of three; the connection stays open until all are closed.
+        for layer in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
+            if layer is not None:
+                layer.close()
+    # An engine that is silent is not waited for at each question as long as one that is to start something.
+    before, engine.client.api.timeout = engine.client.api.timeout, PROBE_TIMEOUT_S
+    try:
+        if not _was_answered(making.creating):
+            settled = _removed_when_it_comes(engine, making.name)
+        else:
+            if making.starting is not None:
+                making.starting.wait(REMOVE_TIMEOUT_S)
+            if making.guard is None or not making.guard.stays:
+                remove_container(engine, making.name)
+            settled = True
     finally:
-        if stream is not None:
-            _let_go(getattr(stream, "_sock", stream))
-            # The SDK hands out one layer of three; the connection stays open until all are closed.
-            for layer in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
-                if layer is not None:
-                    layer.close()
-        settled = False
-        try:
-            if not _was_answered(creating):
-                settled = _removed_when_it_comes(engine, name)
-            else:
-                if starting is not None:
-                    starting.wait(REMOVE_TIMEOUT_S)
-                if guard is None or not guard.stays:
-                    remove_container(engine, name)
-                settled = True
-        finally:
-            if reaper is not None:
-                (dismiss if settled else leave)(reaper)
+        engine.client.api.timeout = before
+        if making.reaper is not None:
+            (dismiss if settled else leave)(making.reaper)
+        if not settled:
+            note_kept(f"perhaps the container {making.name}", f"docker rm -f {making.name}", always)
 
 
 def _was_answered(creating: Aside[str] | None) -> bool:
@@ -98,11 +131,14 @@ def _was_answered(creating: Aside[str] | None) -> bool:
 def _removed_when_it_comes(engine: Engine, name: str) -> bool:
     """Whether a container came that the engine did not say anything about in time, and is gone."""
     import docker.errors
+    import requests
 
     deadline = time.monotonic() + LATE_S
     while time.monotonic() < deadline:
         try:
             engine.client.api.remove_container(name, force=True, v=True)
+        except requests.Timeout:
+            continue
         except docker.errors.APIError:
             time.sleep(0.02)
         else:
@@ -167,8 +203,9 @@ def remove_container(engine: Engine, name: str) -> None:
         DockerError: it stays.
     """
     import docker.errors
+    import requests
 
-    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    deadline, silent = time.monotonic() + REMOVE_TIMEOUT_S, False
     while time.monotonic() < deadline:
         try:
             with suppress(docker.errors.APIError):
@@ -176,5 +213,10 @@ def remove_container(engine: Engine, name: str) -> None:
             engine.client.api.inspect_container(name)
         except docker.errors.NotFound:
             return
+        except requests.Timeout:
+            silent = True
+        else:
+            silent = False
         time.sleep(0.02)
-    raise DockerError.refused("remove the container", name, f"it is still there after {REMOVE_TIMEOUT_S:.0f} s")
+    reason = "no answer for" if silent else "it is still there after"
+    raise DockerError.refused("remove the container", name, f"{reason} {REMOVE_TIMEOUT_S:.0f} s")

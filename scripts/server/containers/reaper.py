@@ -1,10 +1,11 @@
 """The process that removes a container whose run died between creating and starting it: it has no stdin yet to end it.
 
-Owns: that one request, over the engine's Unix socket. Runs alone: `python -I -S reaper.py SOCKET NAME`.
+Owns: that one request, over the engine's Unix socket. Runs alone: `python -I -S reaper.py SOCKET NAME SECONDS`.
 Promises: only the container of that name is removed, and never by force, so that one which runs, or stays, is left to
     its guard. Told that it is not needed any more it ends; so it does when its run is dead and nothing can come any
-    more: nothing was asked for, or the engine has answered that request and now says that it is gone, or runs. A few
-    seconds it goes on where the request to create it may still be under way, or the engine does not say.
+    more: nothing was asked for, or the engine has answered that request and now says that it is gone, or runs. A minute
+    it goes on where the request to create it may still be under way, or the engine cannot be reached; and for as long
+    as there is an engine that takes connections and is silent: what it was asked for it does when it goes on.
 Never: imports any package, or is told a secret.
 """
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     Reaper = subprocess.Popen[bytes]
 
 POLL_S = 0.5
-# A request to create it may still be under way in the engine when the run dies.
-PATIENCE_S = 10.0
+# A request to create it may still be under way in the engine when the run dies: as long as a run waits for one.
+PATIENCE_S = 60.0
+# However silent an engine is.
+LONGEST_S = 3_600.0
 PAUSE_S, LATER_PAUSE_S = 0.05, 0.25
 EAGER_S = 2.0
 REQUEST_S = 2.0
@@ -37,17 +40,18 @@ _REMOVED, _NOT_THERE, _NOT_WITHOUT_FORCE = 204, 404, 409
 _NAME = re.compile(r"[a-z0-9-]+")
 
 
-def spawn_reaper(engine_socket: str, name: str) -> Reaper:
+def spawn_reaper(engine_socket: str, name: str, *, patience_s: float = PATIENCE_S) -> Reaper:
     """Start this file as a process of its own; whoever closes its stdin without a word is dead.
 
     Args:
         engine_socket: the path of the engine's Unix socket.
         name: the container's, which nobody else has.
+        patience_s: for how many seconds an engine that answers may still be at it.
     """
     import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
 
     return subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-I", "-S", "-B", __file__, engine_socket, name],
+        [sys.executable, "-I", "-S", "-B", __file__, engine_socket, name, str(patience_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,7 +109,7 @@ def _answer(engine_socket: str, name: str) -> int:
 
 def main() -> None:
     """Wait for a word or for the end of the run; then remove what it left."""
-    engine_socket, name = sys.argv[1:3]
+    engine_socket, name, left_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
     if not _NAME.fullmatch(name):
@@ -115,11 +119,18 @@ def main() -> None:
         return
     final = (_REMOVED, _NOT_WITHOUT_FORCE, *((_NOT_THERE,) if ANSWERED in heard else ()))
     began = time.monotonic()
-    while (waited_s := time.monotonic() - began) < PATIENCE_S:
-        with contextlib.suppress(OSError):
+    while left_s > 0 and (waited_s := time.monotonic() - began) < LONGEST_S:
+        asked_at = time.monotonic()
+        silent = False
+        try:
             if _answer(engine_socket, name) in final:
                 return
+        except TimeoutError:
+            silent = True
+        except OSError:
+            pass
         time.sleep(PAUSE_S if waited_s < EAGER_S else LATER_PAUSE_S)
+        left_s -= 0 if silent else time.monotonic() - asked_at
 
 
 def _listen() -> bytes:

@@ -40,6 +40,7 @@ from pathlib import Path
 from scripts.errors.base import Interrupted
 from scripts.server.open import open_server
 from scripts.server.signals import ending_on_signals
+from scripts.server.staying_on import told_of_kept
 from scripts.settings import Settings
 say = lambda text: print(text, flush=True)
 try:
@@ -51,6 +52,7 @@ try:
             say("ready")
             sys.stdin.read()
 except Interrupted:
+    say(told_of_kept())
     sys.exit(130)
 """
 # Before that: a run that creates its container, says who removes it, and never starts it.
@@ -122,17 +124,23 @@ def how_long(cache: Path | None) -> float:
 
 
 @contextmanager
-def late(path: Path, socket_path: str) -> Iterator[threading.Event]:
-    """The engine behind a door that lets a request to create a container through late; tells when one has come."""
+def late(path: Path, socket_path: str, *, silent_s: float = 0) -> Iterator[threading.Event]:
+    """The engine behind a door that lets a request to create a container through late; tells when one has come.
+
+    With `silent_s` nothing at all comes through for so many seconds from that request on.
+    """
     asked = threading.Event()
+    opens = [0.0]
     ends: list[socket.socket] = []
 
     def hand_on(source: socket.socket, to: socket.socket) -> None:
         with suppress(OSError):
             while words := source.recv(65_536):
                 if b"POST" in words and b"/containers/create" in words:
+                    opens[0] = time.monotonic() + silent_s
                     asked.set()
-                    time.sleep(LATE_S)
+                    time.sleep(0 if silent_s else LATE_S)
+                time.sleep(max(0.0, opens[0] - time.monotonic()))
                 to.sendall(words)
             to.shutdown(socket.SHUT_WR)
 
@@ -156,9 +164,9 @@ def late(path: Path, socket_path: str) -> Iterator[threading.Event]:
         end.close()
 
 
-def leftovers(engine: Engine, run_id: str) -> list[str]:
-    """The states of what is there after two seconds."""
-    deadline = time.monotonic() + gone_within_s()
+def leftovers(engine: Engine, run_id: str, *, since: float | None = None) -> list[str]:
+    """The states of what is there two seconds after that moment of `time.monotonic`, or after this one."""
+    deadline = (since or time.monotonic()) + gone_within_s()
     while (found := containers(engine, run_id)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return [container["State"] for container in found]
@@ -246,6 +254,29 @@ def test_an_engine_that_creates_a_container_late_keeps_none(engine: Engine, tmp_
         time.sleep(LATE_S)  # what a dead run asked for comes when the engine is done
         assert leftovers(engine, run_id) == []
         assert beside(engine, patience_s=PATIENCE_S, socket_path=path) == []
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_an_engine_that_is_silent_for_long_keeps_none_either(
+    engine: Engine, tmp_path: Path, signum: int, status: int
+) -> None:
+    """The run does not wait for it to the end, and says what is perhaps left; who stands beside it does wait."""
+    assert engine.socket is not None
+    path = tmp_path / "engine.sock"
+    hurried = "from scripts.server.containers import lifetime\nlifetime.REMOVE_TIMEOUT_S = lifetime.LATE_S = 0.3\n"
+    with late(path, engine.socket, silent_s=6) as asked:
+        run_id = f"silent-{secrets.token_hex(4)}"
+        with begin(run_id, None, hurried + ONE_RUN, host=f"unix://{path}") as run:
+            assert asked.wait(20)
+            began = time.monotonic()
+            run.send_signal(signum)
+            said = run.stdout.read() if run.stdout is not None else ""
+            assert run.wait() == status
+            assert time.monotonic() - began < 5
+        assert ("perhaps the container parity-runner-" in said) == (signum == signal.SIGTERM)
+        time.sleep(max(0.0, began + 6 - time.monotonic()))
+        assert leftovers(engine, run_id) == []
+        assert beside(engine, socket_path=path, patience_s=PATIENCE_S) == []
 
 
 def test_a_container_that_runs_is_not_the_reapers(engine: Engine) -> None:

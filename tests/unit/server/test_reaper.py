@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.server.containers.reaper import ANSWERED, ASKED, PATIENCE_S, dismiss, leave, spawn_reaper, tell
+from scripts.server.containers.reaper import ANSWERED, ASKED, PATIENCE_S, REQUEST_S, dismiss, leave, spawn_reaper, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +23,13 @@ assert SOON_S < PATIENCE_S / 2
 
 
 class Answers:
-    """A socket on which requests are answered with the statuses given, the last of them from then on."""
+    """A socket on which requests are answered with the statuses given, the last of them from then on; 0: never."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "s"
         self.statuses = [404]
         self.asked: list[str] = []
+        self._held: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen()
@@ -37,6 +38,8 @@ class Answers:
     def close(self) -> None:
         """No more."""
         self._listener.close()
+        for client in self._held:
+            client.close()
 
     def _serve(self) -> None:
         while True:
@@ -44,9 +47,12 @@ class Answers:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.asked.append(client.recv(4096).split(b"\r\n")[0].decode())
+            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            if not status:
+                self._held.append(client)
+                continue
             with client:
-                self.asked.append(client.recv(4096).split(b"\r\n")[0].decode())
-                status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
                 client.sendall(f"HTTP/1.1 {status} Said\r\n\r\n".encode())
 
 
@@ -103,6 +109,24 @@ def test_it_goes_on_while_something_may_come(answers: Answers, words: bytes, sta
     answers.statuses = [status]
     assert after(answers, words) is None
     assert len(answers.asked) > 3
+
+
+def test_an_engine_that_is_silent_does_not_use_up_its_patience(answers: Answers) -> None:
+    """It takes connections: what it was asked for it does when it goes on, however late. One that answers does."""
+    answers.statuses = [0, 0, 404, 204]
+    reaper = spawn_reaper(str(answers.path), "parity-runner-0", patience_s=1.0)
+    tell(reaper, ASKED)
+    leave(reaper)
+    deadline = time.monotonic() + 3 * REQUEST_S + SOON_S
+    while len(answers.asked) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(answers.asked) == 4
+    answers.statuses = [404]
+    impatient = spawn_reaper(str(answers.path), "parity-runner-1", patience_s=0.3)
+    tell(impatient, ASKED)
+    assert impatient.stdin is not None
+    impatient.stdin.close()
+    assert impatient.wait(timeout=SOON_S) == 0
 
 
 def test_dismissed_it_asks_for_nothing_and_left_it_does_its_work(answers: Answers) -> None:
