@@ -145,7 +145,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def kills(session: nox.Session) -> None:
-    """A hundred runs with a server of their own, killed at random moments, and what they left counted."""
+    """Seven times twenty runs with a server of their own, killed at random moments, and what they left counted."""
     _install(session, DEV)
     _run(session, "pytest", "tests/db/server/test_kills.py", "--kills", "20", *session.posargs)
 

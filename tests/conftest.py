@@ -1,24 +1,20 @@
 """What every test shares: the fixtures' index, reproducible property tests, and golden files.
 
 Fixtures live beside this file: `fix_server` (a PostgreSQL 18 of this session), `fix_database` (databases on it);
-`fix_killed` prints what was killed.
+`fix_killed` prints what was killed; `fix_ending` ends a run with whoever started it.
 """
 
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from scripts.server.signals import ending_with
-from scripts.settings import parent_to_end_with
-
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
-PLUGINS = ("fix_server", "fix_database", "fix_killed", "fix_elsewhere")
+PLUGINS = ("fix_server", "fix_database", "fix_killed", "fix_elsewhere", "fix_ending")
 pytest_plugins = [name for name in PLUGINS if (HERE / f"{name}.py").exists()]
 
 # The same examples in every run: a red run is red again when it is repeated. No deadline: the machines are shared.
@@ -28,14 +24,8 @@ settings.register_profile(
 settings.load_profile("project")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Undo ignored signals that a shell handed down (`nohup`, a background job): the tests send them to be obeyed.
-
-    And end with Nox: killed, it tells nobody. SIGTERM ends pytest at once, and the servers' watchers do the rest.
-    """
-    following = ExitStack()
-    following.enter_context(ending_with(parent_to_end_with()))
-    config.add_cleanup(following.close)
+def pytest_configure() -> None:
+    """Undo ignored signals that a shell handed down (`nohup`, a background job): the tests send them to be obeyed."""
     for signum, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),

@@ -31,24 +31,33 @@ folders.MEMORY = Path({place!r})
 folders.ROOM_IN_MEMORY = 0
 """
 TEST = """
-import time
+import pytest
+from pathlib import Path
 
-def test_the_server_answers(server):
+@pytest.mark.parametrize("turn", range(2))
+def test_the_server_answers(server, turn):
     import psycopg
+    Path(__file__).with_name(f"working-{turn}").touch()
     with psycopg.connect(server.dsn) as conn:
-        conn.execute("SELECT pg_sleep(1)")
+        conn.execute("SELECT pg_sleep(20)")
 """
 BIN = Path(sys.executable).parent
+# The sessions' own environments are not made: what is installed here serves.
+NOX = (str(BIN / "nox"), "--no-venv", "--no-install", "--session")
+# Without a plug-in that is no part of the run: Hypothesis loads itself when a run is over, which takes a second and
+# a half where Python may write down nothing that it compiles, as here.
+PYTEST = (
+    *("-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
+    *("-p", "fix_server", "-p", "fix_ending", "--rootdir", "."),
+)
+WORKERS = ("-n", "2")
+# Those that run pytest are given the test of their place.
 COMMANDS: Mapping[str, list[str]] = {
     "invoke": [str(BIN / "invoke"), "pre-ci"],
-    # The sessions' own environments are not made: what is installed here serves.
-    "nox": [str(BIN / "nox"), "--no-venv", "--no-install", "--session", "verify"],
-    # Without a plug-in that is no part of the run: Hypothesis loads itself when a run is over, which takes a second and
-    # a half where Python may write down nothing that it compiles, as here.
-    "pytest": [
-        *(str(BIN / "pytest"), "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
-        *("-p", "fix_server", "--rootdir", "."),
-    ],
+    "nox": [*NOX, "verify"],
+    "pytest": [str(BIN / "pytest"), *PYTEST],
+    "pytest of two workers": [str(BIN / "pytest"), *PYTEST, *WORKERS],
+    "nox of two workers": [*NOX, "tests", "--", *PYTEST, *WORKERS],
 }
 GONE_WITHIN_S = 2.0
 
@@ -83,7 +92,7 @@ class Place:
 
     def begin(self, kind: str, *, cache: bool = True) -> subprocess.Popen[bytes]:
         """Start a run in a process group of its own."""
-        command = [*COMMANDS[kind], *([str(self.folder / "test")] if kind == "pytest" else [])]
+        command = [*COMMANDS[kind], *([str(self.folder / "test")] if "fix_server" in COMMANDS[kind] else [])]
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -108,6 +117,14 @@ class Place:
         """Until the run's server has a folder, or the run is over."""
         while run.poll() is None and not any(self.data.iterdir()):
             time.sleep(0.005)
+
+    def wait_for_work(self, run: subprocess.Popen[bytes]) -> None:
+        """Until two workers are each in a test, on a server of their own; they stay there for longer than is waited."""
+        deadline = time.monotonic() + 60
+        while len(list((self.folder / "test").glob("working-*"))) < 2:
+            assert run.poll() is None, f"over before it worked: exit {run.returncode}"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def forget_clusters(self) -> None:
         """The next run makes its cluster anew."""

@@ -87,17 +87,18 @@ def ending_on_signals(*, force_after_s: float = FORCE_AFTER_S) -> Iterator[None]
 
 
 @contextmanager
-def ending_with(parent: int | None) -> Iterator[None]:
-    """Send this process SIGTERM when its parent is not (any more) the one it is to end with.
+def ending_with(parent: int | None, *, signum: int = signal.SIGTERM) -> Iterator[None]:
+    """Send this process a signal when its parent is not (any more) the one it is to end with.
 
     Args:
         parent: a process number; None for a run that ends by itself.
+        signum: the signal.
     """
     if parent is None:
         yield
         return
     left = threading.Event()
-    thread = threading.Thread(target=_look, args=(parent, left), daemon=True)
+    thread = threading.Thread(target=_look, args=(parent, signum, left), daemon=True)
     thread.start()
     try:
         yield
@@ -106,12 +107,12 @@ def ending_with(parent: int | None) -> Iterator[None]:
         thread.join()
 
 
-def _look(parent: int, left: threading.Event) -> None:
+def _look(parent: int, signum: int, left: threading.Event) -> None:
     while os.getppid() == parent:
         if left.wait(LOOK_S):
             return
     if not left.is_set():
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signum)
 
 
 class _Interruption:

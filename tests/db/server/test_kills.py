@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from make_kills import Place, end, kill
+from make_kills import COMMANDS, Place, end, kill
 
 from scripts.server.embedded import sweep as sweeps
 from scripts.server.embedded.sweep import sweep
@@ -81,12 +81,25 @@ def kill_many(place: Place, kind: str, number: int, tally: Callable[[str, int], 
     tally("runs", hit)
 
 
-@pytest.mark.parametrize("kind", ["invoke", "nox", "pytest"])
+@pytest.mark.parametrize("kind", COMMANDS)
 def test_a_run_that_is_killed_leaves_nothing(
     place: Place, kills: int, kind: str, tally: Callable[[str, int], None]
 ) -> None:
     """By any signal, at any moment: before there is a server, while a cluster is made or copied, while it works."""
     kill_many(place, kind, kills, tally)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("kind", ["pytest of two workers", "nox of two workers"])
+def test_workers_in_the_middle_of_a_test_end_with_their_run(place: Place, kind: str, signum: signal.Signals) -> None:
+    """Left alone, a worker gives its test five seconds, and its server as many."""
+    run = place.begin(kind)
+    try:
+        place.wait_for_work(run)
+        assert kill(place, run, signum)
+        assert place.what_stays() == []
+    finally:
+        end(run)
 
 
 @pytest.mark.parametrize("victims", ["watcher", "both"])
