@@ -40,7 +40,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden files with what the tests produce"
     )
+    parser.addoption("--skips-fail", action="store_true", help="a skipped test makes the run red: for who insists")
     parser.addoption("--kills", type=int, default=3, help="how many runs of each kind are killed (tests/db/server)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With `--skips-fail` a run that skipped anything is red: it was asked for just these."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--skips-fail") and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 class Golden:

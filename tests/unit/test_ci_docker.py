@@ -123,9 +123,53 @@ def test_root_runs_them_whatever_was_told(place: Path) -> None:
     """And what comes of it is the script's own end."""
     add(place / "bin" / "id", "#!/bin/sh\necho 0\n")
     add(place / "bin" / "unshare", "#!/bin/sh\nexit 0\n")
+    add(place / "bin" / "setpriv", "#!/bin/sh\nexit 0\n")
     add(place / ".venv" / "bin" / "nox", '#!/bin/sh\necho "nox $*"\nexit 7\n')
     assert run(place, ".ci/root", CI_WITHOUT_ROOT="1") == (7, "ci: nox -s tests-root\nnox -s tests-root\n")
     assert "\n.ci/root\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("user", "why"), [("1000", "this is user 1000"), ("0", "root may not become another user here")]
+)
+def test_without_other_users_it_is_red_unless_told(place: Path, user: str, why: str) -> None:
+    """The tests that need several users, likewise."""
+    add(place / "bin" / "id", f"#!/bin/sh\necho {user}\n")
+    add(place / "bin" / "setpriv", "#!/bin/sh\nexit 1\n")
+    words = f"ci: this process cannot be another user, so several users cannot be tested: {why}\n"
+    told = "ci: run it as root, or say CI_WITHOUT_USERS=1 to do without\n"
+    assert run(place, ".ci/users") == (3, words + told)
+    loud = f"ci: !!! SEVERAL USERS BESIDE EACH OTHER WERE NOT TESTED: {why}\n"
+    passed = "ci: !!! passed over, since CI_WITHOUT_USERS=1\n"
+    assert run(place, ".ci/users", CI_WITHOUT_USERS="1") == (0, loud + passed)
+    assert run(place, ".ci/users", CI_WITHOUT_USERS="no") == (2, "ci: CI_WITHOUT_USERS is no; expected 1 or 0\n")
+
+
+@pytest.mark.parametrize(("script", "session"), [(".ci/users", "tests-users"), (".ci/root", "tests-root")])
+@pytest.mark.parametrize("closed", [False, True])
+def test_who_can_be_several_users_runs_them_where_others_read(
+    place: Path, script: str, session: str, *, closed: bool
+) -> None:
+    """Whatever was told; in a copy without environments, which goes again, where the checkout is closed to others."""
+    for program in ("tar", "chmod"):
+        (place / "bin" / program).symlink_to(str(shutil.which(program)))
+    (place / "scripts").mkdir()
+    add(place / "noxfile.py", "")
+    add(place / "bin" / "id", "#!/bin/sh\necho 0\n")
+    add(place / "bin" / "unshare", "#!/bin/sh\nexit 0\n")
+    # Becomes nobody, who can read nothing in this checkout.
+    refuses = f'case "$*" in *{place}/noxfile.py) exit 1;; esac\n' if closed else ""
+    add(place / "bin" / "setpriv", f"#!/bin/sh\n{refuses}exit 0\n")
+    add(place / ".venv" / "bin" / "nox", '#!/bin/sh\necho "nox $*"; echo "$PWD"; echo .ci/* .venv/*\nexit 7\n')
+    status, said = run(place, script, CI_WITHOUT_USERS="1", CI_WITHOUT_ROOT="1")
+    assert status == 7
+    *before, heading, command, folder, found = said.splitlines()
+    assert (heading, command) == (f"ci: nox -s {session}", f"nox -s {session}")
+    assert before == ([f"ci: others cannot read {place}: the tests run in a copy"] if closed else [])
+    assert Path(folder).parent == place / "tmp" if closed else folder == str(place)
+    assert found.startswith(".ci/common.sh .ci/docker")
+    assert found.endswith(".venv/*" if closed else ".venv/bin")
+    assert f"\n{script}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_ci_runs_it_last() -> None:

@@ -6,9 +6,15 @@ import signal
 import subprocess  # noqa: TID251 - the workers of these tests
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from fix_ending import end_workers
+
+from scripts.settings import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEAF = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 LISTENING = (
@@ -53,3 +59,20 @@ def test_a_worker_that_has_ended_is_left_alone() -> None:
     late = end_workers([started], told=False, within_s=0.05)
     late.join()
     assert started.returncode == 0
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--skips-fail"], 1)])
+def test_who_insists_on_tests_is_not_content_with_skips(tmp_path: Path, options: list[str], status: int) -> None:
+    """The sessions for root and for several users: a skip there is what nobody would ever see run."""
+    (tmp_path / "test_it.py").write_text("import pytest\ndef test_it():\n    pytest.skip('not here')\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", *options, str(tmp_path)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 skipped" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == status
