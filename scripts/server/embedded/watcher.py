@@ -341,6 +341,8 @@ def main() -> None:
     """Serve, then end everything, whatever happened."""
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
+    # What ends a program must reach it from its first moment, also where whoever started us ignores it.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     watcher = Watcher()
     signal.signal(signal.SIGTERM, watcher.ask_to_end)
     try:
