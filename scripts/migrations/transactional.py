@@ -212,12 +212,16 @@ def pause_s(attempt: int) -> float:
 def _give_up(conn: psycopg.Connection[Any]) -> None:
     """Leave the transaction after an interrupt, whatever the connection was doing; the interrupt itself goes on."""
     import psycopg
+    from psycopg.generators import fetch_many
 
     with suppress(psycopg.Error):
         if conn.info.transaction_status.name in ("ACTIVE", "UNKNOWN"):
-            # Answers are still to come, and a COMMIT may be on its way: it is not to be reached.
+            # Answers are still to come, and a COMMIT may be on its way: it is not to be reached. The driver has done
+            # the same, but where our own code was interrupted while it waited it has not heard what came of it.
             with suppress(psycopg.Error):
                 conn.cancel_safe(timeout=_CANCEL_S)
+                conn.wait(fetch_many(conn.pgconn), timeout=_CANCEL_S)
+        if conn.info.transaction_status.name in ("ACTIVE", "UNKNOWN"):
             conn.close()
         elif not conn.closed:
             conn.rollback()

@@ -18,6 +18,7 @@ from scripts.errors.migration import ConnectionLostError, InvalidIndexError, Led
 from scripts.errors.sql_text import TransactionControlError
 from scripts.migrations.apply import migrate
 from scripts.migrations.ledger.table import LEDGER_SQL
+from scripts.migrations.waiting.observer import Watching
 from scripts.server.signals import ending_on_signals
 from scripts.settings import Settings
 
@@ -382,6 +383,21 @@ def test_an_interruption_cancels_the_statement_and_keeps_the_connection(
     assert time.monotonic() - began < 20
     assert [record.getMessage() for record in caplog.records] == []
     assert not conn.closed
+
+
+def test_an_interruption_of_our_own_look_keeps_the_connection_too(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come while it is looked who is in the way: the driver then does not hear what became of the statement."""
+    migrations.write("0001_slow.sql", "CREATE TABLE t (a int); SELECT pg_sleep(25);")
+    conn = empty_database.connect()
+    monkeypatch.setattr(Watching, "look", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    began = time.monotonic()
+    with pytest.raises(Interrupted), ending_on_signals():
+        migrate(conn, migrations.files(), Settings(), report=lambda _: None)
+    assert time.monotonic() - began < 20
+    assert not conn.closed
+    assert conn.execute("SELECT to_regclass('public.t')").fetchone() == (None,)
 
 
 def test_an_open_transaction_is_our_own_mistake(empty_database: ScratchDatabase, migrations: MigrationFolder) -> None:
