@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 TMPFS = "rw,size={}m"
 REMOVE_TIMEOUT_S = 15.0
+# So many questions in a row without an answer, and an engine is not asked any more.
+SILENT = 3
 # A request whose answer was not waited for any longer: the process beside the run goes on after that.
 LATE_S = 3.0
 
@@ -205,8 +207,9 @@ def remove_container(engine: Engine, name: str) -> None:
     import docker.errors
     import requests
 
-    deadline, silent = time.monotonic() + REMOVE_TIMEOUT_S, False
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    silent = 0
+    while time.monotonic() < began + REMOVE_TIMEOUT_S and silent < SILENT:
         try:
             with suppress(docker.errors.APIError):
                 engine.client.api.remove_container(name, force=True, v=True)
@@ -214,9 +217,9 @@ def remove_container(engine: Engine, name: str) -> None:
         except docker.errors.NotFound:
             return
         except requests.Timeout:
-            silent = True
+            silent += 1
         else:
-            silent = False
+            silent = 0
         time.sleep(0.02)
     reason = "no answer for" if silent else "it is still there after"
-    raise DockerError.refused("remove the container", name, f"{reason} {REMOVE_TIMEOUT_S:.0f} s")
+    raise DockerError.refused("remove the container", name, f"{reason} {time.monotonic() - began:.0f} s")
