@@ -158,10 +158,12 @@ def late(path: Path, socket_path: str, *, silent_s: float = 0) -> Iterator[threa
         door.bind(str(path))
         door.listen(16)
         threading.Thread(target=serve, args=(door,), daemon=True).start()
-        yield asked
-        door.shutdown(socket.SHUT_RDWR)
-    for end in ends:
-        end.close()
+        try:
+            yield asked
+        finally:
+            door.shutdown(socket.SHUT_RDWR)
+            for end in ends:
+                end.close()
 
 
 def leftovers(engine: Engine, run_id: str, *, since: float | None = None) -> list[str]:

@@ -312,13 +312,15 @@ def relay_to(place: str, deaf_from: bytes = b"") -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         accepting = threading.Thread(target=accept, args=(server,))
         accepting.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        accepting.join()
-    for end in ends:
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-    for thread in threads:
-        thread.join()
-    for end in ends:
-        end.close()
+        try:
+            yield server.getsockname()[1]
+        finally:  # of a test that fails, too: pytest would wait for the threads without end
+            server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for end in ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+            for end in ends:
+                end.close()
