@@ -28,6 +28,7 @@ nox.options.sessions = ["lint", "types", "tests", "verify"]
 
 RUN = "requirements.txt"
 DEV = "requirements-dev.txt"
+CONTAINER_KILLS = ("tests/db/server/test_container_end.py", "tests/db/server/test_container_kills.py")
 CODE = ("scripts", "tests", "tasks.py", "noxfile.py")
 # Nox hands no SIGINT on: it takes it for a terminal's, which reaches its child by itself, and waits. Sent to Nox alone
 # it would not be obeyed until the child is done, so the child is told (SIGTERM) soon; one that knows already goes on.
@@ -154,7 +155,7 @@ def kills(session: nox.Session) -> None:
 def kills_docker(session: nox.Session) -> None:
     """The same in containers; fails where there is no Docker engine."""
     _install(session, DEV)
-    _run(session, "pytest", "-m", "docker", "tests/db/server/test_container_end.py", "--kills", "25", *session.posargs)
+    _run(session, "pytest", "-m", "docker", *CONTAINER_KILLS, "--kills", "25", *session.posargs)
 
 
 @nox.session(default=False)

@@ -41,6 +41,17 @@ def test_the_server_answers(server, turn):
     with psycopg.connect(server.dsn) as conn:
         conn.execute("SELECT pg_sleep(20)")
 """
+# The same with a server in a container.
+CONTAINED = """
+import pytest
+from scripts.server.open import open_server
+from scripts.settings import read_settings
+
+@pytest.fixture(scope="session")
+def server():
+    with open_server(read_settings(), run_id="test", report=print) as opened:
+        yield opened
+"""
 BIN = Path(sys.executable).parent
 # The sessions' own environments are not made: what is installed here serves.
 NOX = (str(BIN / "nox"), "--no-venv", "--no-install", "--session")
@@ -90,8 +101,10 @@ class Place:
         """Where the servers' folders go."""
         return self.folder / "data"
 
-    def begin(self, kind: str, *, cache: bool = True) -> subprocess.Popen[bytes]:
-        """Start a run in a process group of its own."""
+    def begin(self, kind: str, *, cache: bool = True, image: str = "") -> subprocess.Popen[bytes]:
+        """Start a run in a process group of its own; with an image its server is in a container."""
+        if image:
+            (self.folder / "test" / "test_server.py").write_text(CONTAINED + TEST)
         command = [*COMMANDS[kind], *([str(self.folder / "test")] if "fix_server" in COMMANDS[kind] else [])]
         return subprocess.Popen(
             command,
@@ -106,7 +119,7 @@ class Place:
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "HOME": str(self.folder),
                 "TMPDIR": str(self.folder / "tmp"),
-                "SERVER": "embedded",
+                **({"SERVER": "docker", "PG_IMAGE": image, **engine_variables()} if image else {"SERVER": "embedded"}),
                 "CLUSTER_CACHE": "1" if cache else "0",
                 "PARITY_CACHE_DIR": str(self.folder / "cache"),
                 "EVIDENCE_ROOT": str(self.folder / "evidence"),
@@ -166,6 +179,11 @@ class Place:
         while (left := self.left()) and time.monotonic() < deadline:
             time.sleep(0.02)
         return left
+
+
+def engine_variables() -> dict[str, str]:
+    """What says which engine it is."""
+    return {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}  # noqa: TID251 - this engine
 
 
 def kill(place: Place, run: subprocess.Popen[bytes], signum: int, *, victims: str = "run") -> bool:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from make_kills import gone_within_s
+from make_kills import engine_variables, gone_within_s
 from make_runs import processes
 
 from scripts.server.containers.engine import Engine, find_engine
@@ -95,7 +95,7 @@ def containers(engine: Engine, run_id: str) -> list[Any]:
 
 def begin(run_id: str, cache: Path | None, program: str = ONE_RUN, *, host: str = "") -> subprocess.Popen[str]:
     """A run in a process of its own, which waits in its block."""
-    docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER")}  # noqa: TID251 - this engine
+    docker = engine_variables()
     if host:
         docker["DOCKER_HOST"] = host
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), **docker}
