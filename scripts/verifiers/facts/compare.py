@@ -84,12 +84,12 @@ class Facts:
         expected = table.column(name)
         observed = self.found_column(table, name)
         if observed is not None and observed != expected:
-            if not expected.not_null:
-                observed = replace(observed, not_null=False)
-            if same_expression(expected.default, observed.default):
-                observed = replace(observed, default=expected.default)
-            if same_expression(expected.generated, observed.generated):
-                observed = replace(observed, generated=expected.generated)
+            observed = replace(
+                observed,
+                not_null=observed.not_null and expected.not_null,
+                default=_spelled_as(expected.default, observed.default),
+                generated=_spelled_as(expected.generated, observed.generated),
+            )
         self._keep(
             id or f"{table.name}.{name}",
             expected.text,
@@ -111,7 +111,7 @@ class Facts:
             observed = here[0].text if here else ABSENT
         else:
             # One that is ours but asleep, or goes with an extension, is told as that, not as absent.
-            alike = sorted(one.text for one in here if replace(one, asleep=(), goes_with=None).text == expected.text)
+            alike = sorted(one.text for one in here if one.kind == expected.kind and _awake(one).text == expected.text)
             observed = alike[0] if alike else ABSENT
         label = expected.name or f"{table.name}: {expected.text}"
         self._keep(id or label, expected.text, observed, f"public.{table.name}")
@@ -121,8 +121,8 @@ class Facts:
         expected = table.index(name)
         found = self._table(table)
         observed = next((index for index in found.indexes if index.name == name), None) if found else None
-        if observed is not None and same_expression(expected.predicate, observed.predicate):
-            observed = replace(observed, predicate=expected.predicate)
+        if observed is not None and observed != expected:
+            observed = replace(observed, predicate=_spelled_as(expected.predicate, observed.predicate))
         self._keep(id or name, expected.text, observed.text if observed else ABSENT, f"public.{table.name}")
 
     def trigger(self, table: Table, name: str, *, id: str = "") -> None:  # noqa: A002
@@ -130,8 +130,8 @@ class Facts:
         expected = table.trigger(name)
         found = self._table(table)
         observed = next((trigger for trigger in found.triggers if trigger.name == name), None) if found else None
-        if observed is not None and same_expression(expected.when, observed.when):
-            observed = replace(observed, when=expected.when)
+        if observed is not None and observed != expected:
+            observed = replace(observed, when=_spelled_as(expected.when, observed.when))
         self._keep(id or name, expected.text, observed.text if observed else ABSENT, f"public.{table.name}")
 
     def only_triggers(self, table: Table) -> None:
@@ -203,10 +203,22 @@ def same_expression(expected: str | None, observed: str | None) -> bool:
     return expected == observed or (_tree(expected) == _tree(observed))
 
 
+def _spelled_as(expected: str | None, observed: str | None) -> str | None:
+    """What was found, in the words that are expected where both are the same tree."""
+    return expected if same_expression(expected, observed) else observed
+
+
 def _aligned(observed: Constraint, expected: Constraint) -> Constraint:
-    if expected.kind == observed.kind == "c" and same_expression(expected.expression, observed.expression):
-        return replace(observed, expression=expected.expression)
+    if expected.kind == observed.kind == "c" and expected.expression != observed.expression:
+        return replace(observed, expression=_spelled_as(expected.expression, observed.expression))
     return observed
+
+
+def _awake(constraint: Constraint) -> Constraint:
+    """The constraint if nothing of it were asleep and it went with no extension."""
+    if constraint.asleep or constraint.goes_with:
+        return replace(constraint, asleep=(), goes_with=None)
+    return constraint
 
 
 @cache

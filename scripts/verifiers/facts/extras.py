@@ -55,4 +55,4 @@ def _same(expected: Constraint, found: Constraint, aligned: Callable[[Constraint
 
 
 def _meaning(index: Index) -> str:
-    return replace(index, valid=True, ready=True).text
+    return index.text if index.valid and index.ready else replace(index, valid=True, ready=True).text

@@ -13,6 +13,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, TypeAlias
 
+from scripts.verifiers.probes.values import Values
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -62,7 +64,7 @@ class Wire:
         # One for all: making a cursor takes as long as a statement. The driver's other kind of cursor sends values
         # apart, and then takes one statement a message.
         self.cursor: psycopg.Cursor[tuple[Any, ...]] = ClientCursor(conn, row_factory=tuple_row)
-        self._quote = ClientCursor(conn).mogrify
+        self._values = Values(conn)
         self._rows = Transformer.from_context(conn)
         self._owed: list[_Owed] = []
         self._names: Mapping[str, str] = {}
@@ -151,7 +153,9 @@ class Wire:
 
     def text(self, sql: Query, params: Params) -> str:
         """The statement with its values in it, of the objects that are meant."""
-        text = self._quote(sql, params)
+        text = sql if isinstance(sql, str) else sql.decode() if isinstance(sql, bytes) else sql.as_string(self.conn)
+        if params is not None:
+            text = self._values.put(text, params)
         for name, other in self._names.items():
             text = text.replace(name, other)
         return text
