@@ -216,10 +216,11 @@ class DatabaseGates:
         return Result(name, started_at, utc_now(), checks=checks, examined=len(checks), details=details)
 
     def _verified(self, name: str) -> Result:
+        from scripts.verifiers.ahead import Ahead
         from scripts.verifiers.model import Database
         from scripts.verifiers.registry import INVARIANTS
-        from scripts.verifiers.run import select_invariants, verify_invariant
-        from scripts.verifiers.twin.ahead import Ahead
+        from scripts.verifiers.run import select_invariants
+        from scripts.verifiers.turns import Turns
 
         if self._database is None:
             self._before, self._numbers = self._snapshot(), self._numbering()
@@ -237,7 +238,9 @@ class DatabaseGates:
                 lasting=lasting,
                 seeded=seeded,
             )
-        return verify_invariant(select_invariants([name])[0], self._database, controls=True)
+            self._turns = Turns(self._database, coming)
+        (invariant,) = select_invariants([name])
+        return self._turns.settle(invariant)
 
     def _has_room(self) -> bool:
         """Whether there are connections enough to play ahead in another thread; without, all takes longer."""

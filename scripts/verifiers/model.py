@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scripts.digest import Json
     from scripts.migrations.folder.files import MigrationFile
+    from scripts.verifiers.ahead import Ahead
     from scripts.verifiers.facts.catalog import Catalog
     from scripts.verifiers.facts.openings import Openings
     from scripts.verifiers.facts.reach import Reach
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from scripts.verifiers.facts.standins import StandIns
     from scripts.verifiers.probes.playing import Probe
     from scripts.verifiers.probes.surroundings import Surroundings
-    from scripts.verifiers.twin.ahead import Ahead
     from scripts.verifiers.twin.schema import Twin
 
 Asks = Literal["all", "facts"]
@@ -203,6 +203,8 @@ class Database:
             except errors.InvalidSchemaName:
                 # Without schema public there is nothing of ours, and each fact says so.
                 self._facts = Reading()
+            if self.ahead is not None:
+                self.ahead.hand(self)
         return self._facts
 
     def openings(self) -> Openings:

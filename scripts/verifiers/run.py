@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from scripts.verifiers.model import Findings, Settled
 from scripts.verifiers.registry import INVARIANTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     import psycopg
@@ -75,53 +75,151 @@ def verify_invariant(
         controls: whether, once every check holds, each is seen to fail under a violation planted for it.
         until_red: whether the first check that does not hold is enough. The result says that it was cut short, and is
             no evidence; its `details` are what they were at that moment. Not together with `controls`.
-        now: the clock, read before and after.
+        now: the clock, read before and after what is asked of this invariant.
     """
-    if controls and until_red:
-        msg = "what is cut short proves nothing, so it needs no controls"
-        raise RuntimeError(msg)
+    return Verification(invariant, database, controls=controls, until_red=until_red, now=now).result()
 
-    started_at = now()
-    asked = _asked(invariant, database, controls=controls, until_red=until_red)
-    for pause_s in BUSY_PAUSES_S:
-        if not asked.busy:
-            break
-        time.sleep(pause_s)
-        asked = _asked(invariant, database, controls=controls, until_red=until_red)
-    return Result(
-        gate=invariant.id,
-        started_at=started_at,
-        finished_at=now(),
-        checks=tuple(asked.findings.checks),
-        examined=asked.findings.examined,
-        error=asked.error,
-        details=dict(asked.findings.details),
-        controls=asked.planted,
-        cut_short=asked.cut_short,
-    )
+
+class Verification:
+    """One invariant, asked when this is made; what its facts came to in the hollow schema is waited for at the end.
+
+    See `verify_invariant`. That wait is no time of this invariant's: it ended when its own last question was answered.
+    """
+
+    def __init__(
+        self,
+        invariant: Invariant,
+        database: Database,
+        *,
+        controls: bool = False,
+        until_red: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Ask."""
+        if controls and until_red:
+            msg = "what is cut short proves nothing, so it needs no controls"
+            raise RuntimeError(msg)
+        self._invariant, self._database, self._now = invariant, database, now
+        self._started_at = now()
+        self._asked = _again_while_busy(lambda: _asked(invariant, database, controls=controls, until_red=until_red))
+        self._ended_at = now()
+
+    @property
+    def waits(self) -> bool:
+        """Whether `result` would wait for another thread."""
+        ahead = self._database.ahead
+        return bool(self._asked.facts or self._asked.postponed) and ahead is not None and ahead.hollowing
+
+    def result(self) -> Result:
+        """What became of it."""
+        asked, late = self._asked, list[_Asked]()
+        ahead = self._database.ahead
+        if self.waits and ahead is not None:
+            ahead.hollow()
+        again_at = self._now()
+        if asked.facts:
+            late.append(_again_while_busy(lambda: _hollowed(self._invariant, self._database, asked.facts)))
+        if asked.postponed and not (late and late[0].error):
+            late.append(_again_while_busy(lambda: _postponed(self._database, asked.findings)))
+        if late:
+            asked.error = late[-1].error
+            found = tuple(planted for one in (*late, asked) for planted in one.planted or ())
+            asked.planted = None if asked.error else found
+            asked.facts, asked.postponed = (), False
+            self._ended_at += self._now() - again_at
+        return Result(
+            gate=self._invariant.id,
+            started_at=self._started_at,
+            finished_at=self._ended_at,
+            checks=tuple(asked.findings.checks),
+            examined=asked.findings.examined,
+            error=asked.error,
+            details=dict(asked.findings.details),
+            controls=asked.planted,
+            cut_short=asked.cut_short,
+        )
 
 
 @dataclass(slots=True)
 class _Asked:
-    """One attempt. error: why there is no answer; busy: because others held what was asked for."""
+    """One attempt.
+
+    facts: ids of checks that the hollow schema is still to be asked for; postponed: the probes' controls, which change
+    what another thread has moved aside; error: why there is no answer; busy: because others held what was asked for.
+    """
 
     findings: Findings
     planted: tuple[Planted, ...] | None = None
+    facts: tuple[str, ...] = ()
+    postponed: bool = False
     error: str = ""
     cut_short: bool = False
     busy: bool = False
 
 
-def _asked(invariant: Invariant, database: Database, *, controls: bool, until_red: bool) -> _Asked:
-    import psycopg
+def _again_while_busy(ask: Callable[[], _Asked]) -> _Asked:
+    asked = ask()
+    for pause_s in BUSY_PAUSES_S:
+        if not asked.busy:
+            break
+        time.sleep(pause_s)
+        asked = ask()
+    return asked
 
+
+def _asked(invariant: Invariant, database: Database, *, controls: bool, until_red: bool) -> _Asked:
     asked = _Asked(Findings(until_red=until_red, around=database.around))
-    try:
+    with _told(asked, database):
         with bounded(database.conn):
             invariant.verify(database, asked.findings)
+            if controls and asked.findings.facts():
+                _ = database.facts  # the hollow schema is made from them
         # A check that fails needs nobody to show that it can.
         if controls and not asked.findings.failed():
-            asked.planted = _controls(invariant, database, asked.findings)
+            postponed = _must_wait(database, asked.findings)
+            asked.planted = () if postponed else _controls(database, asked.findings)
+            # Behind what may raise: an error is not asked further.
+            asked.facts, asked.postponed = asked.findings.facts(), postponed
+    return asked
+
+
+def _must_wait(database: Database, findings: Findings) -> bool:
+    on_schema = any(control.on_schema for probe in findings.probes for control in probe.controls)
+    return on_schema and database.ahead is not None and database.ahead.hollowing
+
+
+def _postponed(database: Database, findings: Findings) -> _Asked:
+    asked = _Asked(Findings())
+    with _told(asked, database):
+        asked.planted = _controls(database, findings)
+    return asked
+
+
+def _hollowed(invariant: Invariant, database: Database, facts: Sequence[str]) -> _Asked:
+    from scripts.verifiers.hollow.reading import hollow_facts
+
+    asked = _Asked(Findings())
+    with _told(asked, database):
+        asked.planted = hollow_facts(invariant, database, facts)
+    return asked
+
+
+def _controls(database: Database, findings: Findings) -> tuple[Planted, ...]:
+    from scripts.verifiers.probes.playing import play_controls
+
+    if not findings.probes:
+        return ()
+    with bounded(database.conn):
+        return play_controls(database.conn, findings.probes, around=database.around)
+
+
+@contextmanager
+def _told(asked: _Asked, database: Database) -> Iterator[None]:
+    """Whatever keeps the block from its answer is told in `asked`; only what stops the whole run is raised."""
+    import psycopg
+
+    try:
+        yield
     except Settled:
         asked.cut_short = True
     except psycopg.errors.InvalidSchemaName as exc:
@@ -145,19 +243,6 @@ def _asked(invariant: Invariant, database: Database, *, controls: bool, until_re
         asked.error, asked.busy = exc.sentence, isinstance(exc, LockBusyError)
     except Exception as exc:  # noqa: BLE001 - a fault of one invariant must not keep the others from being asked
         asked.error = UnaskedError.own_fault(type(exc).__name__, _place_of(exc)).sentence
-    return asked
-
-
-def _controls(invariant: Invariant, database: Database, findings: Findings) -> tuple[Planted, ...]:
-    from scripts.verifiers.hollow.reading import hollow_facts
-    from scripts.verifiers.probes.playing import play_controls
-
-    facts = findings.facts()
-    found = hollow_facts(invariant, database, facts) if facts else ()
-    if findings.probes:
-        with bounded(database.conn):
-            found += play_controls(database.conn, findings.probes, around=database.around)
-    return found
 
 
 def _is_there(database: Database, schema: str) -> bool:

@@ -14,13 +14,14 @@ from bench.candidates import engine
 from bench.measure import Line, in_turn, ms, ratios
 
 from scripts.migrations.folder.files import read_migrations
+from scripts.verifiers.ahead import Ahead
 from scripts.verifiers.facts.reading import read_facts
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import verify_invariant
-from scripts.verifiers.twin.ahead import Ahead
+from scripts.verifiers.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,9 @@ def _settle(dsn: str, files: tuple[MigrationFile, ...], *, controls: bool) -> fl
         # As a run does it: with controls, what takes two sessions is played meanwhile.
         ahead = Ahead(connect, files, INVARIANTS) if controls else None
         database = Database(conn, connect, files, ahead=ahead, whole=True)
-        results = [verify_invariant(invariant, database, controls=controls) for invariant in INVARIANTS]
+        turns = Turns(database, INVARIANTS)
+        settle = turns.settle if controls else partial(verify_invariant, database=database)
+        results = [settle(invariant) for invariant in INVARIANTS]
         database.close()
         seconds = time.perf_counter() - started
     wrong = [result.gate for result in results if not result.passed]

@@ -22,6 +22,8 @@ from scripts.verifiers.facts.standins import STAND_INS_NAMES, stand_ins_of, stan
 from scripts.verifiers.facts.tables import REVIEWED, TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
     from scripts.verifiers.facts.openings import Openings
@@ -49,9 +51,8 @@ def read_catalog(conn: psycopg.Connection[Any]) -> Catalog:
     """
     from psycopg.rows import tuple_row
 
-    names = (*reading_names(ROLES, TABLES, REVIEWED), *OPENINGS_NAMES, *STAND_INS_NAMES, [BOZ_ROLE])
     with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        rows = _question().ask(cursor, *names)
+        rows = _question().ask(cursor, *_names())
     told: dict[str, list[Any]] = {"reading": [], "opening": [], "stand-in": [], "reach": []}
     for part, kind, text in rows:
         told[part].append((kind, text) if part == "reading" else json.loads(text))
@@ -61,6 +62,22 @@ def read_catalog(conn: psycopg.Connection[Any]) -> Catalog:
         stand_ins_of(told["stand-in"]),
         reach_of(told["reach"]),
     )
+
+
+def plan_catalog(conn: psycopg.Connection[Any]) -> None:
+    """Have the question planned, so that it is only to be answered when it is put; in a transaction.
+
+    Args:
+        conn: as above. A schema that is made or renamed after this makes the plan void.
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+        _question().plan(cursor, *_names())
+
+
+def _names() -> tuple[Iterable[str], ...]:
+    return (*reading_names(ROLES, TABLES, REVIEWED), *OPENINGS_NAMES, *STAND_INS_NAMES, [BOZ_ROLE])
 
 
 @cache

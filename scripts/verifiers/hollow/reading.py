@@ -2,13 +2,15 @@
 
 Owns: when the violations are planted, and which checks of facts noticed.
 Promises: all is planted in one transaction that is rolled back, and read once for all invariants; what one invariant's
-facts come to hides no other's. A violation that could not be planted is told, and proves nothing.
+facts come to hides no other's. A violation that could not be planted is told, and proves nothing. Where it was done
+ahead, in another thread, that is what is told; what could not be had there is asked here.
 Never: asks a probe; those have controls of their own.
 """
 
 from __future__ import annotations
 
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, LiteralString
 from weakref import WeakKeyDictionary
@@ -44,6 +46,7 @@ FORGED = {
 _POWER = Power("PUBLIC", "SET session_replication_role")
 _LOGIN = Login("hollow", ROLES)
 _DENIED = "SQLSTATE 42501"
+_DEADLOCK = "40P01"
 # Who renames a schema has its owner's rights, and may make another. A row: who asks, whose it is when that is missing,
 # whether another may be made.
 _RIGHTS: LiteralString = """
@@ -63,7 +66,7 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hollow:
+class Hollow:
     """What was noticed, by the invariant's question; which sections could not be planted.
 
     `forged`: the checks for which the answer was made up. `trouble` instead of all that when nothing could be planted.
@@ -87,6 +90,32 @@ class _Hollowed(Database):
         )
         self.seeded = database.seeded
         self.spec = {**read_spec(), "version": 0}
+        self._question: ExitStack | None = None
+
+    @property
+    def conn(self) -> psycopg.Connection[Any]:
+        """The connection; what a question does there is undone with it. Most ask nothing of it any more."""
+        conn = super().conn
+        if self._question is not None:
+            question, self._question = self._question, None
+            question.enter_context(conn.transaction(force_rollback=True))
+        return conn
+
+    def asked(self, verify: Callable[[Database, Findings], None]) -> Noticed:
+        """The facts of one invariant.
+
+        Raises:
+            psycopg.Error: the connection was lost.
+        """
+        findings = Findings(asks="facts")
+        try:
+            with ExitStack() as self._question:
+                verify(self, findings)
+        except Exception as exc:
+            if self.closed:
+                raise
+            return Noticed(trouble=exc)
+        return Noticed(frozenset(findings.failed()))
 
 
 def _lost() -> psycopg.Connection[Any]:
@@ -95,7 +124,7 @@ def _lost() -> psycopg.Connection[Any]:
 
 
 # Once a run: a database object lives as long as a run does.
-_known: WeakKeyDictionary[Database, _Hollow] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Database, Hollow] = WeakKeyDictionary()
 
 
 def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str]) -> tuple[Planted, ...]:
@@ -110,10 +139,14 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
         UnaskedError: the schema could not be hollowed out.
         Exception: whatever kept this invariant's facts from being asked.
     """
-    hollow = _known.get(database)
+    hollow = database.ahead.hollow() if database.ahead is not None else None
+    if hollow is None or hollow.trouble is not None or invariant.verify not in hollow.noticed:
+        hollow = _known.get(database)
     if hollow is None or (hollow.trouble is None and invariant.verify not in hollow.noticed):
+        from scripts.verifiers.registry import INVARIANTS
+
         with bounded(database.conn):
-            hollow = _known[database] = _hollow(invariant, database)
+            hollow = _known[database] = read_hollow(database, (*INVARIANTS, invariant))
     if hollow.trouble is not None:
         raise hollow.trouble
     found = hollow.noticed[invariant.verify]
@@ -127,39 +160,49 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
     return (seen, Planted(name, missed, trouble=f"could not be planted: {'; '.join(hollow.unplanted)}"))
 
 
-def _hollow(invariant: Invariant, database: Database) -> _Hollow:
-    """Plant everything, read once, ask everybody."""
-    from scripts.verifiers.facts.catalog import read_catalog
-    from scripts.verifiers.registry import INVARIANTS
+def read_hollow(database: Database, invariants: Sequence[Invariant]) -> Hollow:
+    """Plant everything, read once, ask everybody.
+
+    Args:
+        database: whose facts have been read; inside a transaction that is rolled back.
+        invariants: whose facts are asked.
+
+    Raises:
+        psycopg.Error: the connection was lost, or the catalog could not be read.
+    """
+    from scripts.verifiers.facts.catalog import plan_catalog, read_catalog
 
     # The bounded transaction also has the driver prepare nothing by itself, so that no statement made for the real
     # tables meets their twins, whose columns are of other types.
     conn, before = database.conn, database.facts
     with conn.transaction(force_rollback=True):
         script = hollowing_script(before, database=conn.info.dbname, mark=secrets.token_hex(6))
-        # A membership locks its role until the end. Every probe takes these locks first, and so does this: a second
-        # verifier then waits, and neither for the other.
-        state_of_login = _planted(conn, script.login)
-        forged: set[str] = {"logins_act_as_one_role", "boz_logins"} if state_of_login == _DENIED else set()
         refused = _planted(conn, script.base)
         if refused:
-            return _Hollow(trouble=_refused(conn, refused))
+            return Hollow(trouble=_refused(conn, refused))
         unplanted = tuple(f"{one.name} ({state})" for one in script.others if (state := _planted(conn, one)))
-        unplanted += (f"{script.login.name} ({state_of_login})",) if state_of_login not in ("", _DENIED) else ()
         for stranger in script.strangers:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
-        forged |= {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        catalog = read_catalog(conn)
+        forged: set[str] = {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
+        plan_catalog(conn)
+        # A membership locks its role, and every probe of a login that may not act as the roles takes these locks: it is
+        # given last of all, and taken back as soon as it was seen.
+        with conn.transaction(force_rollback=True):
+            state_of_login = _planted(conn, script.login)
+            catalog = read_catalog(conn)
+        if state_of_login == _DENIED:
+            forged |= {"logins_act_as_one_role", "boz_logins"}
+        elif state_of_login:
+            unplanted += (f"{script.login.name} ({state_of_login})",)
         facts = catalog.reading
         if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
         if "boz_logins" in forged:
             facts = replace(facts, logins=(*facts.logins, _LOGIN))
         view = _Hollowed(database, catalog._replace(reading=facts))
-        questions = dict.fromkeys((*(one.verify for one in INVARIANTS), invariant.verify))
-        noticed = {verify: _asked(verify, view, conn) for verify in questions}
-    return _Hollow(noticed, unplanted, frozenset(forged))
+        noticed = {verify: view.asked(verify) for verify in dict.fromkeys(one.verify for one in invariants)}
+    return Hollow(noticed, unplanted, frozenset(forged))
 
 
 def _refused(conn: psycopg.Connection[Any], state: str) -> UnaskedError:
@@ -178,7 +221,7 @@ def _planted(conn: psycopg.Connection[Any], section: Section) -> str:
     """Plant one section; SQLSTATE when the server refused, nothing when it is planted.
 
     Raises:
-        psycopg.Error: the connection was lost.
+        psycopg.Error: the connection was lost; or others' locks and ours met the wrong way round, which says nothing.
     """
     import psycopg
 
@@ -186,23 +229,10 @@ def _planted(conn: psycopg.Connection[Any], section: Section) -> str:
         with conn.transaction():
             conn.execute(section.sql.encode(), prepare=False)
     except psycopg.Error as exc:
-        if conn.closed:
+        if conn.closed or exc.sqlstate == _DEADLOCK:
             raise
         return f"SQLSTATE {exc.sqlstate}"
     return ""
-
-
-def _asked(verify: Any, view: Database, conn: psycopg.Connection[Any]) -> Noticed:
-    """The facts of one invariant in a savepoint of its own."""
-    findings = Findings(asks="facts")
-    try:
-        with conn.transaction(force_rollback=True):
-            verify(view, findings)
-    except Exception as exc:
-        if conn.closed:
-            raise
-        return Noticed(trouble=exc)
-    return Noticed(frozenset(findings.failed()))
 
 
 def _doctored(files: Sequence[MigrationFile]) -> tuple[MigrationFile, ...]:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 class Control:
     """A violation to plant before a probe is played once more, to see that the probe would have noticed.
 
-    `plant` acts as the owner, inside a savepoint; every check of an id in `breaks` must then fail.
+    `plant` acts as the owner, inside a savepoint; every check of an id in `breaks` must then fail. `on_schema`: it
+    changes the row of the schema itself, which another thread may be renaming (ahead.py).
     """
 
     name: str
     plant: Callable[[Stage], None]
     breaks: tuple[str, ...]
+    on_schema: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import pytest
 from psycopg import sql
 
 from scripts.result import Outcome
+from scripts.verifiers import ahead as module
+from scripts.verifiers.ahead import Ahead
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import select_invariants, verify_invariant
-from scripts.verifiers.twin import ahead as module
-from scripts.verifiers.twin.ahead import Ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def ahead_of(bench: Bench, *invariants: Invariant) -> Iterator[Database]:
 
 def threads() -> list[str]:
     """Those that play."""
-    return [one.name for one in threading.enumerate() if one.name == "probes of two sessions"]
+    return [one.name for one in threading.enumerate() if one.name == module.THREAD]
 
 
 def test_the_answers_are_those_of_one_thread(bench: Bench) -> None:

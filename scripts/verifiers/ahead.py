@@ -1,8 +1,10 @@
-"""Probes of two sessions, played ahead of the moment they are asked for, while the others are played.
+"""What another thread does ahead of the moment it is asked for: probes of two sessions, then the hollow schema.
 
-Owns: the thread, its connections and its twin; who waits for which answer.
-Promises: what is played here plants nothing in the schema itself, so nobody waits for anybody's lock; an answer that
-did not come is an error of the one who asked for it; no thread outlives `close`.
+Owns: the thread, its connections and the twin; who waits for which answer.
+Promises: probes that are played here plant nothing in the schema itself, so nobody waits for anybody's lock; an answer
+of theirs that did not come is an error of the one who asked for it. The hollow schema (hollow/) moves ours aside in a
+transaction that nobody sees; whatever else changes that schema's own row is planted when that is over (run.py). What it
+is asked that does not come is asked by the first thread again. No thread outlives `close`.
 Never: decides an outcome, or plays what takes one session.
 """
 
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 
     from scripts.migrations.folder.files import MigrationFile
     from scripts.result import Check, Planted
+    from scripts.verifiers.hollow.reading import Hollow
     from scripts.verifiers.model import Invariant
     from scripts.verifiers.probes.playing import Probe
     from scripts.verifiers.probes.stage import Stage
 
 _JOIN_S = 10.0
+THREAD = "verifiers ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,11 @@ class Answer:
 
 
 class Ahead:
-    """The probes of two sessions of some invariants, under way from the moment this is made."""
+    """The probes of two sessions of some invariants, under way from the moment this is made.
+
+    Behind them, where facts were read meanwhile, the same connection asks the hollow schema. One thread is enough: with
+    the one that settles it keeps two processors at work, and a third lane only makes both wait for their turn.
+    """
 
     def __init__(
         self,
@@ -58,6 +66,8 @@ class Ahead:
             invariants: in the order in which they will be settled, with controls.
         """
         self._connect = connect
+        self._invariants = tuple(invariants)
+        self._hollow: Future[Hollow] | None = None
         self._twin = Twin(connect, fixed=True)
         # Its connection comes with the first question: the thread's time, not the caller's.
         self._database = _Own(connect, files, self._twin)
@@ -65,8 +75,8 @@ class Ahead:
         self._answers: dict[str, Future[Answer]] = {
             probe.id: Future() for probes in self._probes.values() for probe in probes
         }
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="probes of two sessions", daemon=True)
+        self._closed, self._handed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
         self._thread.start()
 
     def probe(self, id: str) -> Probe:  # noqa: A002 - the probe's
@@ -94,9 +104,31 @@ class Ahead:
 
         return Probe(id, play, elsewhere=lambda: _waited(answer).planted)
 
+    def hand(self, database: Database) -> None:
+        """Its facts have been read, from which it follows what is planted in the hollow schema."""
+        if self._hollow is None and not self._closed.is_set():
+            self._database.take(database)
+            self._hollow = Future()
+            self._handed.set()
+
+    @property
+    def hollowing(self) -> bool:
+        """Whether the hollow schema is being asked, here."""
+        return self._hollow is not None and not self._hollow.done()
+
+    def hollow(self) -> Hollow | None:
+        """What the facts came to in the hollow schema, once that is known; None where it could not be had here."""
+        if self._hollow is None:
+            return None
+        try:
+            return self._hollow.result(INVARIANT_TIMEOUT_MS / 1000)
+        except Exception:  # noqa: BLE001 - whatever it was, who asks it in the first thread tells it
+            return None
+
     def close(self) -> None:
-        """Give up what is not played yet, drop the twin, end the thread."""
+        """Give up what is not done yet, drop the twin, end the thread."""
         self._closed.set()
+        self._handed.set()
         self._thread.join(CANCEL_S)
         if self._thread.is_alive():
             self._twin.cancel()
@@ -105,6 +137,14 @@ class Ahead:
 
     def _work(self) -> None:
         try:
+            self._play_all()
+            self._handed.wait()
+            self._hollow_out()
+        finally:
+            self._database.close()
+
+    def _play_all(self) -> None:
+        try:
             for probes in self._probes.values():
                 if probes and not self._closed.is_set():
                     self._play(probes)
@@ -112,7 +152,6 @@ class Ahead:
             self._give_up(tuple(self._answers), exc)
         finally:
             self._give_up(tuple(self._answers), UnaskedError.connection_lost())
-            self._database.close()
             self._twin.close()
 
     def _play(self, probes: tuple[Probe, ...]) -> None:
@@ -133,6 +172,21 @@ class Ahead:
         except Exception as exc:  # noqa: BLE001 - as above
             self._give_up([probe.id for probe in probes], exc)
 
+    def _hollow_out(self) -> None:
+        """Where nobody handed anything over before the end, there is nothing to do."""
+        from scripts.verifiers.hollow.reading import read_hollow
+
+        if self._hollow is None:
+            return
+        if self._closed.is_set():
+            self._hollow.set_exception(UnaskedError.connection_lost())
+            return
+        try:
+            with bounded(self._database.conn):
+                self._hollow.set_result(read_hollow(self._database, self._invariants))
+        except BaseException as exc:  # noqa: BLE001 - see `hollow`
+            self._hollow.set_exception(exc)
+
     def _give_up(self, ids: Sequence[str], exc: BaseException) -> None:
         for name in ids:
             if not self._answers[name].done():
@@ -152,6 +206,10 @@ class _Own(Database):
         if self._conn is None or self._conn.closed:
             self._conn = self._connect()
         return self._conn
+
+    def take(self, other: Database) -> None:
+        """What the other thread has read and was told is not to be read and told again."""
+        self._facts, self._sources, self.seeded = other.facts, other.sources, other.seeded
 
     def cancel(self) -> None:
         """End what the connection waits for."""
