@@ -28,8 +28,9 @@ READ = 1 << 24
 # Small enough to be in the processor's cache when it is digested and written after it was read.
 POUR = 1 << 18
 _LINES = re.compile(rb"[^\n]*\n([^\n]*)\n")  # what is known of the cluster; the list of folders and files
-
-
+# Characters; far more than any of a cluster has, and less than a file system takes.
+_PATH = 255
+_MODE = 0o7777
 _CHANGED = "its bytes are not those of its digest"
 
 
@@ -189,7 +190,7 @@ def read_index(checked: memoryview) -> tuple[int, list[tuple[str, int]], list[tu
         in the contents theirs begins, and its size.
 
     Raises:
-        PoisonedError: they list nothing, or what is not there.
+        PoisonedError: they list nothing, what is not there, or what no folder can hold.
     """
     lines = _LINES.match(checked)
     try:
@@ -197,10 +198,37 @@ def read_index(checked: memoryview) -> tuple[int, list[tuple[str, int]], list[tu
         folders, files = index["folders"], index["files"]
         begin = lines.end() if lines is not None else 0
         room = len(checked) - begin
-        fits = all(0 <= at <= at + size <= room for path, mode, at, size in files if (path + "", mode & 0))
-        good = all(path + "" and mode >= 0 for path, mode in folders)
+        fits = all(0 <= at <= at + size <= room for path, mode, at, size in files if path + "")
+        good = all(0 <= mode & _MODE == mode for _, mode, _, _ in files) and all(
+            path + "" and 0 <= mode & _MODE == mode for path, mode in folders
+        )
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PoisonedError("it has not the form of a kept cluster") from None
     if not (fits and good):
         raise PoisonedError("it lists what it does not hold")
+    paths = [path for path, _ in folders], [file[0] for file in files]
+    if not _is_tree(*paths):
+        # Left to the file system, it would be told as the file system's fault.
+        out = [path for some in paths for path in some if path.startswith("/") or ".." in path.split("/")]
+        raise PoisonedError(f"{out[0]!r} leads out of the folder" if out else "it lists what no folder can hold")
     return begin, folders, files
+
+
+def _is_tree(folders: list[str], files: list[str]) -> bool:
+    """Whether each path is there once, below a folder that is listed before it, and is one that a file can have."""
+    known = {""}
+    for path in folders:
+        if path.rpartition("/")[0] not in known:
+            return False
+        known.add(path)
+    paths = [*folders, *files]
+    lines = "\n".join(("", *paths, ""))
+    return (
+        all(path.rpartition("/")[0] in known for path in files)
+        and len(known.union(files)) == 1 + len(paths)
+        and all(map(str.isprintable, paths))
+        and lines.isascii()
+        and len(max(paths, key=len, default="")) <= _PATH
+        # No part is empty; none is "." or "..", or begins with it.
+        and not any(end in lines for end in ("//", "/\n", "\n/", "/.", "\n."))
+    )

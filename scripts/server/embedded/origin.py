@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from scripts.errors.room import DiskFullError, FolderError
     from scripts.server.embedded.account import Account
     from scripts.server.embedded.binaries import Binaries
     from scripts.server.embedded.layout import Layout
@@ -119,10 +120,11 @@ _Started: TypeAlias = "tuple[Provisioned, str, dict[str, str]]"
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A server that starts on a copy of these bytes; or why they cannot be laid out."""
+    """A server that starts on a copy of these bytes; or why they cannot be laid out, or were not."""
 
     checked: memoryview
-    why: str
+    why: str = ""
+    refused: RefusedError | None = None
 
 
 def _begin(boot: Boot, checked: memoryview | None) -> _Begun | None:
@@ -136,7 +138,7 @@ def _begin(boot: Boot, checked: memoryview | None) -> _Begun | None:
 
         why = boot.leash.finish_unpack()
     except RefusedError as exc:
-        raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
+        return _Begun(checked, refused=exc)  # whether it matters is not known before it is known which one is wanted
     if not why:
         begin_server(boot)
     return _Begun(checked, why)
@@ -159,6 +161,8 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept, begun: _Begun | None)
         return None
     entry, checked = found
     begun = begun or _begin(boot, checked)
+    if begun is not None and begun.refused is not None:
+        raise _copying(boot, begun.refused)
     why = "" if begun is None else begun.why
     if not why:
         dsn = _superuser_dsn(boot.layout, entry.password, settings.postgres_db)
@@ -171,12 +175,17 @@ def _from_kept(boot: Boot, settings: Settings, kept: Kept, begun: _Begun | None)
         except (StartError, WrongPasswordError) as exc:
             why = unusable(exc)
         except RefusedError as exc:
-            raise error_of_files(exc, "the copy of the kept cluster", boot.layout.folder.parent) from exc
+            raise _copying(boot, exc) from exc
     if why:
         kept.discard(why)
         _empty(boot)
         return None
     return made, version, facts | kept.facts()
+
+
+def _copying(boot: Boot, refused: RefusedError) -> FolderError | DiskFullError:
+    """The file system said no to a part of the copy."""
+    return error_of_files(refused, "the copy of the kept cluster", boot.layout.folder.parent)
 
 
 def _empty(boot: Boot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -27,6 +28,7 @@ from scripts.server import folders
 from scripts.server.cluster import cache
 from scripts.server.cluster.packing import pack_tree, read_checked, read_known, seal
 from scripts.server.embedded import boot as boot_module
+from scripts.server.embedded import leash as leashes
 from scripts.server.embedded import origin
 from scripts.server.embedded.binaries import Binaries, copy_binaries, digest_of_binary, find_binaries
 from scripts.server.embedded.origin import open_embedded
@@ -299,9 +301,18 @@ def test_the_server_is_begun_on_the_likely_cluster_once(kept: Path, monkeypatch:
     assert (digests, len(seen)) == ([1], 1)
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "not to be laid out"])
+# Sealed by somebody; the last of them as if the file system had refused a part.
+OTHERS: dict[str, bytes] = {
+    "whole": b"",
+    "a path that leads out": b'{"folders": [], "files": [["../x", 384, 0, 0]]}\n',
+    "a path twice": b'{"folders": [], "files": [["x", 384, 0, 0], ["x", 384, 0, 0]]}\n',
+    "refused": b"",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
 def test_a_server_begun_on_another_cluster_than_the_wanted_one_is_ended(
-    kept: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, *, whole: bool
+    kept: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     """The hint is that of another key: nobody connects to it, nothing of it stays, and neither entry is to blame."""
     monkeypatch.setattr(origin, "hint_of", lambda *_, **__: "the same")
@@ -318,10 +329,19 @@ def test_a_server_begun_on_another_cluster_than_the_wanted_one_is_ended(
     one, two = start_with("one"), start_with("two")
     assert [facts["cluster"] for facts in (one, two)] == ["made for this run", "made for this run"]
     assert len(seen) == 1  # two's server was begun on one's cluster
-    if not whole:
+    if OTHERS[other]:
         entry = kept / f"{two['cluster_key']}{cache.SUFFIX}"
         _, known = read_known_of(entry)
-        entry.write_bytes(seal(known, b'{"folders": [], "files": [["../x", 384, 0, 0]]}\n'))
+        entry.write_bytes(seal(known, OTHERS[other]))
+    if other == "refused":
+        real = leashes.Leash.finish_unpack
+
+        def refuse_once(self: leashes.Leash) -> str:
+            monkeypatch.setattr(leashes.Leash, "finish_unpack", real)
+            real(self)
+            raise leashes.RefusedError("File exists", errno.EEXIST)
+
+        monkeypatch.setattr(leashes.Leash, "finish_unpack", refuse_once)
     os.utime(kept / f"{two['cluster_key']}{cache.SUFFIX}", (time.time() + 60, time.time() + 60))
     again = start_with("one")
     assert (again["cluster"], again["cluster_key"]) == ("kept", one["cluster_key"])

@@ -111,6 +111,20 @@ def test_what_is_poured_is_what_was_digested(tmp_path: Path) -> None:
     os.close(into)
 
 
+# Each would be refused by the file system, which would then be blamed for it.
+ODD = (
+    (b"[]", b'[["a", 384, 0, 1], ["a", 384, 0, 1]]'),
+    (b'[["a", 448]]', b'[["a", 384, 0, 1]]'),
+    (b'[["a", 448], ["a", 448]]', b"[]"),
+    (b'[["a/b", 448], ["a", 448]]', b"[]"),
+    (b"[]", b'[["a/b", 384, 0, 1]]'),
+    (b"[]", b'[["", 384, 0, 1]]'),
+    *((b"[]", b'[["%b", 384, 0, 1]]' % name) for name in (b".", b"a" * 256, b"a\\u0000", b"\\ud800")),
+    *((b'[["a", 448]]', b'[["a/%b", 384, 0, 1]]' % name) for name in (b"", b".", b"/b", b"a" * 256)),
+    (b'[["%b", 448]]' % (b"a" * 1024), b"[]"),
+)
+
+
 @pytest.mark.parametrize(
     ("index", "why"),
     [
@@ -125,6 +139,13 @@ def test_what_is_poured_is_what_was_digested(tmp_path: Path) -> None:
         (b'{"folders": [], "files": [["a", 384, 0, 5]]}', "it lists what it does not hold"),
         (b'{"folders": [], "files": [["a", 384, -1, 1]]}', "it lists what it does not hold"),
         (b'{"folders": [], "files": [["a", 384, 2, -1]]}', "it lists what it does not hold"),
+        (b'{"folders": [], "files": [["a", 1099511627776, 0, 1]]}', "it lists what it does not hold"),
+        (b'{"folders": [["a", -1]], "files": []}', "it lists what it does not hold"),
+        (b'{"folders": [["", 448]], "files": []}', "it lists what it does not hold"),
+        *(
+            (b'{"folders": %b, "files": %b}' % (folders, files), "it lists what no folder can hold")
+            for folders, files in ODD
+        ),
     ],
 )
 def test_a_list_that_cannot_be_laid_out_is_refused(index: bytes, why: str) -> None:

@@ -20,6 +20,7 @@ from make_runs import processes
 
 from scripts.server.cluster.packing import pack_tree, read_index
 from scripts.server.embedded import laying
+from scripts.server.embedded import leash as leashes
 from scripts.server.embedded.leash import Leash, RefusedError
 
 if TYPE_CHECKING:
@@ -244,8 +245,16 @@ def test_the_watcher_hands_over_when_all_is_there(cluster: Path, tmp_path: Path)
         assert list(target.parent.iterdir()) == []
 
 
-def test_the_watcher_tells_what_was_refused(cluster: Path, tmp_path: Path) -> None:
-    """With the system's number; a path that leads out is told as what is wrong with the cluster."""
+def test_the_watcher_tells_what_was_refused(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the system's number; a path that leads out is told as what is wrong with the cluster.
+
+    The run would not hand over such lists: `read_index` refuses them.
+    """
+
+    def believed(checked: memoryview) -> tuple[int, list[Any], list[Any]]:
+        index = json.loads(bytes(checked).split(b"\n")[1])
+        return len(checked), index["folders"], index["files"]
+
     checked = memoryview(b"{}\n" + pack_tree(str(cluster)))
     with Leash() as leash:
         leash.folder(tmp_path, "p-")
@@ -257,6 +266,7 @@ def test_the_watcher_tells_what_was_refused(cluster: Path, tmp_path: Path) -> No
         (data / "base/1").mkdir(parents=True)
         (data / "base/2").mkdir()
         (data / "base/1/taken").mkdir()
+        monkeypatch.setattr(leashes, "read_index", believed)
         index = {"folders": [], "files": [("base/1/taken", 0o600, 0, 0), ("base/2/x", 0o600, 0, 0)]}
         leash.begin_unpack(memoryview(b"{}\n" + json.dumps(index).encode() + b"\n"), data, None)
         assert leash.finish_unpack() == ""
