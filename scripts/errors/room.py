@@ -62,6 +62,22 @@ class DiskFullError(ServerError):
         )
 
 
+class LimitError(ServerError):
+    """The machine lets this user have no more of something."""
+
+    kind = "limit"
+
+    @classmethod
+    def open_files(cls, step: str, words: str) -> LimitError:
+        """EMFILE or ENFILE in one of the server's programs. `words` are its own."""
+        return cls(
+            f"too few files may be open at once for {step}",
+            facts=[("expected", "256 for each process, and as many left of the machine's"), ("found", words)],
+            help="ulimit -n 1024; where that is not allowed, whoever set the limit can raise it "
+            "(limits.conf, LimitNOFILE=, --ulimit nofile=)",
+        )
+
+
 class FolderError(ServerError):
     """No place for the server's files."""
 

@@ -30,6 +30,7 @@ IDENTITY = ("system_identifier", "next_oid")
 _KILLED = re.compile(r"signal (?:9|15)|exit status (?:137|143)")
 _WANTING = re.compile(
     r"[Cc]annot allocate memory|[Oo]ut of memory|could not create (?:semaphores|shared memory)|Too many open files"
+    r"|insufficient file descriptors"
 )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.account import AccountError
 from scripts.errors.binaries import BinariesError
-from scripts.errors.room import DiskFullError, FolderError
+from scripts.errors.room import DiskFullError, FolderError, LimitError
 from scripts.errors.server import ServerError, StartError
 from scripts.server.embedded import binaries as programs
 from scripts.server.embedded.leash import Leash, RefusedError
@@ -34,6 +34,7 @@ LOG_LINES = 20
 ROOM_FOR_LOG = 1 << 20
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "Check free disk space")
 FILE_LIMIT = "File too large"
+OPEN_FILES = ("insufficient file descriptors", "Too many open files")
 NO_USER = "could not look up effective user ID"
 
 
@@ -126,13 +127,16 @@ def runnable(found: Binaries, leash: Leash, account: Account | None) -> Binaries
     return copy
 
 
-def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFullError | AccountError:
+def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFullError | LimitError | AccountError:
     """Why a program ended, from its own words."""
     log = tail_of(layout.log)
     if any(words in log for words in DISK_FULL):
         return DiskFullError.during(step, str(layout.folder.parent))
     if FILE_LIMIT in log:
         return DiskFullError.file_limit(step, str(layout.folder.parent))
+    if any(words in log for words in OPEN_FILES):
+        lines = [line for line in log.splitlines() if any(words in line for words in OPEN_FILES)]
+        return LimitError.open_files(step, lines[0].rpartition("FATAL:")[2].strip())
     if NO_USER in log:
         return AccountError.unknown(os.geteuid())
     return StartError.failed(step, status, log)

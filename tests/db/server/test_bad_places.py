@@ -140,6 +140,24 @@ def test_a_limit_on_the_size_of_files_is_told_as_one(place: Path, step: str, *, 
     assert status == 3
 
 
+@pytest.mark.parametrize(("warm", "step"), [(False, "initdb"), (True, "the server")])
+def test_a_limit_on_open_files_is_told_as_one(place: Path, step: str, *, warm: bool) -> None:
+    """And says nothing of the kept cluster, which stays."""
+    if warm:
+        assert migrate(place)[0] == 0
+    before = kept_in(place)
+    status, text = migrate(place, "ulimit -n 50")
+    assert paragraph(text) == (
+        f"error[limit]: too few files may be open at once for {step}\n"
+        "  expected  256 for each process, and as many left of the machine's\n"
+        "  found     insufficient file descriptors available to start server process\n"
+        "  help: ulimit -n 1024; where that is not allowed, whoever set the limit can raise it "
+        "(limits.conf, LimitNOFILE=, --ulimit nofile=)\n"
+    )
+    assert kept_in(place) == before
+    assert status == 3
+
+
 @only_as_root
 @pytest.mark.parametrize(
     "shell",

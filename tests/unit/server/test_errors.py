@@ -12,7 +12,7 @@ from scripts.errors.account import AccountError
 from scripts.errors.base import ExitCode
 from scripts.errors.binaries import BinariesError
 from scripts.errors.docker import ContainerEndedError, DockerError
-from scripts.errors.room import DiskFullError, FolderError
+from scripts.errors.room import DiskFullError, FolderError, LimitError
 from scripts.errors.server import (
     DatabaseMissingError,
     MalformedUrlError,
@@ -52,6 +52,7 @@ EXAMPLES: dict[str, ServerError] = {
     "DiskFullError.file_limit": DiskFullError.file_limit("initdb", "/dev/shm"),  # noqa: S108 - as above
     "DiskFullError.of_server": DiskFullError.of_server("0001_init.sql", "/dev/shm", "could not extend", own=True),  # noqa: S108 - as above
     "DiskFullError.in_container": DiskFullError.in_container("the start of the container", "postgres:18"),
+    "LimitError.open_files": LimitError.open_files("initdb", "insufficient file descriptors available to start"),
     "FolderError.none_usable": FolderError.none_usable([("/a", "not there"), ("/b", "not writable")]),
     "FolderError.no_exec": FolderError.no_exec([("/a", "mounted noexec")]),
     "FolderError.socket_path_too_long": FolderError.socket_path_too_long("/long/.s.PGSQL.5432", length=130, limit=107),
