@@ -198,9 +198,9 @@ def read_index(checked: memoryview) -> tuple[int, list[tuple[str, int]], list[tu
         folders, files = index["folders"], index["files"]
         begin = lines.end() if lines is not None else 0
         room = len(checked) - begin
-        fits = all(0 <= at <= at + size <= room for path, mode, at, size in files if path + "")
-        good = all(0 <= mode & _MODE == mode for _, mode, _, _ in files) and all(
-            path + "" and 0 <= mode & _MODE == mode for path, mode in folders
+        fits = all((at | size) >= 0 and at + size <= room for _, _, at, size in files)
+        good = all(path + "" and mode & _MODE == mode for path, mode, _, _ in files) and all(
+            path + "" and mode & _MODE == mode for path, mode in folders
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PoisonedError("it has not the form of a kept cluster") from None

@@ -22,6 +22,7 @@ from scripts.settings import session_folder, user_home
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scripts.server.containers.reaper import Door
     from scripts.server.containers.ssh import Tunnel
 
 PROBE_TIMEOUT_S = 2
@@ -62,6 +63,23 @@ class Engine:
         """The path of the Unix socket on which it is reached from here; None over a network."""
         path = getattr(getattr(self.client.api, "_custom_adapter", None), "socket_path", None)
         return str(path) if path and self.tunnel is None else None
+
+    @property
+    def door(self) -> Door | None:
+        """Where it can be asked without the SDK, as reaper.py has it; None where nobody but the SDK can."""
+        path = self.socket if self.tunnel is None else str(self.tunnel.docker)
+        if path is not None:
+            return ("unix", path)
+        api = self.client.api
+        parts = urlsplit(str(api.base_url))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        place = parts.hostname, str(parts.port or (443 if parts.scheme == "https" else 80))
+        if parts.scheme == "http":
+            return ("tcp", *place)
+        certificate, key = (api.cert, "") if isinstance(api.cert, str) else api.cert or ("", "")
+        authority = api.verify if isinstance(api.verify, str) else ""
+        return ("tls", *place, authority, str(certificate), str(key), "verify" if api.verify else "")
 
     def reach(self, port: int) -> str:
         """Where a published port is reached from here, as conninfo.

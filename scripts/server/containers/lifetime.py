@@ -69,7 +69,7 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
 
     name = f"{LABEL}-{secrets.token_hex(6)}"
     # Until it has started it has no stdin whose end could end it.
-    making = _Making(engine, name, None if engine.socket is None else spawn_reaper(engine.socket, name))
+    making = _Making(engine, name, _stand_by(engine, name))
     try:
         making.creating = Aside("container-create", lambda: _create(engine, name, make_up, making.reaper))
         container = making.creating.finish()
@@ -90,6 +90,13 @@ def open_guard(engine: Engine, make_up: MakeUp) -> Iterator[Guard]:
             _end(making)
         raise
     _end(making)
+
+
+def _stand_by(engine: Engine, name: str) -> Reaper | None:
+    """The process beside the run, which keeps the run's tunnel open for as long as it has something to do."""
+    if engine.door is None:
+        return None
+    return spawn_reaper(engine.door, name, hold=() if engine.tunnel is None else (engine.tunnel.held_by,))
 
 
 def _end(making: _Making) -> None:
@@ -116,6 +123,8 @@ def _end(making: _Making) -> None:
         engine.client.api.timeout = before
         if making.reaper is not None:
             (dismiss if settled else leave)(making.reaper)
+            if not settled and engine.tunnel is not None:
+                engine.tunnel.leave()
         if not settled:
             note_kept(f"perhaps the container {making.name}", f"docker rm -f {making.name}", always)
 

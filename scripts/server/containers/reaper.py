@@ -1,6 +1,8 @@
 """The process that removes a container whose run died between creating and starting it: it has no stdin yet to end it.
 
-Owns: that one request, over the engine's Unix socket. Runs alone: `python -I -S reaper.py SOCKET NAME SECONDS`.
+Owns: that one request, at the engine's door, as the run itself reaches it: a Unix socket, also one at this end of the
+    run's tunnel, which this process holds open; or an address, with or without TLS. Runs alone:
+    `python -I -S reaper.py NAME SECONDS DOOR`, whose last is one word or more, as `Door` has them.
 Promises: only the container of that name is removed, and never by force, so that one which runs, or stays, is left to
     its guard. Told that it is not needed any more it ends; so it does when its run is dead and nothing can come any
     more: nothing was asked for, or the engine has answered that request and now says that it is gone, or runs. A minute
@@ -23,8 +25,13 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess  # noqa: TID251 - the owner
+    from collections.abc import Iterable
+    from typing import TypeAlias
 
     Reaper = subprocess.Popen[bytes]
+    # ("unix", path), ("tcp", host, port) or ("tls", host, port, authority, certificate, key, "verify" or "").
+    # Files, empty where there is none; an empty authority means the system's.
+    Door: TypeAlias = tuple[str, ...]
 
 POLL_S = 0.5
 # A request to create it may still be under way in the engine when the run dies: as long as a run waits for one.
@@ -40,22 +47,24 @@ _REMOVED, _NOT_THERE, _NOT_WITHOUT_FORCE = 204, 404, 409
 _NAME = re.compile(r"[a-z0-9-]+")
 
 
-def spawn_reaper(engine_socket: str, name: str, *, patience_s: float = PATIENCE_S) -> Reaper:
+def spawn_reaper(door: Door, name: str, *, patience_s: float = PATIENCE_S, hold: Iterable[int] = ()) -> Reaper:
     """Start this file as a process of its own; whoever closes its stdin without a word is dead.
 
     Args:
-        engine_socket: the path of the engine's Unix socket.
+        door: where the engine is asked.
         name: the container's, which nobody else has.
         patience_s: for how many seconds an engine that answers may still be at it.
+        hold: descriptors that it is to keep open.
     """
     import subprocess  # noqa: TID251 - the owner; and not needed when this file runs alone
 
     return subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-I", "-S", "-B", __file__, engine_socket, name, str(patience_s)],
+        [sys.executable, "-I", "-S", "-B", __file__, name, str(patience_s), *door],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=tuple(hold),
         cwd="/",
         env={},
     )
@@ -87,19 +96,17 @@ def leave(reaper: Reaper) -> None:
     reaper.returncode = 0  # it is the system's child soon
 
 
-def removed(engine_socket: str, name: str) -> bool:
+def removed(door: Door, name: str) -> bool:
     """Ask for the removal of a container that does not run; whether the engine did it.
 
     Raises:
         OSError: nobody answers there.
     """
-    return _answer(engine_socket, name) == _REMOVED
+    return _answer(door, name) == _REMOVED
 
 
-def _answer(engine_socket: str, name: str) -> int:
-    with socket.socket(socket.AF_UNIX) as engine:
-        engine.settimeout(REQUEST_S)
-        engine.connect(engine_socket)
+def _answer(door: Door, name: str) -> int:
+    with _entered(door) as engine:
         engine.sendall(
             f"DELETE /containers/{name}?v=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         )
@@ -107,9 +114,35 @@ def _answer(engine_socket: str, name: str) -> int:
         return int(status) if status.isdigit() else 0
 
 
+def _entered(door: Door) -> socket.socket:
+    """A connection to the engine; whatever is done over it ends in time."""
+    if door[0] == "unix":
+        local = socket.socket(socket.AF_UNIX)
+        local.settimeout(REQUEST_S)
+        try:
+            local.connect(door[1])
+        except BaseException:
+            local.close()
+            raise
+        return local
+    plain = socket.create_connection((door[1], int(door[2])), REQUEST_S)
+    if door[0] == "tcp":
+        return plain
+    import ssl  # takes as long as the rest of this file
+
+    authority, certificate, key, verify = door[3:7]
+    with plain:
+        context = ssl.create_default_context(cafile=authority or None)
+        if not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate:
+            context.load_cert_chain(certificate, key or None)
+        return context.wrap_socket(plain, server_hostname=door[1])
+
+
 def main() -> None:
     """Wait for a word or for the end of the run; then remove what it left."""
-    engine_socket, name, left_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    name, left_s, door = sys.argv[1], float(sys.argv[2]), tuple(sys.argv[3:])
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_IGN)
     if not _NAME.fullmatch(name):
@@ -123,7 +156,7 @@ def main() -> None:
         asked_at = time.monotonic()
         silent = False
         try:
-            if _answer(engine_socket, name) in final:
+            if _answer(door, name) in final:
                 return
         except TimeoutError:
             silent = True

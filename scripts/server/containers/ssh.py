@@ -3,7 +3,8 @@
 Owns: the ssh program, and the private folder in which the tunnel's sockets are.
 Promises: nobody else can use the tunnel, here or there: sockets in a folder that only this user may enter, ports that
     the other machine publishes on its loopback only. It ends with the run, however that ends: the command on the other
-    side waits for the end of its stdin, which only the run holds open.
+    side waits for the end of its stdin, which only the run holds open, and, for as long as a container of the run may
+    come and is not started, the process that then removes it (reaper.py).
 Never: asks for a password, accepts a host that is not known yet, or changes what the user's configuration of ssh says.
 """
 
@@ -51,14 +52,19 @@ _OPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tunnel:
-    """A connection to another machine. `place` is the URL, for people; `docker` is where its engine is reached here."""
+    """A connection to another machine. `place` is the URL, for people; `docker` is where its engine is reached here.
+
+    held_by: the descriptor that holds it open, for as long as anybody has it.
+    """
 
     place: str
     folder: Path
     docker: Path
     target: tuple[str, ...]
+    held_by: int
+    left: bool = False
 
     def reach(self, port: int) -> str:
         """Where a port of that machine's loopback is reached, as conninfo.
@@ -70,6 +76,10 @@ class Tunnel:
         if not socket.exists():
             _forward(self.place, self.folder, self.target, f"{socket}:127.0.0.1:{port}")
         return f"host={self.folder} port={port}"
+
+    def leave(self) -> None:
+        """Somebody else has something to do in it: it is not waited for, and ends with whoever holds it last."""
+        self.left = True
 
 
 @contextmanager
@@ -91,21 +101,25 @@ def open_tunnel(place: str) -> Iterator[Tunnel]:
     options = {**_OPTIONS, "ControlMaster": "yes", "ControlPath": str(control), "ClearAllForwardings": "yes"}
     argv = ["sh", "-c", _HERE, "sh", str(folder), "ssh", *_given(options), *target, _THERE]
     # In a session of its own: a Ctrl-C at the terminal is for the run, which still has to remove its container.
-    with subprocess.Popen(  # noqa: S603 - ssh, with what DOCKER_HOST names behind a "--"
+    ssh = subprocess.Popen(  # noqa: S603 - ssh, with what DOCKER_HOST names behind a "--"
         argv,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         cwd="/",
-    ) as ssh:
-        try:
-            theirs = _hello(ssh, place)
-            docker = folder / "docker.sock"
-            _forward(place, folder, target, f"{docker}:{path or _socket_of(theirs, place)}")
-            yield Tunnel(place, folder, docker, target)
-        finally:
-            _end(ssh)
+    )
+    tunnel = None
+    try:
+        theirs = _hello(ssh, place)
+        docker = folder / "docker.sock"
+        _forward(place, folder, target, f"{docker}:{path or _socket_of(theirs, place)}")
+        if ssh.stdin is None:
+            raise RuntimeError("ssh without pipes")
+        tunnel = Tunnel(place, folder, docker, target, ssh.stdin.fileno())
+        yield tunnel
+    finally:
+        _end(ssh, wait=tunnel is None or not tunnel.left)
 
 
 def _parse(place: str) -> tuple[tuple[str, ...], str]:
@@ -165,10 +179,15 @@ def _forward(place: str, folder: Path, target: tuple[str, ...], what: str) -> No
         raise DockerError.no_engine(f"{place}: {words or 'ssh forwards nothing'}")
 
 
-def _end(ssh: subprocess.Popen[bytes]) -> None:
-    if ssh.stdin is not None:
-        ssh.stdin.close()
+def _end(ssh: subprocess.Popen[bytes], *, wait: bool) -> None:
+    for pipe in (ssh.stdin, ssh.stdout, ssh.stderr):
+        if pipe is not None:
+            pipe.close()
+    if not wait:
+        ssh.returncode = 0  # it is the system's child soon
+        return
     try:
         ssh.wait(END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         ssh.terminate()
+        ssh.wait()

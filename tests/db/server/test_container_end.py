@@ -60,8 +60,8 @@ UNSTARTED = """
 import time
 from scripts.server.containers import lifetime
 spawn = lifetime.spawn_reaper
-def told(*place):
-    reaper = spawn(*place)
+def told(*place, **more):
+    reaper = spawn(*place, **more)
     print("reaper", reaper.pid, flush=True)
     return reaper
 lifetime.spawn_reaper = told
@@ -284,14 +284,14 @@ def test_an_engine_that_is_silent_for_long_keeps_none_either(
 def test_a_container_that_runs_is_not_the_reapers(engine: Engine) -> None:
     """It asks without force, for one name; a word ends it at once."""
     name = f"parity-runner-{secrets.token_hex(6)}"
-    assert engine.socket is not None
+    assert engine.door is not None
     made = engine.client.api.create_container(TAG, entrypoint=["sleep", "60"], name=name)
     try:
         engine.client.api.start(made["Id"])
-        assert not removed(engine.socket, name)
-        assert not removed(engine.socket, name + "0")
+        assert not removed(engine.door, name)
+        assert not removed(engine.door, name + "0")
         began = time.monotonic()
-        dismiss(spawn_reaper(engine.socket, name))
+        dismiss(spawn_reaper(engine.door, name))
         assert time.monotonic() - began < 2
         assert engine.client.api.inspect_container(name)["State"]["Running"]
     finally:

@@ -45,6 +45,12 @@ with open_server(Settings(server="docker", pg_image=sys.argv[1]), run_id=sys.arg
     print("ready", flush=True)
     time.sleep(60)
 """
+# A run that creates its container and never starts it.
+UNSTARTED = """
+import time
+from scripts.server.containers import lifetime
+lifetime._start = lambda *_: time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -175,6 +181,41 @@ def test_a_killed_run_leaves_neither_container_nor_tunnel(
     while left() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left() == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["by_tls", "by_ssh"])
+def test_a_container_that_its_dead_run_never_started_is_gone(
+    request: pytest.FixtureRequest, there: Any, short_tmp: Path, way: str, signum: int
+) -> None:
+    """The process beside the run asks there as the run did, with its keys or in its tunnel, and both end with it."""
+    request.getfixturevalue(way)
+    with subprocess.Popen(
+        [sys.executable, "-c", UNSTARTED + CHILD, TAG, secrets.token_hex(6)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},  # noqa: TID251 - with the engine's place
+    ) as run:
+        deadline = time.monotonic() + 30
+        while not (found := there.containers(all=True)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [one["State"] for one in found] == ["created"]
+        assert bool(tunnels(short_tmp)) == (way == "by_ssh")
+        run.send_signal(signum)
+        run.wait()
+    deadline = time.monotonic() + GONE_WITHIN_S
+
+    def left() -> list[Any]:
+        beside = [line for _, _, line in processes() if "reaper.py" in line and name_of(found[0]) in line]
+        return [*there.containers(all=True), *beside, *tunnels(short_tmp), *short_tmp.iterdir()]
+
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left() == []
+
+
+def name_of(container: dict[str, Any]) -> str:
+    """Without the slash before it."""
+    return str(container["Names"][0]).removeprefix("/")
 
 
 def no_engine() -> str:

@@ -118,7 +118,6 @@ ODD = (
     (b'[["a", 448], ["a", 448]]', b"[]"),
     (b'[["a/b", 448], ["a", 448]]', b"[]"),
     (b"[]", b'[["a/b", 384, 0, 1]]'),
-    (b"[]", b'[["", 384, 0, 1]]'),
     *((b"[]", b'[["%b", 384, 0, 1]]' % name) for name in (b".", b"a" * 256, b"a\\u0000", b"\\ud800")),
     *((b'[["a", 448]]', b'[["a/%b", 384, 0, 1]]' % name) for name in (b"", b".", b"/b", b"a" * 256)),
     (b'[["%b", 448]]' % (b"a" * 1024), b"[]"),
@@ -141,7 +140,12 @@ ODD = (
         (b'{"folders": [], "files": [["a", 384, 2, -1]]}', "it lists what it does not hold"),
         (b'{"folders": [], "files": [["a", 1099511627776, 0, 1]]}', "it lists what it does not hold"),
         (b'{"folders": [["a", -1]], "files": []}', "it lists what it does not hold"),
+        (b'{"folders": [["a", 448.5]], "files": []}', "it has not the form"),
+        (b'{"folders": [["a", 1e9]], "files": []}', "it has not the form"),
+        (b'{"folders": [], "files": [["a", 384, 0.5, 1]]}', "it has not the form"),
+        (b'{"folders": [], "files": [["a", 384, 0, 1.0]]}', "it has not the form"),
         (b'{"folders": [["", 448]], "files": []}', "it lists what it does not hold"),
+        (b'{"folders": [], "files": [["", 384, 0, 1]]}', "it lists what it does not hold"),
         *(
             (b'{"folders": %b, "files": %b}' % (folders, files), "it lists what no folder can hold")
             for folders, files in ODD

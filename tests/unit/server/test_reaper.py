@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import subprocess  # noqa: TID251 - its exception
 import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.server.containers.engine import Engine
 from scripts.server.containers.reaper import ANSWERED, ASKED, PATIENCE_S, REQUEST_S, dismiss, leave, spawn_reaper, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scripts.server.containers.reaper import Door
 
 # Long enough for a Python to start on a busy machine, and far from the patience.
 SOON_S = 3.0
@@ -33,7 +39,11 @@ class Answers:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.serve(self._listener)
+
+    def serve(self, listener: socket.socket) -> None:
+        """Answer there as well."""
+        threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
     def close(self) -> None:
         """No more."""
@@ -41,10 +51,10 @@ class Answers:
         for client in self._held:
             client.close()
 
-    def _serve(self) -> None:
+    def _serve(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             self.asked.append(client.recv(4096).split(b"\r\n")[0].decode())
@@ -65,9 +75,9 @@ def answers() -> Iterator[Answers]:
         made.close()
 
 
-def after(answers: Answers, words: bytes) -> float | None:
+def after(answers: Answers, words: bytes, door: Door | None = None) -> float | None:
     """Seconds from the run's last word to the end of the process; None where it goes on."""
-    reaper = spawn_reaper(str(answers.path), "parity-runner-0")
+    reaper = spawn_reaper(door or ("unix", str(answers.path)), "parity-runner-0")
     tell(reaper, words)
     stdin = reaper.stdin
     assert stdin is not None
@@ -103,6 +113,51 @@ def test_it_ends_when_nothing_can_come_any_more(
     assert answers.asked == ["DELETE /containers/parity-runner-0?v=1 HTTP/1.1"] * asked
 
 
+def test_over_a_network_it_asks_the_same(answers: Answers) -> None:
+    """At an address; TLS, with the run's own keys, is in tests/db/server/test_remote_engine.py."""
+    answers.statuses = [204]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answers.serve(listener)
+        door = ("tcp", "127.0.0.1", str(listener.getsockname()[1]))
+        assert after(answers, ASKED, door) is not None
+        listener.shutdown(socket.SHUT_RDWR)
+    assert answers.asked == ["DELETE /containers/parity-runner-0?v=1 HTTP/1.1"]
+
+
+def test_it_keeps_open_what_the_run_needs_for_it(answers: Answers) -> None:
+    """The tunnel that it asks through, from the run's death to its own end."""
+    answers.statuses = [404, 204]
+    inside, outside = os.pipe()
+    reaper = spawn_reaper(("unix", str(answers.path)), "parity-runner-0", hold=[outside])
+    os.close(outside)
+    assert select.select([inside], [], [], 0.2)[0] == []
+    tell(reaper, ASKED)
+    assert reaper.stdin is not None
+    reaper.stdin.close()
+    reaper.wait(timeout=SOON_S)
+    assert os.read(inside, 1) == b""
+    os.close(inside)
+    assert len(answers.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("base_url", "verify", "cert", "door"),
+    [
+        ("http://10.0.0.1:2375", True, None, ("tcp", "10.0.0.1", "2375")),
+        ("https://h:2376", "/ca", ("/c", "/k"), ("tls", "h", "2376", "/ca", "/c", "/k", "verify")),
+        ("https://h:2376", True, None, ("tls", "h", "2376", "", "", "", "verify")),
+        ("https://[::1]:2376", False, "/both", ("tls", "::1", "2376", "", "/both", "", "")),
+        ("npipe:////./pipe/docker_engine", True, None, None),
+    ],
+)
+def test_the_door_is_where_the_run_itself_goes_in(
+    base_url: str, verify: object, cert: object, door: Door | None
+) -> None:
+    """As the SDK has it: address, authority, the client's files, and whether the engine's name is checked."""
+    api = SimpleNamespace(base_url=base_url, verify=verify, cert=cert)
+    assert Engine(SimpleNamespace(api=api), "h", "").door == door
+
+
 @pytest.mark.parametrize(("words", "status"), [(ASKED, 404), (ASKED + ANSWERED, 500)])
 def test_it_goes_on_while_something_may_come(answers: Answers, words: bytes, status: int) -> None:
     """The request may be under way; or the engine does not say what has become of it."""
@@ -114,7 +169,7 @@ def test_it_goes_on_while_something_may_come(answers: Answers, words: bytes, sta
 def test_an_engine_that_is_silent_does_not_use_up_its_patience(answers: Answers) -> None:
     """It takes connections: what it was asked for it does when it goes on, however late. One that answers does."""
     answers.statuses = [0, 0, 404, 204]
-    reaper = spawn_reaper(str(answers.path), "parity-runner-0", patience_s=1.0)
+    reaper = spawn_reaper(("unix", str(answers.path)), "parity-runner-0", patience_s=1.0)
     tell(reaper, ASKED)
     leave(reaper)
     deadline = time.monotonic() + 3 * REQUEST_S + SOON_S
@@ -122,7 +177,7 @@ def test_an_engine_that_is_silent_does_not_use_up_its_patience(answers: Answers)
         time.sleep(0.01)
     assert len(answers.asked) == 4
     answers.statuses = [404]
-    impatient = spawn_reaper(str(answers.path), "parity-runner-1", patience_s=0.3)
+    impatient = spawn_reaper(("unix", str(answers.path)), "parity-runner-1", patience_s=0.3)
     tell(impatient, ASKED)
     assert impatient.stdin is not None
     impatient.stdin.close()
@@ -132,12 +187,12 @@ def test_an_engine_that_is_silent_does_not_use_up_its_patience(answers: Answers)
 def test_dismissed_it_asks_for_nothing_and_left_it_does_its_work(answers: Answers) -> None:
     """Whoever does not know that the container is gone leaves it to its work, and does not wait for it."""
     answers.statuses = [204]
-    dismissed = spawn_reaper(str(answers.path), "parity-runner-0")
+    dismissed = spawn_reaper(("unix", str(answers.path)), "parity-runner-0")
     tell(dismissed, ASKED + ANSWERED)
     dismiss(dismissed)
     dismiss(dismissed)
     assert answers.asked == []
-    left = spawn_reaper(str(answers.path), "parity-runner-1")
+    left = spawn_reaper(("unix", str(answers.path)), "parity-runner-1")
     tell(left, ASKED + ANSWERED)
     leave(left)
     deadline = time.monotonic() + SOON_S
