@@ -51,6 +51,19 @@ import time
 from scripts.server.containers import lifetime
 lifetime._start = lambda *_: time.sleep(60)
 """
+# A run whose engine stops in the moment in which it is asked for a container, and which does not wait for it for long.
+STOPPED = """
+import os, signal
+from scripts.server.containers import lifetime
+lifetime.REMOVE_TIMEOUT_S = lifetime.LATE_S = 0.3
+tell = lifetime.tell
+def told(reaper, word):
+    tell(reaper, word)
+    if word == lifetime.ASKED:
+        os.kill(int(sys.argv[3]), signal.SIGSTOP)
+        print("asked", flush=True)
+lifetime.tell = told
+"""
 
 
 @pytest.fixture
@@ -207,6 +220,37 @@ def test_a_container_that_its_dead_run_never_started_is_gone(
     def left() -> list[Any]:
         beside = [line for _, _, line in processes() if "reaper.py" in line and name_of(found[0]) in line]
         return [*there.containers(all=True), *beside, *tunnels(short_tmp), *short_tmp.iterdir()]
+
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left() == []
+
+
+def test_a_container_that_comes_when_its_run_is_gone_is_removed_through_the_tunnel(
+    by_ssh: None, there: Any, elsewhere: Elsewhere, short_tmp: Path
+) -> None:
+    """The engine stopped when it was asked: the run ends without knowing, and its tunnel stays until that is known."""
+    engine = elsewhere.engine
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys" + STOPPED + CHILD, TAG, secrets.token_hex(6), str(engine.pid)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},  # noqa: TID251 - with the engine's place
+    ) as run:
+        try:
+            assert run.stdout is not None
+            assert run.stdout.readline() == b"asked\n"
+            began = time.monotonic()
+            run.terminate()
+            run.wait()
+            assert time.monotonic() - began < 10
+            assert tunnels(short_tmp)
+        finally:
+            engine.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 30
+
+    def left() -> list[Any]:
+        return [*there.containers(all=True), *tunnels(short_tmp), *short_tmp.iterdir()]
 
     while left() and time.monotonic() < deadline:
         time.sleep(0.02)
