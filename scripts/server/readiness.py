@@ -247,8 +247,15 @@ def _opened(dsn: str, parts: Mapping[str, str]) -> Connection:
 
 
 def _connection(dsn: str, **given: Any) -> Connection:
+    import logging  # the driver has loaded it
+
     import psycopg
 
+    # What a driver cannot do with a connection that an interruption left in the middle of a question it would say on
+    # the terminal, with the object's own name. What became of the run is ours to say.
+    driver = logging.getLogger("psycopg")
+    if not driver.handlers:
+        driver.addHandler(logging.NullHandler())
     try:
         return psycopg.connect(dsn, **given)
     except KeyboardInterrupt as exc:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 TMPFS = "rw,size={}m"
 REMOVE_TIMEOUT_S = 15.0
+# How long a run that ends waits for the answer to a request that is under way. Whoever ends it may have no more
+# patience than ten seconds in all, and who stands beside the run has more.
+ANSWER_S = 4.0
 # So many questions in a row without an answer, and an engine is not asked any more.
 SILENT = 3
 # A request whose answer was not waited for any longer: the process beside the run goes on after that.
@@ -114,10 +117,11 @@ def _end(making: _Making) -> None:
         if not _was_answered(making.creating):
             settled = _removed_when_it_comes(engine, making.name)
         else:
+            answers = True
             if making.starting is not None:
-                making.starting.wait(REMOVE_TIMEOUT_S)
+                answers = making.starting.wait(ANSWER_S)
             if making.guard is None or not making.guard.stays:
-                remove_container(engine, making.name)
+                remove_container(engine, making.name, silent=SILENT if answers else 1)
             settled = True
     finally:
         engine.client.api.timeout = before
@@ -135,7 +139,7 @@ def _was_answered(creating: Aside[str] | None) -> bool:
 
     if creating is None:  # or this run does not know of it
         return False
-    ended = creating.wait(REMOVE_TIMEOUT_S)
+    ended = creating.wait(ANSWER_S)
     return ended and (creating.failed is None or isinstance(creating.failed, docker.errors.APIError))
 
 
@@ -203,12 +207,13 @@ def _create(engine: Engine, name: str, make_up: MakeUp, reaper: Reaper | None) -
     return str(created["Id"])
 
 
-def remove_container(engine: Engine, name: str) -> None:
+def remove_container(engine: Engine, name: str, *, silent: int = SILENT) -> None:
     """Remove a container of ours and wait until it is gone; AutoRemove may be at it already.
 
     Args:
         engine: the one it is in.
         name: its random name, or its id.
+        silent: after how many questions without an answer it is given up.
 
     Raises:
         DockerError: it stays.
@@ -217,8 +222,8 @@ def remove_container(engine: Engine, name: str) -> None:
     import requests
 
     began = time.monotonic()
-    silent = 0
-    while time.monotonic() < began + REMOVE_TIMEOUT_S and silent < SILENT:
+    unanswered = 0
+    while time.monotonic() < began + REMOVE_TIMEOUT_S and unanswered < silent:
         try:
             with suppress(docker.errors.APIError):
                 engine.client.api.remove_container(name, force=True, v=True)
@@ -226,9 +231,9 @@ def remove_container(engine: Engine, name: str) -> None:
         except docker.errors.NotFound:
             return
         except requests.Timeout:
-            silent += 1
+            unanswered += 1
         else:
-            silent = 0
+            unanswered = 0
         time.sleep(0.02)
-    reason = "no answer for" if silent else "it is still there after"
+    reason = "no answer for" if unanswered else "it is still there after"
     raise DockerError.refused("remove the container", name, f"{reason} {time.monotonic() - began:.0f} s")

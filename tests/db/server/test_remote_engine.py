@@ -55,7 +55,7 @@ lifetime._start = lambda *_: time.sleep(60)
 STOPPED = """
 import os, signal
 from scripts.server.containers import lifetime
-lifetime.REMOVE_TIMEOUT_S = lifetime.LATE_S = 0.3
+lifetime.ANSWER_S = lifetime.LATE_S = 0.3
 tell = lifetime.tell
 def told(reaper, word):
     tell(reaper, word)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess  # noqa: TID251 - what a terminal sees
+import sys
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,7 +20,7 @@ from scripts.server.model import Server
 from scripts.server.open import open_server
 from scripts.server.readiness import address_of, connect
 from scripts.server.telling import telling
-from scripts.settings import Settings
+from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from fix_database import ScratchDatabase
@@ -101,3 +103,28 @@ def test_a_server_of_the_runs_own_that_died_is_told_as_lost() -> None:
     """Killed, not full."""
     with pytest.raises(ConnectionLostError):
         kill_and_ask(Settings(server="embedded"))
+
+
+INTERRUPTED = """
+import sys
+from scripts.server.readiness import connect
+try:
+    with connect(sys.stdin.read()) as conn:
+        conn.pgconn.send_query(b"SELECT pg_sleep(0.1)")
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_the_driver_says_nothing_on_the_terminal(empty_database: ScratchDatabase) -> None:
+    """A connection that was interrupted in the middle of a question cannot be rolled back: the run tells its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        input=empty_database.dsn,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
