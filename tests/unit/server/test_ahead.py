@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scripts.server.cluster.ahead import Ahead
+from scripts.server.cluster.archive import Owner, parcel_of
 from scripts.server.cluster.cache import find_likely, hint_of
 from scripts.server.cluster.packing import PoisonedError, pour_checked, read_checked, read_index, seal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HINT = hint_of((1, 2), "db", other_user=False)
 
@@ -156,6 +158,36 @@ def test_a_list_that_cannot_be_laid_out_is_refused(index: bytes, why: str) -> No
     """Somebody sealed it: a digest alone does not make it right."""
     with pytest.raises(PoisonedError, match=why):
         read_index(memoryview(b"{}\n" + index + b"\nfour"))
+
+
+PARTS = st.sampled_from(["a", "b", "", ".", "..", "a" * 255, "a" * 256, "\0", "é", "\ud800", "\n", ".a", "base", "1"])
+PATHS = st.one_of(st.lists(PARTS, max_size=4).map("/".join), st.lists(st.sampled_from("ab"), max_size=3).map("/".join))
+NUMBERS = st.one_of(st.integers(-1, 5), st.integers(), st.floats(), st.booleans(), st.none())
+MODES = st.one_of(st.just(0o600), st.just(0o700), NUMBERS)
+ANY_JSON = st.recursive(NUMBERS | PATHS, lambda some: st.lists(some) | st.dictionaries(PATHS, some), max_leaves=9)
+FOLDERS = st.lists(st.tuples(PATHS, MODES), max_size=4)
+FILES = st.lists(st.tuples(PATHS, MODES, NUMBERS, NUMBERS), max_size=3)
+PLAIN = st.lists(st.tuples(PATHS, st.just(0o600), st.just(0), st.just(4)), max_size=2)
+
+
+@given(st.one_of(ANY_JSON, st.fixed_dictionaries({"folders": FOLDERS | ANY_JSON, "files": FILES | PLAIN | ANY_JSON})))
+def test_what_a_list_is_handed_on_for_can_be_laid_out(index: object) -> None:
+    """Whatever was sealed: refused as what it is, or each of its folders and files can be made, here and in a tar."""
+    checked = memoryview(b"{}\n" + json.dumps(index).encode() + b"\nfour")
+    try:
+        _, folders, files = read_index(checked)
+    except PoisonedError:
+        return
+    with tempfile.TemporaryDirectory() as place:
+        for path, mode in folders:
+            (Path(place) / path).mkdir()
+            assert stat.S_IMODE(mode) == mode
+        for path, mode, at, size in files:
+            (Path(place) / path).touch(exist_ok=False)
+            assert stat.S_IMODE(mode) == mode
+            assert len(b"four"[at : at + size]) == size
+    with suppress(PoisonedError):  # a longer path than that form has room for
+        parcel_of(checked, Owner("postgres", "postgres", 999, 999))
 
 
 def test_a_list_is_handed_on_as_it_is() -> None:
