@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.bounds import INVARIANT_TIMEOUT_MS, bounded
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scripts.verifiers.probes.playing import Probe
     from scripts.verifiers.probes.stage import Stage
 
+_T = TypeVar("_T")
 _JOIN_S = 10.0
 THREAD = "verifiers ahead"
 
@@ -68,6 +69,7 @@ class Ahead:
         self._connect = connect
         self._invariants = tuple(invariants)
         self._hollow: Future[Hollow] | None = None
+        self._stalled = False
         self._twin = Twin(connect, fixed=True)
         # Its connection comes with the first question: the thread's time, not the caller's.
         self._database = _Own(connect, files, self._twin)
@@ -90,7 +92,7 @@ class Ahead:
         answer = self._answers[id]
 
         def play(stage: Stage) -> None:
-            found = _waited(answer)
+            found = self._answered(answer)
             for check in found.checks:
                 stage.findings.check(
                     check.id,
@@ -102,7 +104,7 @@ class Ahead:
                 )
             stage.findings.examined += found.examined
 
-        return Probe(id, play, elsewhere=lambda: _waited(answer).planted)
+        return Probe(id, play, elsewhere=lambda: self._answered(answer).planted)
 
     def hand(self, database: Database) -> None:
         """Its facts have been read, from which it follows what is planted in the hollow schema."""
@@ -113,17 +115,39 @@ class Ahead:
 
     @property
     def hollowing(self) -> bool:
-        """Whether the hollow schema is being asked, here."""
-        return self._hollow is not None and not self._hollow.done()
+        """Whether the hollow schema is being asked, here, and still waited for."""
+        return self._hollow is not None and not self._hollow.done() and not self._stalled
 
     def hollow(self) -> Hollow | None:
         """What the facts came to in the hollow schema, once that is known; None where it could not be had here."""
         if self._hollow is None:
             return None
         try:
-            return self._hollow.result(INVARIANT_TIMEOUT_MS / 1000)
+            return self._result(self._hollow)
         except Exception:  # noqa: BLE001 - whatever it was, who asks it in the first thread tells it
             return None
+
+    def _result(self, future: Future[_T]) -> _T:
+        """What comes of it. A thread that was waited for in vain once is not waited for again.
+
+        Raises:
+            TimeoutError: it does not come.
+            Exception: why it did not.
+        """
+        try:
+            return future.result(0 if self._stalled else INVARIANT_TIMEOUT_MS / 1000)
+        except TimeoutError:
+            if not self._stalled:
+                self._stalled = True
+                self._twin.cancel()
+                self._database.cancel()
+            raise
+
+    def _answered(self, answer: Future[Answer]) -> Answer:
+        try:
+            return self._result(answer)
+        except TimeoutError as exc:
+            raise UnaskedError.connection_lost() from exc
 
     def close(self) -> None:
         """Give up what is not done yet, drop the twin, end the thread."""
@@ -237,10 +261,3 @@ def _answer(stage: Stage, probe: Probe) -> Answer:
         play_one(mine, probe)
         planted = () if findings.failed() else tuple(control_one(mine, probe, control) for control in probe.controls)
     return Answer(tuple(findings.checks), findings.examined, planted)
-
-
-def _waited(answer: Future[Answer]) -> Answer:
-    try:
-        return answer.result(INVARIANT_TIMEOUT_MS / 1000)
-    except TimeoutError as exc:
-        raise UnaskedError.connection_lost() from exc

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from scripts.errors.verifiers import UnaskedError
 from scripts.result import Outcome
 from scripts.verifiers import ahead as module
 from scripts.verifiers.ahead import Ahead
@@ -242,3 +243,52 @@ def test_waiting_for_the_thread_is_no_time_of_an_invariants_own(bench: Bench, mo
     assert result.started_at is not None
     assert result.finished_at is not None
     assert 0 <= (result.finished_at - result.started_at).total_seconds() < took_s - slept_s
+
+
+def test_a_thread_that_stalls_is_waited_for_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by each invariant anew; what it would have said is asked here, or an error of who needs it."""
+    go, asked = threading.Event(), list[str]()
+    original = reading.read_hollow
+
+    def stall(database: Database, invariants: tuple[Invariant, ...]) -> Hollow:
+        asked.append(threading.current_thread().name)
+        if asked[-1] == module.THREAD:
+            assert go.wait(60)
+            raise AssertionError
+        return original(database, invariants)
+
+    monkeypatch.setattr(reading, "read_hollow", stall)
+    patience_s = 1.5
+    monkeypatch.setattr(module, "INVARIANT_TIMEOUT_MS", patience_s * 1000)
+    chosen = select_invariants(["table-definitions", "table-conventions", "function-privileges", "table-privileges"])
+    with turns_of(bench, *chosen) as (_, turns):
+        began = time.monotonic()
+        outcomes = [turns.settle(one).outcome for one in chosen]
+        took_s = time.monotonic() - began
+        go.set()
+    assert outcomes == [Outcome.PASS] * len(chosen)
+    assert patience_s < took_s < 2 * patience_s + 1
+    assert asked == [module.THREAD, threading.current_thread().name]
+
+
+def test_answers_that_do_not_come_are_waited_for_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each probe of two sessions is an error then, and the wait is that of one."""
+    go = threading.Event()
+    original = module._answer
+
+    def stall(*given: Any) -> Any:
+        assert go.wait(60)
+        return original(*given)
+
+    monkeypatch.setattr(module, "_answer", stall)
+    patience_s = 1.0
+    monkeypatch.setattr(module, "INVARIANT_TIMEOUT_MS", patience_s * 1000)
+    chosen = select_invariants(["ci-invariant-gate", "tenant-integrity", "outbox-claim-semantics"])
+    with turns_of(bench, *chosen) as (_, turns):
+        began = time.monotonic()
+        results = [turns.settle(one) for one in chosen]
+        took_s = time.monotonic() - began
+        go.set()
+    assert {one.outcome for one in results} == {Outcome.ERROR}
+    assert {one.error for one in results} == {UnaskedError.connection_lost().sentence}
+    assert took_s < 2 * patience_s + 2
