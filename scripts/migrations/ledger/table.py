@@ -17,7 +17,7 @@ from scripts.errors.history import LedgerShapeError
 from scripts.errors.ledger import LedgerChainError
 from scripts.errors.migration import LedgerAccessError
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.ledger.beside import BESIDE
+from scripts.migrations.ledger.beside import BESIDE, SUSPECT
 from scripts.migrations.ledger.chain import Head, Record, Row, audit
 from scripts.migrations.session.role import current_role
 from scripts.settings import ROOT
@@ -55,8 +55,8 @@ _READ = f"""
 SELECT m.version, m.checksum, CASE WHEN h.recorded_at = m.applied_at THEN '=' ELSE {_TIME.format("m.applied_at")} END,
        h.seq, h.kind, h.version, h.checksum, h.replaces, h.statements_digest,
        coalesce({_TIME.format("h.recorded_at")}, ''), h.recorded_by, h.reason, h.trace_digest,
-       h.previous_hash, h.hash, h.recorded_at = m.applied_at, beside.found
-  FROM {BESIDE} AS beside (found)
+       h.previous_hash, h.hash, h.recorded_at = m.applied_at, beside.suspect
+  FROM (SELECT {SUSPECT}) AS beside (suspect)
   LEFT JOIN (public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version)
     ON true"""  # noqa: S608 - our own text
 _READ_OLD = f"SELECT version, checksum, {_TIME.format('applied_at')} FROM public.schema_migrations"  # noqa: S608 - ours
@@ -147,7 +147,7 @@ def read_ledger(conn: psycopg.Connection[Any]) -> Ledger:
         if line[0] is not None
     }
     records = tuple(sorted((Record(*_fields_of(line)) for line in found if line[3] is not None), key=_seq))
-    beside = found[0][-1] or ""
+    beside = _beside(conn) if found[0][-1] else ""
     try:
         head = audit(tuple(rows.values()), records)
     except LedgerChainError:
@@ -175,9 +175,14 @@ def require_left_plain(conn: psycopg.Connection[Any]) -> None:
     Raises:
         LedgerChainError: something does; a file of this run made it.
     """
-    (found,), *_ = _fetch(conn, f"SELECT {BESIDE}")
-    if found is not None:
+    (suspect,), *_ = _fetch(conn, f"SELECT {SUSPECT}")
+    if suspect and (found := _beside(conn)):
         raise LedgerChainError.beside(found)
+
+
+def _beside(conn: psycopg.Connection[Any]) -> str:
+    (found,), *_ = _fetch(conn, f"SELECT {BESIDE}")
+    return found or ""
 
 
 def require_true_traces(conn: psycopg.Connection[Any]) -> int:
