@@ -66,12 +66,15 @@ class DatabaseGates:
         self._database: Database | None = None
 
     def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def _open(self) -> None:
         from scripts.server.readiness import settle
 
         self._conn = self._connect()
         # Even a definition waits for whoever holds its table exclusively; nobody is waited for without end.
         settle(self._conn, {"lock_timeout": f"{self._settings.lock_timeout_ms}ms"})
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -126,9 +129,29 @@ class DatabaseGates:
         except Error as exc:
             words = exc.diag.message_primary or ""
             require_room(self._server, exc.sqlstate or "", words, f"the gate {gate.id}")
-            if self._conn.closed or self._conn.broken:
+            lost = self._conn.closed or self._conn.broken
+            # Somebody ended the session, or the question, and the server is there: the other gates can be asked.
+            passes = gate.kind != "migrate" and (
+                self._opened_again() if lost else isinstance(exc, errors.QueryCanceled)
+            )
+            if not passes and lost:
                 raise ConnectionLostError.between_files(sqlstate=exc.sqlstate or "") from None
-            raise
+            if not passes:
+                raise
+            if lost:
+                unasked = UnaskedError.connection_lost()
+            else:
+                unasked = UnaskedError.refused(sqlstate=exc.sqlstate or "", name="QueryCanceled")
+            return Result(gate.id, started_at, utc_now(), error=unasked.sentence)
+
+    def _opened_again(self) -> bool:
+        from scripts.errors.server import ServerError
+
+        try:
+            self._open()
+        except ServerError:
+            return False
+        return True
 
     def _settled(self, gate: Gate, *, apply: bool) -> Result:
         if gate.kind == "migrate":

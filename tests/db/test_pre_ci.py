@@ -208,34 +208,6 @@ def test_a_sequence_that_probes_have_moved_is_told(database: ScratchDatabase, *,
     ]
 
 
-def test_a_server_that_dies_while_traces_are_read_is_a_lost_connection(database: ScratchDatabase) -> None:
-    """Exit 3 with what to do, and no fault of ours."""
-    from scripts.errors.base import ExitCode
-    from scripts.errors.migration import ConnectionLostError
-    from scripts.gates import TRACES, all_gates
-    from scripts.migrations.folder.files import read_files
-    from scripts.run.database import DatabaseGates
-    from scripts.server.model import Server
-    from scripts.settings import Settings
-
-    settings = Settings()
-    gates = {gate.id: gate for gate in all_gates()}
-    server = Server(database.dsn, None, "external", "a test", "18")
-    files = read_files(settings.migrations_dir)
-    with DatabaseGates(settings, server, files, learn=lambda **_: None, say=lambda _: None) as asked:
-        assert asked.settle(gates["outbox-mvcc-posture"], apply=False).passed
-        with database.connect_admin() as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = %s AND pid <> pg_backend_pid()",
-                [database.name],
-            )
-        with pytest.raises(ConnectionLostError) as caught:
-            asked.settle(TRACES, apply=False)
-    assert caught.value.exit_code is ExitCode.NO_SERVER
-    assert str(caught.value).startswith("error[connection lost]: the connection to the server is lost\n")
-
-
 @pytest.mark.parametrize("code", ["53100", "53200", "58030"])
 @pytest.mark.parametrize("origin", ["embedded", "external"])
 def test_a_full_server_is_no_bad_migration(
