@@ -51,15 +51,15 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 
 @contextmanager
-def another_machine() -> Iterator[Elsewhere]:
-    """One of the caller's own."""
+def another_machine(*options: str) -> Iterator[Elsewhere]:
+    """One of the caller's own; its dockerd has these options, too."""
     with ExitStack() as opened:
         # containerd's sockets want a short path.
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="t-", dir="/tmp")))
         name, address = opened.enter_context(_network())
         socket = folder / "docker.sock"
         certificates = _make_certificates(folder, address)
-        engine = opened.enter_context(_dockerd(name, folder, socket, address))
+        engine = opened.enter_context(_dockerd(name, folder, socket, address, options))
         opened.enter_context(_sshd(name, folder, socket, address))
         yield Elsewhere(address, socket, certificates, folder / "bin", engine)
 
@@ -104,9 +104,11 @@ def _process(log: Path, *argv: str | Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _dockerd(network: str, folder: Path, socket: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
+def _dockerd(
+    network: str, folder: Path, socket: Path, address: str, options: tuple[str, ...]
+) -> Iterator[subprocess.Popen[bytes]]:
     keys, log = folder / "server", folder / "dockerd.log"
-    argv: list[str | Path] = [*_there(network), "dockerd", "--host", f"unix://{socket}"]
+    argv: list[str | Path] = [*_there(network), "dockerd", *options, "--host", f"unix://{socket}"]
     argv += ["--host", f"tcp://{address}:{TLS_PORT}", "--tlsverify"]
     for option, name in (("--tlscacert", "ca.pem"), ("--tlscert", "cert.pem"), ("--tlskey", "key.pem")):
         argv += [option, keys / name]

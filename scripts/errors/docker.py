@@ -79,6 +79,22 @@ class DockerError(ServerError):
         )
 
     @classmethod
+    def no_port(cls, image: str, network: str, seconds: float) -> DockerError:
+        """The container runs, and none of its ports is published; `network` is the one that it is in, "" for none."""
+        return cls(
+            "the container got no port",
+            where=image,
+            facts=[
+                ("expected", "a published port, in the engine's own network (bridge)"),
+                ("found", f"none after {seconds:g} s, in {f'the network {network}' if network else 'no network'}"),
+            ],
+            help="the engine's own log names the cause; name another one with DOCKER_HOST, or use SERVER=embedded"
+            if network
+            else 'the engine has no network for containers: start it with one (no `--bridge none`, no "bridge": "none" '
+            "in daemon.json), name another engine with DOCKER_HOST, or use SERVER=embedded",
+        )
+
+    @classmethod
     def bad_name(cls, image: str, reason: str) -> DockerError:
         """No image can have that name."""
         return cls(

@@ -34,6 +34,7 @@ SAID = "parity-runner:"
 LOG_LINES = 30
 LOOK_S = 0.2
 LISTEN_S = 0.002
+PUBLISH_S = 5.0
 STOP_S = 30.0
 STAY_S = 10.0
 KEPT_AS = f"{LABEL}.kept-as"
@@ -162,18 +163,26 @@ class Guard:
             raise DockerError.refused("talk to the container", self.image, one_line(exc)) from exc
 
     def address(self) -> str:
-        """Where the published port is, as conninfo. The engine fills it in a moment after the start."""
+        """Where the published port is, as conninfo. The engine fills it in a moment after the start.
+
+        Raises:
+            DockerError: it never does.
+        """
         self.starting.finish()
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            ports = self.engine.client.api.inspect_container(self.id)["NetworkSettings"]["Ports"] or {}
-            bindings = ports.get(PORT)
+        deadline = time.monotonic() + PUBLISH_S
+        while True:
+            settings = self.engine.client.api.inspect_container(self.id)["NetworkSettings"]
+            bindings = (settings["Ports"] or {}).get(PORT)
             if bindings:
                 # Podman writes "5432/tcp" in places; one entry an address family, all on the same port or IPv4 first.
                 return self.engine.reach(int(str(bindings[0]["HostPort"]).split("/")[0]))
             self.require_alive()
+            if time.monotonic() > deadline:
+                # A network that the engine does not have is listed all the same; only the container has no end in it.
+                networks = settings.get("Networks") or {}
+                joined = ", ".join(name for name in sorted(networks) if networks[name].get("EndpointID"))
+                raise DockerError.no_port(self.image, joined, PUBLISH_S)
             time.sleep(0.01)
-        raise DockerError.refused("publish the port", self.image, "no port after 5 s")
 
     def log(self) -> str:
         """The last lines that were written in it."""

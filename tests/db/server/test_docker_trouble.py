@@ -190,6 +190,24 @@ def test_an_engine_whose_ports_are_in_another_network(
     assert "\n  found     Connection refused, while inside it is ready\n  help: the engine publishes in" in str(error)
 
 
+@pytest.mark.root
+def test_an_engine_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dockerd --bridge none`: its container runs and gets no port; the engine says nothing of it, so we do."""
+    with another_machine("--bridge=none", "--iptables=false") as machine:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{machine.socket}")
+        monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+        with find_engine() as engine:
+            build_offline_image(engine)
+        error = refused()
+    assert str(error) == (
+        f"error[docker]: {TAG}: the container got no port\n"
+        "  expected  a published port, in the engine's own network (bridge)\n"
+        "  found     none after 5 s, in no network\n"
+        '  help: the engine has no network for containers: start it with one (no `--bridge none`, no "bridge": "none" '
+        "in daemon.json), name another engine with DOCKER_HOST, or use SERVER=embedded"
+    )
+
+
 def ask_after_the_end(settings: Settings, dockerd: subprocess.Popen[bytes]) -> None:
     """Of the engine."""
     with open_server(settings, run_id="stopped", report=quiet) as server, connect(server.dsn) as conn:
