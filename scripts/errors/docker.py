@@ -44,6 +44,16 @@ class DockerError(ServerError):
         )
 
     @classmethod
+    def left_early(cls, image: str, reason: str) -> DockerError:
+        """It answered, and then it did not, before there was a container: nothing is left to be removed."""
+        return cls(
+            "the Docker engine went away before a container was made",
+            where=image,
+            facts=[("expected", "an engine that answers until the run ends"), ("found", reason)],
+            help="start Docker and run again: nothing of this run is left in it; SERVER=embedded needs no engine",
+        )
+
+    @classmethod
     def silent(cls, image: str, seconds: float) -> DockerError:
         """It takes connections and says nothing; `seconds` is how long it was waited for."""
         return cls(

@@ -18,7 +18,7 @@ from scripts.errors.residents import ResidentError
 from scripts.server.containers.engine import find_engine
 from scripts.server.containers.guard import KEPT_AS
 from scripts.server.containers.lifetime import remove_container
-from scripts.server.containers.words import one_line, why_none
+from scripts.server.containers.words import hung_up, one_line, why_none
 from scripts.server.embedded.layout import DISK_FULL
 from scripts.server.owner import LABEL
 from scripts.server.standing import Standing
@@ -147,6 +147,8 @@ def _inspect(engine: Engine, container: str) -> dict[str, Any] | None:
         found: dict[str, Any] = engine.client.api.inspect_container(container)
     except (docker.errors.NotFound, docker.errors.NullResource):
         return None
+    except hung_up() as exc:
+        raise DockerError.went_away(container, one_line(exc)) from exc
     except (docker.errors.DockerException, requests.RequestException) as exc:
         raise DockerError.refused("inspect the container", container, one_line(exc)) from exc
     return found

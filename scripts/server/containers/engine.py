@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scripts.errors.docker import DockerError
-from scripts.server.containers.words import one_line
+from scripts.server.containers.words import hung_up, one_line
 from scripts.settings import session_folder, user_home
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Engine:
         """Whether the image is there; nothing is pulled.
 
         Raises:
-            DockerError: the engine went away.
+            DockerError: the engine went away, is silent or refuses, or no image can have that name.
         """
         import docker.errors
         import requests
@@ -112,6 +112,8 @@ class Engine:
             if "invalid reference format" in one_line(exc) or exc.status_code == BAD_REQUEST:
                 raise DockerError.bad_name(image, one_line(exc)) from exc
             raise DockerError.refused("look for the image", image, one_line(exc)) from exc
+        except hung_up() as exc:
+            raise DockerError.left_early(image, one_line(exc)) from exc
         except (docker.errors.DockerException, OSError) as exc:
             raise DockerError.refused("look for the image", image, one_line(exc)) from exc
         finally:
@@ -308,7 +310,7 @@ def pull_image(engine: Engine, image: str) -> None:
     """Pull it: an explicit step, taken only when Docker was asked for.
 
     Raises:
-        DockerError: it cannot be had.
+        DockerError: it cannot be had, or the engine went away.
     """
     import docker.errors
     from docker.utils import parse_repository_tag
@@ -317,6 +319,8 @@ def pull_image(engine: Engine, image: str) -> None:
     engine.client.api.timeout = PULL_TIMEOUT_S
     try:
         engine.client.images.pull(repository, tag=tag or "latest")
+    except hung_up() as exc:
+        raise DockerError.left_early(image, one_line(exc)) from exc
     except (docker.errors.DockerException, OSError) as exc:
         raise DockerError.no_image(image, one_line(exc)) from exc
     finally:

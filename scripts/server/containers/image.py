@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from scripts.errors.binaries import BinariesError
 from scripts.errors.docker import DockerError
-from scripts.server.containers.words import one_line
+from scripts.server.containers.words import hung_up, one_line
 from scripts.server.embedded.binaries import find_binaries
 from scripts.server.embedded.elf import read_elf
 from scripts.settings import ROOT
@@ -94,6 +94,8 @@ def build_offline_image(engine: Engine, *, tag: str = TAG, report: Callable[[str
             # Without force: one that a container still needs stays.
             with suppress(docker.errors.APIError):
                 api.remove_image(before)
+    except hung_up() as exc:
+        raise DockerError.left_early(tag, one_line(exc)) from exc
     except (docker.errors.DockerException, OSError) as exc:
         raise DockerError.refused("build the image", tag, one_line(exc)) from exc
     return built

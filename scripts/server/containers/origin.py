@@ -28,7 +28,7 @@ from scripts.server.containers.guard import PGDATA, VOLUME, Guard, MakeUp
 from scripts.server.containers.lifetime import open_guard
 from scripts.server.containers.reach import Reach
 from scripts.server.containers.unstarted import sweep
-from scripts.server.containers.words import one_line
+from scripts.server.containers.words import hung_up, one_line
 from scripts.server.embedded.layout import CONFIG
 from scripts.server.facts import Since, found_before, read_facts, require_fresh
 from scripts.server.model import Server
@@ -104,29 +104,33 @@ def open_container(  # noqa: PLR0913 - what a container depends on
     """
     since = Since()
     deadline = time.monotonic() + settings.server_start_timeout_ms / 1000
-    with _telling(engine, settings.pg_image, min(REQUEST_TIMEOUT_S, settings.server_start_timeout_ms / 1000)):
+    timeout_s = min(REQUEST_TIMEOUT_S, settings.server_start_timeout_ms / 1000)
+    with _telling(engine, settings.pg_image, timeout_s, DockerError.left_early):
         sweep(engine)
         image = engine.client.api.inspect_image(settings.pg_image)
-        key = key_of(f"{image['Id']} {' '.join(_INITDB)}", settings.postgres_db, other_user=False)
-        # Thirty megabytes over a network take longer than a first boot.
-        kept = Kept.of(None if engine.remote else settings.cluster_cache, key, report)
-        make_up = MakeUp(
-            *(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND),
-            keep_as=keep_as,
-            data_mb=settings.container_data_mb,
-        )
-        plan = _Plan(engine, settings, make_up, kept, deadline)
-        facts_of_image = {
-            "image": settings.pg_image,
-            "image_id": make_up.image_id,
-            "image_digests": ", ".join(image.get("RepoDigests") or []) or "none: built here",
-            "engine_version": engine.version,
-            "data_directory": f"tmpfs:{PGDATA}",
-        }
-        with _opened(plan) as (guard, (made, version, facts)):
-            require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
-            told, holder = facts | facts_of_image, ContainedHolder(guard)
-            yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, told, holder)
+    key = key_of(f"{image['Id']} {' '.join(_INITDB)}", settings.postgres_db, other_user=False)
+    # Thirty megabytes over a network take longer than a first boot.
+    kept = Kept.of(None if engine.remote else settings.cluster_cache, key, report)
+    make_up = MakeUp(
+        *(settings.pg_image, str(image["Id"]), run_id, ENVIRONMENT, COMMAND),
+        keep_as=keep_as,
+        data_mb=settings.container_data_mb,
+    )
+    plan = _Plan(engine, settings, make_up, kept, deadline)
+    facts_of_image = {
+        "image": settings.pg_image,
+        "image_id": make_up.image_id,
+        "image_digests": ", ".join(image.get("RepoDigests") or []) or "none: built here",
+        "engine_version": engine.version,
+        "data_directory": f"tmpfs:{PGDATA}",
+    }
+    with (
+        _telling(engine, settings.pg_image, timeout_s, DockerError.went_away),
+        _opened(plan) as (guard, (made, version, facts)),
+    ):
+        require_fresh(facts, address_of(made.owner_dsn), up_at_most_s=since.seconds())
+        told, holder = facts | facts_of_image, ContainedHolder(guard)
+        yield Server(made.owner_dsn, made.admin_dsn, "docker", reason, version, told, holder)
 
 
 @contextmanager
@@ -165,10 +169,11 @@ def _blaming_the_image(plan: _Plan, guard: Guard) -> Iterator[None]:
 
 
 @contextmanager
-def _telling(engine: Engine, image: str, timeout_s: float) -> Iterator[None]:
+def _telling(engine: Engine, image: str, timeout_s: float, gone: Callable[[str, str], DockerError]) -> Iterator[None]:
     """Bound how long the engine is waited for, and turn the SDK's errors into ours.
 
-    An OSError of the block's own is none of the engine's: requests' are.
+    An OSError of the block's own is none of the engine's: requests' are. `gone` is what an engine that went away is
+    told as, which depends on whether there may be a container.
     """
     import docker.errors
     import requests
@@ -180,8 +185,8 @@ def _telling(engine: Engine, image: str, timeout_s: float) -> Iterator[None]:
         if timeout_s < REQUEST_TIMEOUT_S and _answers(engine):
             raise DockerError.limit_too_short(image, round(timeout_s * 1000)) from exc
         raise DockerError.silent(image, timeout_s) from exc
-    except requests.ConnectionError as exc:
-        raise DockerError.went_away(image, one_line(exc)) from exc
+    except hung_up() as exc:
+        raise gone(image, one_line(exc)) from exc
     except (docker.errors.DockerException, requests.RequestException) as exc:
         raise DockerError.refused("run the container", image, one_line(exc)) from exc
 

@@ -13,12 +13,22 @@ if TYPE_CHECKING:
     from scripts.errors.docker import DockerError
 
 
+def hung_up() -> tuple[type[Exception], ...]:
+    """What the SDK raises where nobody answers any more: not at all, or not to the end of an answer.
+
+    A timeout is among them where no connection came about: it is to be asked for first.
+    """
+    import requests
+    import urllib3.exceptions
+
+    # The last one is that of answers which the SDK reads as they come.
+    return (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)
+
+
 def one_line(exc: BaseException) -> str:
     """The engine's own words where there are some, else the system's reason where no connection was to be had."""
-    import requests
-
     words = getattr(exc, "explanation", None)
-    if not words and isinstance(exc, requests.ConnectionError):
+    if not words and isinstance(exc, hung_up()):
         # Each library wraps the one below: the innermost is what the system said.
         *_, innermost = _chain(exc)
         words = getattr(innermost, "strerror", None) or str(innermost)

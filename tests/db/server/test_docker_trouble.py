@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 import subprocess  # noqa: TID251 - a user without rights
 import tempfile
+import threading
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +28,16 @@ from scripts.errors.server import ServerError
 from scripts.errors.unfit import TooOldError
 from scripts.run.history import migrate_database
 from scripts.run.voice import Voice
-from scripts.server.containers.engine import LOOPBACK, Engine, find_engine
+from scripts.server.containers.engine import LOOPBACK, Engine, find_engine, pull_image
 from scripts.server.containers.guard import PGDATA
 from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.origin import open_container
 from scripts.server.open import open_server
 from scripts.server.readiness import connect
 from scripts.settings import ROOT, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.docker
 
@@ -188,6 +192,60 @@ def test_an_engine_whose_ports_are_in_another_network(
         "  expected  its published port at 127.0.0.1:"
     )
     assert "\n  found     Connection refused, while inside it is ready\n  help: the engine publishes in" in str(error)
+
+
+# What is asked of an engine before there is a container.
+EARLY: dict[str, Callable[[Engine], object]] = {
+    "look": lambda engine: engine.has_image(TAG),
+    "pull": lambda engine: pull_image(engine, TAG),
+    "open": lambda engine: open_container(
+        engine, Settings(server="docker", pg_image=TAG), run_id="early", reason="", report=quiet
+    ).__enter__(),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("asked", EARLY.values(), ids=EARLY)
+def test_an_engine_that_is_killed_before_there_is_a_container(
+    monkeypatch: pytest.MonkeyPatch, asked: Callable[[Engine], object]
+) -> None:
+    """While it is asked: there are no words of its own to refer to, and there is nothing to remove."""
+    with another_machine() as machine:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{machine.socket}")
+        monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+        with find_engine() as engine:
+            machine.engine.send_signal(signal.SIGSTOP)
+            killing = threading.Timer(1, machine.engine.kill)
+            killing.start()
+            with pytest.raises(DockerError) as caught:
+                asked(engine)
+            killing.join()
+    assert caught.value.exit_code == ExitCode.NO_SERVER
+    assert str(caught.value) == (
+        f"error[docker]: {TAG}: the Docker engine went away before a container was made\n"
+        "  expected  an engine that answers until the run ends\n"
+        "  found     Connection reset by peer\n"
+        "  help: start Docker and run again: nothing of this run is left in it; SERVER=embedded needs no engine"
+    )
+
+
+@pytest.mark.root
+def test_an_engine_that_is_killed_while_it_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of its answer."""
+    with another_machine() as machine:
+        here = str(ip_address(machine.address) - 1)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{machine.socket}")
+        monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+        with socket.create_server((here, 0)) as registry, find_engine() as engine:
+            image = f"{here}:{registry.getsockname()[1]}/parity:18"
+            killing = threading.Timer(1, machine.engine.kill)
+            killing.start()
+            with pytest.raises(DockerError) as caught:
+                pull_image(engine, image)
+            killing.join()
+    assert str(caught.value).startswith(
+        f"error[docker]: {image}: the Docker engine went away before a container was made\n"
+    )
 
 
 @pytest.mark.root

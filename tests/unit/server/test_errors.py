@@ -71,6 +71,7 @@ EXAMPLES: dict[str, ServerError] = {
     "DockerError.no_engine": DockerError.no_engine("/var/run/docker.sock: No such file or directory"),
     "DockerError.closed": DockerError.closed("/var/run/docker.sock"),
     "DockerError.went_away": DockerError.went_away("postgres:18", "Connection aborted."),
+    "DockerError.left_early": DockerError.left_early("postgres:18", "Connection reset by peer"),
     "DockerError.silent": DockerError.silent("postgres:18", 60),
     "DockerError.limit_too_short": DockerError.limit_too_short("postgres:18", 100),
     "DockerError.not_reached": DockerError.not_reached("postgres:18", "127.0.0.1:32768", "Connection refused"),
