@@ -48,6 +48,17 @@ class DiskFullError(ServerError):
         )
 
     @classmethod
+    def of_state(cls, folder: str, words: str) -> DiskFullError:
+        """Where what is known of servers that stay is written down. `words` are the system's."""
+        return cls(
+            "no space left for what is to be known of a server that stays",
+            where=folder,
+            facts=[("expected", "room for three small files"), ("found", words)],
+            help="free space there, or point XDG_STATE_HOME at a folder of yours on another file system; without "
+            "KEEP_DB=1 a run needs none",
+        )
+
+    @classmethod
     def in_container(cls, step: str, image: str) -> DiskFullError:
         """A container's data is in the memory of the engine's machine."""
         return cls(

@@ -18,7 +18,7 @@ from scripts.errors.server import ServerError
 from scripts.evidence.store import new_run_id
 from scripts.server.embedded.sweep import sweep
 from scripts.server.states import default_name, find_place, names_in, open_place, read_state, require_name
-from scripts.server.stay.claims import claimed
+from scripts.server.stay.claims import claimed, require_room
 from scripts.server.stay.staying import (
     down_of,
     dsn_of,
@@ -105,6 +105,7 @@ def _there(claim: Claim, own: Settings, voice: Voice) -> Resident | None:
 def _made(claim: Claim, own: Settings, voice: Voice, *, migrate: bool) -> tuple[Resident, int | None]:
     from scripts.server.open import open_server
 
+    require_room(claim.folder.parent)
     run_id = new_run_id(utc_now())
     with open_server(own, run_id=run_id, report=voice.say, keep_as=claim.folder.name) as server:
         applied = _migrate(server.dsn, own, voice) if migrate else None

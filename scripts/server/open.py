@@ -80,8 +80,10 @@ class _Keeping:
     def of(cls, settings: Settings, run_id: str) -> _Keeping:
         """Asked before the server is made: a run that cannot keep what it is told to keep does not begin."""
         from scripts.server.states import name_of_run, open_place
+        from scripts.server.stay.claims import require_room
 
         place = open_place(settings.state_dir)
+        require_room(place)
         return cls(place, name_of_run(run_id, place))
 
     def hand_out(self, server: Server, report: Callable[[str], None]) -> Iterator[Server]:

@@ -7,6 +7,7 @@ Never: writes (claims.py does), or judges whether a server lives (staying.py doe
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, get_args
 
 from scripts.errors.residents import ResidentError, ResidentNameError
+from scripts.errors.room import DiskFullError
 from scripts.server.folders import make_private
 from scripts.server.model import Origin
 from scripts.settings import ROOT
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from scripts.errors.server import ServerError
+
 FORM = "1"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 NAME_MAX = 40
 RECORD, PASSWORDS, ALIVE = "server.json", "pgpass", "alive"
 RECORD_MAX = 1 << 16
+FULL = frozenset(os.strerror(number).lower() for number in (errno.ENOSPC, errno.EDQUOT))
 # ~/.local/state/parity-runner: the two above may be missing as well.
 MADE_ABOVE = 3
 
@@ -88,17 +93,26 @@ def _cut(text: str, tail: str) -> str:
     return "-".join(part for part in (slug[:room].rstrip("-"), tail) if part)
 
 
+def no_place(folder: Path, why: OSError | str) -> ServerError:
+    """Why nothing can be written down there, as an error: the folder is full, or not to be used by us."""
+    reason = why if isinstance(why, str) else (why.strerror or str(why)).lower()
+    return (
+        DiskFullError.of_state(str(folder), reason) if reason in FULL else ResidentError.no_place(str(folder), reason)
+    )
+
+
 def open_place(wanted: Path | None) -> Path:
     """The folder of all states, made where it is missing.
 
     Raises:
         ResidentError: there is none that is this user's alone.
+        DiskFullError: it is missing, and there is no room to make it.
     """
     if wanted is None:
         raise ResidentError.no_place("", "neither XDG_STATE_HOME nor HOME is a path from the root")
     reason = make_private(wanted, above=MADE_ABOVE)
     if reason:
-        raise ResidentError.no_place(str(wanted), reason)
+        raise no_place(wanted, reason)
     for path in wanted.glob(".gone-*"):  # whoever removed it was killed while it did
         shutil.rmtree(path, ignore_errors=True)
     return wanted

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from scripts.errors.residents import ResidentError
-from scripts.server.states import ALIVE, PASSWORDS, RECORD, read_state
+from scripts.server.states import ALIVE, PASSWORDS, RECORD, no_place, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +29,30 @@ if TYPE_CHECKING:
 
 CLAIM_TIMEOUT_S = 120.0
 _POLL_S = 0.05
+_ROOM = 4096  # bytes: more than any of the three files has
 # Whoever looks in passing holds a lock for a moment, which is not worth a line.
 _TELL_AFTER_S = 0.3
+
+
+def require_room(place: Path) -> None:
+    """Write as much as is known of a server, and remove it: that it cannot be done is not to be found out at the end.
+
+    Args:
+        place: from `open_place`, which removes what a killed one leaves.
+
+    Raises:
+        ResidentError: nothing can be written there.
+        DiskFullError: for want of room.
+    """
+    trial = place / f".gone-{secrets.token_hex(8)}"
+    try:
+        trial.mkdir(mode=0o700)
+        for name in (ALIVE, PASSWORDS, RECORD):
+            (trial / name).write_bytes(bytes(_ROOM))
+    except OSError as exc:
+        raise no_place(place, exc) from exc
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
 
 
 @contextmanager
@@ -89,8 +111,12 @@ def _lock(folder: Path, *, make: bool, waiting: Callable[[str], None], timeout_s
 def _open(folder: Path, *, make: bool) -> int | None:
     """The folder, made where that is wanted; None where it is not there, or not any more."""
     if make:
-        with suppress(FileExistsError):
+        try:
             folder.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        except OSError as exc:
+            raise no_place(folder, exc) from exc
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -141,6 +167,7 @@ class Claim:
 
         Raises:
             ResidentError: it cannot be written.
+            DiskFullError: for want of room.
         """
         lines = [
             ":".join(map(_escaped, (resident.host, resident.port, "*", role, passwords[role]))) for role in passwords
@@ -150,7 +177,7 @@ class Claim:
             self._put(PASSWORDS, "".join(f"{line}\n" for line in lines))
             self._put(RECORD, json.dumps(asdict(resident), indent=1) + "\n")
         except OSError as exc:
-            raise ResidentError.no_place(str(self.folder), (exc.strerror or str(exc)).lower()) from exc
+            raise no_place(self.folder, exc) from exc
 
     def _put(self, name: str, text: str) -> None:
         half = self.folder / f".half-{secrets.token_hex(8)}"

@@ -278,6 +278,32 @@ def test_what_is_known_in_a_closed_folder_is_not_taken_for_nothing(place: Path, 
     assert status == 3
 
 
+@only_as_root
+@pytest.mark.parametrize("verb", ["up --no-migrate", "migrate"])
+@pytest.mark.parametrize("full", ["size=64k", "nr_inodes=1"])
+def test_a_full_folder_of_state_is_told_before_anything_is_made(place: Path, verb: str, full: str) -> None:
+    """No server is started to be thrown away at the end; what only looks goes on as ever."""
+    state = place / "state"
+    state.mkdir()
+    before = (
+        f"export KEEP_DB=1 XDG_STATE_HOME={state}\nmount -t tmpfs -o mode=0700,{full} none {state}\n"
+        f"mkdir -p {state}/parity-runner 2>/dev/null || true\n"
+        f"dd if=/dev/zero of={state}/fill bs=4k 2>/dev/null || true"
+    )
+    status, text = migrate(place, before, mounted=True, run=RUN.replace("migrate", verb))
+    assert text == (
+        f"error[disk full]: {state}/parity-runner/servers: no space left for what is to be known of a server that"
+        " stays\n"
+        "  expected  room for three small files\n"
+        "  found     no space left on device\n"
+        "  help: free space there, or point XDG_STATE_HOME at a folder of yours on another file system; without "
+        "KEEP_DB=1 a run needs none\n"
+    )
+    assert status == 3
+    status, text = migrate(place, before, mounted=True, run=RUN.replace("migrate", "down --all"))
+    assert (status, text) == (0, "down     no server stays\n")
+
+
 def test_a_cluster_that_was_kept_in_the_future_is_of_unknown_age(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock was set back meanwhile: it is used, and the evidence does not say that it is new."""
     settings = Settings(cluster_cache=place / "home" / "clusters")

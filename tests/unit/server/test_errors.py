@@ -51,6 +51,7 @@ EXAMPLES: dict[str, ServerError] = {
     "DiskFullError.during": DiskFullError.during("initdb", "/dev/shm"),  # noqa: S108 - shown, not used
     "DiskFullError.file_limit": DiskFullError.file_limit("initdb", "/dev/shm"),  # noqa: S108 - as above
     "DiskFullError.of_server": DiskFullError.of_server("0001_init.sql", "/dev/shm", "could not extend", own=True),  # noqa: S108 - as above
+    "DiskFullError.of_state": DiskFullError.of_state("/state/parity-runner/servers", "no space left on device"),
     "DiskFullError.in_container": DiskFullError.in_container("the start of the container", "postgres:18"),
     "LimitError.open_files": LimitError.open_files("initdb", "insufficient file descriptors available to start"),
     "FolderError.none_usable": FolderError.none_usable([("/a", "not there"), ("/b", "not writable")]),
