@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ServerKind = Literal["auto", "docker", "embedded", "external"]
+DockerVariable = Literal["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION"]
 ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ROOT / "infra" / "docker" / ".env"
 
@@ -165,6 +166,11 @@ def read_settings(environ: Mapping[str, str] | None = None, *, env_file: Path = 
 def session_folder() -> Path:
     """Where programs of the user's login keep their sockets. The system says it, a run does not: it is no setting."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")  # noqa: TID251 - the owner
+
+
+def docker_variable(name: DockerVariable) -> str:
+    """A variable of the docker command's own, "" where it is not set. It says how an engine is reached: no setting."""
+    return os.environ.get(name, "")  # noqa: TID251 - the owner
 
 
 def user_home() -> Path | None:

@@ -23,6 +23,43 @@ class DockerError(ServerError):
         )
 
     @classmethod
+    def bad_host(cls, where: str, found: str) -> DockerError:
+        """What names the engine leads to none; `where` is DOCKER_HOST or a context, `found` shows no secret."""
+        return cls(
+            "no Docker engine can be named like this",
+            where=where,
+            facts=[
+                ("expected", "unix:///path, http+unix:///path, tcp://host:port, http(s)://host:port, ssh://user@host"),
+                ("found", found),
+            ],
+            help="correct DOCKER_HOST, or unset it for the current context; SERVER=embedded needs no engine"
+            if where == "DOCKER_HOST"
+            else "correct it (docker context update), choose another with DOCKER_CONTEXT, or set DOCKER_HOST; "
+            "SERVER=embedded needs no engine",
+        )
+
+    @classmethod
+    def no_keys(cls, where: str, wanted: str, found: str) -> DockerError:
+        """TLS is asked for, and its files are not there."""
+        return cls(
+            "the keys for the Docker engine are not there",
+            where=where,
+            facts=[("expected", wanted), ("found", found)],
+            help="name the folder that has them in DOCKER_CERT_PATH; for an engine without TLS unset DOCKER_TLS_VERIFY "
+            "and DOCKER_CERT_PATH; SERVER=embedded needs no engine",
+        )
+
+    @classmethod
+    def other_api(cls, version: str, spoken: str) -> DockerError:
+        """DOCKER_API_VERSION is no version, or none that is spoken there."""
+        return cls(
+            "the Docker engine cannot be spoken to in this version",
+            where="DOCKER_API_VERSION",
+            facts=[("expected", spoken), ("found", version)],
+            help="unset DOCKER_API_VERSION for the newest that both speak; SERVER=embedded needs no engine",
+        )
+
+    @classmethod
     def closed(cls, place: str) -> DockerError:
         """An engine's socket is there, and not for this user."""
         return cls(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scripts.errors.docker import DockerError
+from scripts.server.containers.named import require_host, require_keys, wanted_version
 from scripts.server.containers.words import hung_up, one_line
 from scripts.settings import session_folder, user_home
 
@@ -126,7 +127,7 @@ def find_engine() -> Iterator[Engine]:
     """The engine the docker command would use.
 
     Raises:
-        DockerError: none answers within two seconds.
+        DockerError: none answers within two seconds, or a setting that leads to one is wrong.
     """
     import docker.errors
     import requests
@@ -134,7 +135,10 @@ def find_engine() -> Iterator[Engine]:
     with ExitStack() as opened:
         tunnel = None
         try:
+            require_keys()
             socket_of_its_own = _unnamed_socket()
+            if socket_of_its_own is None:
+                require_host(_named())
             if socket_of_its_own is None and _place().startswith("ssh://"):
                 from scripts.server.containers.ssh import open_tunnel
 
@@ -161,8 +165,13 @@ def find_engine() -> Iterator[Engine]:
 
 
 def _client(place: dict[str, Any]) -> Any:
-    """Connect, and ask the engine for its version; a host that swallows packets costs the timeout."""
+    """Connect, and ask the engine for its version; a host that swallows packets costs the timeout.
+
+    Raises:
+        DockerError: DOCKER_API_VERSION is none, or none that the engine speaks.
+    """
     import docker
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
 
     class Api(docker.APIClient):  # type: ignore[misc] # untyped
         """The engine's own authority is believed: requests would put the one of REQUESTS_CA_BUNDLE in its place.
@@ -192,7 +201,20 @@ def _client(place: dict[str, Any]) -> Any:
     client = docker.DockerClient.__new__(
         docker.DockerClient
     )  # its constructor would make an APIClient of the SDK's own
-    client.api = Api(**place, timeout=PROBE_TIMEOUT_S)
+    wanted = wanted_version()
+    try:
+        client.api = Api(**place, version=wanted, timeout=PROBE_TIMEOUT_S)
+        if wanted is not None:
+            spoken = client.api._retrieve_server_version()  # noqa: SLF001 - of our own class
+            client.version()
+    except docker.errors.InvalidVersion as exc:
+        raise DockerError.other_api(str(wanted), f"{MINIMUM_DOCKER_API_VERSION} or newer") from exc
+    except docker.errors.APIError as exc:
+        if wanted is None or exc.status_code != BAD_REQUEST:
+            raise
+        raise DockerError.other_api(
+            f"{wanted}: {one_line(exc)}", f"{spoken}, or one down to the engine's oldest"
+        ) from exc
     return client
 
 

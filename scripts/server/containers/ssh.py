@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scripts.errors.docker import DockerError
+from scripts.server.containers.named import NOT_SHOWN, named_by
 from scripts.server.folders import require_socket_fits
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _parse(place: str) -> tuple[tuple[str, ...], str]:
     except ValueError:
         port = -1
     if parts.scheme != "ssh" or not parts.hostname or parts.password is not None or port == -1 or parts.query:
-        raise DockerError.no_engine("DOCKER_HOST or the context has not the form ssh://user@host:port")
+        raise DockerError.bad_host(named_by(), f"a URL of the kind ssh://, of another form {NOT_SHOWN}")
     user = ("-l", parts.username) if parts.username else ()
     return (*user, *(("-p", str(port)) if port else ()), "--", parts.hostname), parts.path.rstrip("/")
 

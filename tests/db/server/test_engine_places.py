@@ -96,3 +96,20 @@ def test_a_context_that_is_not_there_is_an_error(
     with pytest.raises(DockerError) as caught, find_engine():
         pass
     assert "the Docker context that is asked for does not exist, or names no host" in str(caught.value)
+
+
+def test_the_version_that_is_asked_for_is_spoken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the docker command does; one that the engine does not speak is told with its own words."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.setenv("DOCKER_API_VERSION", "v1.40")
+    with find_engine() as engine:
+        assert engine.client.api.api_version == "1.40"
+        assert engine.version
+    for version, words in (("1.999", "client version 1.999 is too new"), ("1.10", "1.10")):
+        monkeypatch.setenv("DOCKER_API_VERSION", version)
+        with pytest.raises(DockerError) as caught, find_engine():
+            pass
+        assert str(caught.value).startswith(
+            "error[docker]: DOCKER_API_VERSION: the Docker engine cannot be spoken to in this version\n  expected  1."
+        )
+        assert words in caught.value.facts[-1][1]

@@ -315,7 +315,7 @@ def test_a_place_that_is_none_is_told(place: str, monkeypatch: pytest.MonkeyPatc
     """It is not shown: it may hold a password."""
     monkeypatch.setenv("DOCKER_HOST", place)
     said = no_engine()
-    assert "found     DOCKER_HOST or the context has not the form ssh://user@host:port" in said
+    assert "found     a URL of the kind ssh://, of another form (not shown: it may hold a password)" in said
     assert "u:p" not in said
 
 

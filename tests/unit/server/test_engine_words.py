@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import socket
 import tempfile
@@ -12,6 +14,7 @@ import pytest
 
 from scripts.errors.docker import DockerError
 from scripts.server.containers.engine import find_engine
+from scripts.server.containers.named import NOT_SHOWN
 from scripts.server.containers.words import why_none
 
 if TYPE_CHECKING:
@@ -70,6 +73,68 @@ def test_a_variable_that_names_the_engine_needs_no_configuration(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(DockerError, match=r"nobody\.sock: No such file or directory"), find_engine():
         pass
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("fd://", "a URL of the kind fd://"),
+        ("foo://me:secret@x", "a URL of the kind foo://"),
+        ("tcp://", f"a URL of the kind tcp://, of another form {NOT_SHOWN}"),
+        ("tcp://me:secret@x:2375", f"a URL of the kind tcp://, of another form {NOT_SHOWN}"),
+        ("tcp://x:secret", f"a URL of the kind tcp://, of another form {NOT_SHOWN}"),
+        ("ssh://me:secret@x", f"a URL of the kind ssh://, of another form {NOT_SHOWN}"),
+        ("npipe:////./pipe/docker_engine", f"a URL of the kind npipe://, of another form {NOT_SHOWN}"),
+        ("secret", f"something else {NOT_SHOWN}"),
+    ],
+)
+@pytest.mark.parametrize("by", ["DOCKER_HOST", "the Docker context ours"])
+def test_a_host_of_no_engine_is_a_wrong_setting(
+    nothing_named: Path, monkeypatch: pytest.MonkeyPatch, host: str, found: str, by: str
+) -> None:
+    """The setting is named, not an engine that is to be started; what may be a password is not shown."""
+    if by == "DOCKER_HOST":
+        monkeypatch.setenv("DOCKER_HOST", host)
+    else:
+        meta = nothing_named.parent / "contexts" / "meta" / hashlib.sha256(b"ours").hexdigest()
+        meta.mkdir(parents=True)
+        (meta / "meta.json").write_text(
+            json.dumps({"Name": "ours", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}})
+        )
+        nothing_named.write_text('{"currentContext": "ours"}')
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    assert "secret" not in str(caught.value)
+    assert str(caught.value) == str(DockerError.bad_host(by, found))
+    assert "start Docker" not in caught.value.help
+
+
+@pytest.mark.parametrize(("name", "value"), [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "keys")])
+def test_keys_that_are_not_there_are_told_as_that(
+    nothing_named: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """With the folder in which they are looked for."""
+    monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
+    monkeypatch.setenv("HOME", str(nothing_named.parent))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv(name, str(nothing_named.parent / value) if name == "DOCKER_CERT_PATH" else value)
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    place = nothing_named.parent / (".docker" if name == "DOCKER_TLS_VERIFY" else value)
+    assert (caught.value.where, caught.value.what) == (name, "the keys for the Docker engine are not there")
+    assert caught.value.facts[-1][1].startswith(f"{place}: no cert.pem, no key.pem")
+
+
+@pytest.mark.parametrize("value", ["x", "1", "1.2.3", "auto"])
+def test_a_version_that_is_none_is_told_as_that(
+    silent: Path, nothing_named: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Before the engine is asked."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{silent}")
+    monkeypatch.setenv("DOCKER_API_VERSION", value)
+    with pytest.raises(DockerError) as caught, find_engine():
+        pass
+    assert str(caught.value) == str(DockerError.other_api(repr(value), "two numbers with a dot between, as in 1.41"))
 
 
 @pytest.mark.parametrize(
