@@ -54,6 +54,15 @@ class UnaskedError(ProjectError):
         )
 
     @classmethod
+    def membership_busy(cls, roles: str, *, waited_ms: int, sqlstate: str, name: str) -> UnaskedError:
+        """Somebody changes who is a member of the roles, in whatever database of the server."""
+        return cls(
+            f"the membership in {roles} was not free within {waited_ms} ms",
+            facts=[("SQLSTATE", f"{sqlstate} {name}".strip())],
+            help="repeat it when no open transaction, in any database of the server, grants or revokes one of them",
+        )
+
+    @classmethod
     def no_room_for_a_twin(cls, role: str) -> UnaskedError:
         """What two sessions do at once is seen in a schema of their own, which the owner may not create."""
         return cls(

@@ -11,11 +11,13 @@ import pytest
 from psycopg import sql
 
 from scripts.errors.base import ExitCode
+from scripts.errors.drift import ReadingError
 from scripts.errors.migration import ConnectionLostError
 from scripts.gates import TRACES, all_gates
 from scripts.migrations.folder.files import read_files
 from scripts.result import Outcome
 from scripts.run.database import DatabaseGates
+from scripts.server.foreign.origin import open_existing
 from scripts.server.model import Server
 from scripts.settings import Settings
 
@@ -94,3 +96,15 @@ def test_a_question_that_is_cancelled_costs_the_gate_that_asked(database: Scratc
         assert result.outcome is Outcome.ERROR
         assert result.error.startswith("the database gave no answer (SQLSTATE 57014 QueryCanceled")
         assert asked.settle(gates["baseline-drift"], apply=False).passed
+
+
+def test_a_limit_that_is_stored_for_the_login_is_told(database: ScratchDatabase) -> None:
+    """What is known of the server is asked first of all: it spills to the disk, which it may not; no traceback."""
+    name = sql.Identifier(database.name)
+    with database.connect_admin() as admin:
+        for setting, value in (("temp_file_limit", "1kB"), ("work_mem", "64kB")):
+            admin.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(setting), value))
+    with pytest.raises(ReadingError) as caught, open_existing(database.dsn, reason="a test"):
+        pytest.fail("it was opened")
+    assert caught.value.exit_code is ExitCode.NO_SERVER
+    assert "53400 ConfigurationLimitExceeded" in str(caught.value)

@@ -23,6 +23,7 @@ from scripts.server.model import Server
 from scripts.server.places import shown_url
 from scripts.server.readiness import address_of, connect, parse_dsn, require_version, with_database
 from scripts.server.staying_on import always, note_kept
+from scripts.server.telling import telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +46,17 @@ def open_existing(url: str, *, reason: str) -> Iterator[Server]:
     """
     with connect(url) as conn:
         version = require_version(conn, url)
-        facts = read_facts(conn)
+        facts = _facts(conn, url, reason)
     # Before the first file: the one that cannot be said in it would be the second, and be told to be corrected.
     if facts["encoding"] != ENCODING:
         raise OtherEncodingError.database(address_of(url), facts["encoding"])
     yield Server(url, None, "external", reason, version, facts | {"database": "as it is"})
+
+
+def _facts(conn: Connection, dsn: str, reason: str) -> dict[str, str]:
+    """What is known of it; a server that does not tell (a limit stored for the login, above all) is told as that."""
+    with telling(Server(dsn, None, "external", reason, ""), lock_timeout_ms=0):
+        return read_facts(conn)
 
 
 @contextmanager
@@ -133,7 +140,7 @@ class _Throwaway:
         if self.settings.keep_db:
             note_kept(f"the database {self.database}", _removal(self.database), always)
         with connect(dsn) as own:
-            facts = read_facts(own)
+            facts = _facts(own, dsn, reason)
         require_fresh(facts, address_of(dsn), up_at_most_s=None)
         superuser = facts["owner_is_superuser"] == "true"
         if superuser:

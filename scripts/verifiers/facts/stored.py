@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 SANE_MS = 100
 _MS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?)\s*(us|ms|s|min|h|d)?\s*")
+# A claim of 1,000 items sorts as many rows, where a stored work_mem keeps them out of memory.
+SANE_KB = 16 * 1024
+_KB = {"B": 1 / 1024, "kB": 1, "MB": 1024, "GB": 1024**2, "TB": 1024**3}
+_SIZE = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?)\s*(B|kB|MB|GB|TB)?\s*")
 # Libraries that watch and change nothing. Those that anybody may name lie in a folder of their own.
 _WATCHING = ("auto_explain", "pg_stat_statements")
 _OF_ITS_OWN = "$libdir/"
@@ -54,6 +58,15 @@ def _long_enough(value: str) -> bool:
         return False
     limit_ms = float(read[1]) * _MS[read[2] or "ms"]
     return limit_ms == 0 or limit_ms >= SANE_MS
+
+
+def _unlimited(value: str) -> bool:
+    """No limit on what is sorted on the disk, or one that a worker does not meet."""
+    read = _SIZE.fullmatch(value)
+    if read is None:
+        return False
+    limit_kb = float(read[1]) * _KB[read[2] or "kB"]
+    return limit_kb < 0 or limit_kb >= SANE_KB
 
 
 def _watching(folder: str) -> Callable[[str], bool]:
@@ -126,6 +139,8 @@ HARMLESS_IF: Mapping[str, Callable[[str], bool]] = {
     "session_preload_libraries": _watching(_OF_ITS_OWN),
     "local_preload_libraries": _watching(_OF_EVERYBODY),
     "dynamic_library_path": _with_the_servers_own,
+    # What does not fit into memory is refused.
+    "temp_file_limit": _unlimited,
     **dict.fromkeys(
         (
             "statement_timeout",

@@ -176,7 +176,10 @@ TABLE_PROBES = (
                         "public.participant_outbox_sequences TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC"
                     ),
                     # The right to empty a table is seen as well when a guard refuses what was allowed.
-                    altered("payment_outbox_pending", _KEEP.format("payment_outbox_pending")),
+                    # The attempts are emptied behind it.
+                    altered(
+                        "payment_outbox_pending", _KEEP.format("payment_outbox_pending"), "payment_outbox_attempts"
+                    ),
                     altered("participant_outbox_sequences", _KEEP.format("participant_outbox_sequences")),
                 ),
                 breaks=(

@@ -152,7 +152,11 @@ PROBES = (
                 "every tenant passes for an old one, of whatever payer",
                 all_of(
                     rewritten(before(_SETTLE_PAYER, "RETURN NEW;", "NEW.predates_payer := true;")),
-                    altered("tenants", "ALTER TABLE public.tenants DROP CONSTRAINT tenants_billable_client_fk"),
+                    altered(
+                        "tenants",
+                        "ALTER TABLE public.tenants DROP CONSTRAINT tenants_billable_client_fk",
+                        "billable_clients",
+                    ),
                 ),
                 breaks=(
                     "tenant_without_payer",

@@ -92,7 +92,7 @@ PACK_PROBES = (
                         "ALTER TABLE public.evidence_pack_items DROP CONSTRAINT ux_evidence_pack_items_pack_hash, "
                         "ALTER COLUMN artifact_hash DROP NOT NULL",
                     ),
-                    unruled("evidence_pack_items", "pack_id"),
+                    unruled("evidence_pack_items", "pack_id", "evidence_packs"),
                 ),
                 breaks=(
                     *("pack_of_another_kind", "pack_of_no_kind", "pack_item_twice"),
@@ -123,7 +123,7 @@ PACK_PROBES = (
                         "ALTER TABLE public.evidence_pack_signatures ALTER COLUMN root_hash DROP NOT NULL, "
                         "ALTER COLUMN signer_participant_id DROP NOT NULL",
                     ),
-                    unruled("evidence_pack_signatures", "pack_id"),
+                    unruled("evidence_pack_signatures", "pack_id", "evidence_packs"),
                 ),
                 breaks=tuple(
                     f"signature_{what}"

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, cast
 
 from scripts.errors.verifiers import UnaskedError
+from scripts.verifiers.bounds import LOCK_TIMEOUT_MS
 from scripts.verifiers.probes.alike import alike
 from scripts.verifiers.probes.attacks import NOT_IN_A_BLOCK, Attack, make
 from scripts.verifiers.probes.wire import NotPlanted, Wire
@@ -233,12 +234,25 @@ class Stage:
         self.wire.owe(_role(role))
 
     def appear(self, beyond: Sequence[str]) -> None:
-        """Act as the owner, with the roles that were beyond reach within it until the rollback."""
-        from psycopg import sql
+        """Act as the owner, with the roles that were beyond reach within it until the rollback.
 
-        roles = ", ".join(sql.Identifier(role).as_string() for role in beyond)
-        grant = (f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",) if beyond else ()
-        self.wire.owe(*grant, _role(self.home))
+        Raises:
+            UnaskedError: somebody changes who is a member of one of them.
+        """
+        from psycopg import errors, sql
+
+        if beyond:
+            # Sent at once: behind a question it would be the question that was refused.
+            roles = ", ".join(sql.Identifier(role).as_string() for role in beyond)
+            try:
+                self.wire.owe(f"GRANT {roles} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE", _role(self.home))
+                self.wire.settle()
+            except errors.LockNotAvailable as exc:
+                raise UnaskedError.membership_busy(
+                    ", ".join(beyond), waited_ms=LOCK_TIMEOUT_MS, sqlstate="55P03", name="LockNotAvailable"
+                ) from exc
+        else:
+            self.wire.owe(_role(self.home))
 
     def _make(self) -> None:
         """Make the attacks that wait, and keep their checks, in order."""

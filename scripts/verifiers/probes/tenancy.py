@@ -158,7 +158,7 @@ TENANCY_PROBES = (
                         "DROP INDEX public.ux_ingress_attestations_tenant_instruction; "
                         "ALTER TABLE public.ingress_attestations ALTER COLUMN tenant_id DROP NOT NULL",
                     ),
-                    unruled("ingress_attestations", "tenant_id"),
+                    unruled("ingress_attestations", "tenant_id", "tenants"),
                 ),
                 breaks=(
                     *("attestation_of_own_people", "same_instruction_elsewhere", "attestation_twice"),
@@ -216,7 +216,7 @@ USAGE_PROBES = (
                         "billing_usage_events",
                         "ALTER TABLE public.billing_usage_events ALTER COLUMN billable_client_id DROP NOT NULL",
                     ),
-                    unruled("billing_usage_events", "billable_client_id"),
+                    unruled("billing_usage_events", "billable_client_id", "billable_clients"),
                 ),
                 breaks=(
                     *(f"usage_payer_{what}" for what in ("of_another", "closed", "unknown", "missing")),

@@ -11,6 +11,8 @@ Never: touches a row, or asks a question of the schema.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString, TypeAlias
 
 from scripts.errors.unplanted import UnplantedError
@@ -18,7 +20,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scripts.verifiers.probes.stage import Stage
 
@@ -48,6 +50,28 @@ DO $$ DECLARE r record; BEGIN
     END LOOP;
 END $$
 """
+
+# The first is waited for while nothing is held; then the others are had at once, or the first is given back.
+_LOCK_ALL: LiteralString = """
+DO $$ DECLARE waits boolean; BEGIN
+    FOR n IN 1 .. {times} LOOP
+        BEGIN
+            waits := true;
+            LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE;
+            waits := false;
+            LOCK TABLE {others} IN ACCESS EXCLUSIVE MODE NOWAIT;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            IF waits OR n = {times} THEN RAISE; END IF;
+            PERFORM pg_catalog.pg_sleep({pause_ms} / 1000.0);
+        END;
+    END LOOP;
+END $$
+"""
+_TIMES, _PAUSE_MS = 6, 10
+# Where a payment's transaction begins: who waits for the first of these and has it knows that no such transaction,
+# which would have the others, is open.
+_ENTRANCES = ("billable_clients", "tenants", "ingress_attestations", "payment_outbox_pending")
 
 
 def rewritten(*changes: Change) -> Plant:
@@ -102,30 +126,63 @@ def said(text: LiteralString | bytes) -> Plant:
     return lambda stage: stage.run(text)
 
 
-def altered(table: str, text: LiteralString) -> Plant:
-    """Statements for which the table, and what refers to it, are locked against everybody until the rollback."""
+@dataclass(frozen=True, slots=True)
+class _Altered:
+    """Statements for which tables are locked against everybody until the rollback."""
 
-    def plant(stage: Stage) -> None:
-        with stage.hurried(f"public.{table}", ACCESS_EXCLUSIVE):
-            stage.run(text)
+    tables: tuple[str, ...]
+    text: LiteralString
 
-    return plant
+    def __call__(self, stage: Stage) -> None:
+        with _locked(stage, self.tables):
+            stage.run(self.text)
 
 
-def unruled(table: LiteralString, reference: LiteralString) -> Plant:
+def altered(table: str, text: LiteralString, *beside: str) -> Plant:
+    """Statements that alter a table of `public`.
+
+    Args:
+        table: its name.
+        text: the statements.
+        beside: other tables that they lock as strongly, such as the one that a foreign key refers to.
+    """
+    return _Altered((table, *beside), text)
+
+
+@contextmanager
+def _locked(stage: Stage, tables: tuple[str, ...]) -> Iterator[None]:
+    """With these tables, and for as short as others can bear with what a statement locks besides.
+
+    One is waited for, holding nothing that others wait for. Of several all are had at once or none: whoever held one
+    and waited for the next would sooner or later meet somebody who holds that and waits for the first.
+    """
+    entrances = [table for table in _ENTRANCES if table in tables]
+    first, *others = (f"public.{table}" for table in dict.fromkeys((*entrances, *tables)))
+    with stage.hurried(", ".join((first, *others)), ACCESS_EXCLUSIVE):
+        if others:
+            stage.run(_LOCK_ALL.format(first=first, others=", ".join(others), times=_TIMES, pause_ms=_PAUSE_MS))
+        yield
+
+
+def unruled(table: LiteralString, reference: LiteralString, *referenced: str) -> Plant:
     """A table without its CHECKs, and without what the column refers to; found by what they are, whatever their names.
 
     Args:
         table: in `public`.
         reference: the one column of the foreign key.
+        referenced: the table that it refers to.
     """
-    return altered(table, _UNRULED.format(table=table, reference=reference))
+    return altered(table, _UNRULED.format(table=table, reference=reference), *referenced)
 
 
 def all_of(*plants: Plant) -> Plant:
-    """One after the other."""
+    """One after the other; what they lock is had before the first."""
+    tables = tuple(dict.fromkeys(table for one in plants if isinstance(one, _Altered) for table in one.tables))
 
     def plant(stage: Stage) -> None:
+        if len(tables) > 1:
+            with _locked(stage, tables):
+                pass
         for one in plants:
             one(stage)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import uuid4
 
 from psycopg import errors, sql
 
@@ -32,11 +33,12 @@ STRONG = {
 }
 
 
-def busy(table: str, mode: str = EXCLUSIVE) -> str:
+def busy(*tables: str, mode: str = EXCLUSIVE) -> str:
     """The sentence of a gate that did not get its lock."""
+    names = ", ".join(f"public.{table}" for table in tables)
     return (
-        f"the {mode} lock on public.{table} was not free within 100 ms (SQLSTATE 55P03 LockNotAvailable): repeat it "
-        f"when no open transaction has used public.{table} or a table that refers to it; while it waits, others wait "
+        f"the {mode} lock on {names} was not free within 100 ms (SQLSTATE 55P03 LockNotAvailable): repeat it "
+        f"when no open transaction has used {names} or a table that refers to it; while it waits, others wait "
         "behind it, so it does not wait longer"
     )
 
@@ -107,7 +109,7 @@ def test_an_idle_writer_stops_no_other_writer(bench: Bench) -> None:
         result = bench.settle("table-privileges")["table-privileges"]
 
     assert result.outcome is Outcome.ERROR
-    assert result.error == busy("payment_outbox_attempts", "SHARE ROW EXCLUSIVE")
+    assert result.error == busy("payment_outbox_attempts", mode="SHARE ROW EXCLUSIVE")
 
 
 class Vacuum:
@@ -191,3 +193,67 @@ def test_a_vacuum_that_goes_on_is_told_and_not_disturbed(bench: Bench) -> None:
     assert result.outcome is Outcome.ERROR
     assert result.error == busy("payment_outbox_attempts")
     assert max(traffic.longest.values()) < LONGEST_STALL_S
+
+
+class Payments:
+    """An application that makes payments, each in a transaction of its own that takes a while; what it was told."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self.made = 0
+        self.errors: list[str] = []
+        self._conn = conn
+
+    def make(self, over: threading.Event) -> None:
+        """One after the other: a payer, its tenant, an instruction, its queue item and its proof."""
+        while not over.is_set():
+            payer, tenant, attestation, name = (str(uuid4()) for _ in range(4))
+            try:
+                with self._conn.transaction():
+                    self._ask(
+                        "INSERT INTO billable_clients (billable_client_id, legal_name, client_type, client_key) "
+                        "VALUES (%s, 'x', 'BANK', %s)",
+                        *(payer, name),
+                    )
+                    time.sleep(0.02)
+                    self._ask(
+                        "INSERT INTO tenants (tenant_id, tenant_key, tenant_name, tenant_type, billable_client_id) "
+                        "VALUES (%s, %s, 'n', 'NGO', %s)",
+                        *(tenant, name, payer),
+                    )
+                    self._ask(
+                        "INSERT INTO ingress_attestations (attestation_id, instruction_id, tenant_id, payload_hash) "
+                        "VALUES (%s, %s, %s, 'h')",
+                        *(attestation, name, tenant),
+                    )
+                    self._ask("SELECT enqueue_payment_outbox(%s, %s, %s, 'rail', '{}', %s)", name, name, name, tenant)
+                    self._ask(
+                        "INSERT INTO external_proofs (attestation_id, provider, request_hash, response_hash) "
+                        "VALUES (%s, 'p', 'q', 'r')",
+                        attestation,
+                    )
+                self.made += 1
+            except errors.Error as exc:
+                self.errors.append(f"{exc.sqlstate} {exc.diag.message_primary}")
+
+    def _ask(self, question: LiteralString, *values: str) -> None:
+        self._conn.execute(question, values)
+
+
+def test_an_application_at_work_is_no_more_disturbed_than_it_disturbs(bench: Bench) -> None:
+    """Of several tables all are locked or none: nobody who pays ends in a deadlock, and the gates get their turn."""
+    over = threading.Event()
+    payments = [Payments(bench.database.connect()) for _ in range(2)]
+    threads = [threading.Thread(target=one.make, args=(over,)) for one in payments]
+    for thread in threads:
+        thread.start()
+    try:
+        results = bench.settle("table-privileges", "business-foundation-hooks", "usage-billing", controls=True)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert {name: (one.outcome, one.error) for name, one in results.items()} == dict.fromkeys(
+        results, (Outcome.PASS, "")
+    )
+    assert [one.errors for one in payments] == [[], []]
+    assert min(one.made for one in payments) > 3

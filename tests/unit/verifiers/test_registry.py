@@ -227,6 +227,15 @@ def test_an_unknown_or_empty_selection_is_an_error(only: list[str]) -> None:
             ),
         ),
         (
+            UnaskedError.membership_busy("a, b", waited_ms=2000, sqlstate="55P03", name="LockNotAvailable"),
+            (
+                "error[unasked]: the membership in a, b was not free within 2000 ms\n"
+                "  SQLSTATE  55P03 LockNotAvailable\n"
+                "  help: repeat it when no open transaction, in any database of the server, grants or revokes "
+                "one of them"
+            ),
+        ),
+        (
             UnaskedError.lock_busy("public.t", "SHARE", budget_ms=100, sqlstate="55P03", name="LockNotAvailable"),
             (
                 "error[unasked]: the SHARE lock on public.t was not free within 100 ms\n"

@@ -17,6 +17,12 @@ from scripts.verifiers.facts.stored import decisive
 @pytest.mark.parametrize(
     ("entry", "counts"),
     [
+        ("temp_file_limit=-1", False),
+        ("temp_file_limit=16384", False),
+        ("temp_file_limit=16383", True),
+        ("temp_file_limit=1GB", False),
+        ("temp_file_limit=1kB", True),
+        ("temp_file_limit=much", True),
         ("statement_timeout=99", True),
         ("statement_timeout=100", False),
         ("statement_timeout=0", False),
