@@ -176,14 +176,15 @@ def unruled(table: LiteralString, reference: LiteralString, *referenced: str) ->
 
 
 def all_of(*plants: Plant) -> Plant:
-    """One after the other; what they lock is had before the first."""
+    """One after the other; all that they lock is had before the first that alters a table."""
     tables = tuple(dict.fromkeys(table for one in plants if isinstance(one, _Altered) for table in one.tables))
 
     def plant(stage: Stage) -> None:
-        if len(tables) > 1:
-            with _locked(stage, tables):
-                pass
+        has_all = len(tables) < 2
         for one in plants:
+            if isinstance(one, _Altered) and not has_all:
+                with _locked(stage, tables):
+                    has_all = True
             one(stage)
 
     return plant

@@ -297,7 +297,7 @@ def test_a_schema_that_somebody_is_changing_is_an_error_told_once(
 
     told = (
         "the facts could not be seen to fail (schema public could not be moved aside SQLSTATE 55P03): repeat it "
-        "alone; 55P03: somebody else is changing the schema"
+        "alone; 55P03: somebody else's open transaction changes the schema, its rights or its owner's default ones"
     )
     assert {result.error for result in results} == {told}
     assert {result.outcome for result in results} == {Outcome.ERROR}
