@@ -6,7 +6,10 @@ from scripts.errors.base import ExitCode, ProjectError
 
 # Whoever owns the database is a member of it, and nobody else can be.
 DATABASE_OWNER = "pg_database_owner"
-_IN_THE_WAY = "repeat it alone; 55P03: somebody else's open transaction changes the schema, its rights or its owner's default ones"
+_IN_THE_WAY = (
+    "repeat it alone; 55P03: somebody else's open transaction changes the schema, its rights or its owner's default "
+    "ones"
+)
 
 
 class UnaskedError(ProjectError):
