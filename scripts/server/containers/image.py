@@ -172,10 +172,12 @@ class _Tree:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             # No bin -> usr/bin links: the loader's path may be a real folder of the same name.
-            folders = {str(parent) for path in self._files for parent in Path(path).parents if str(parent) != "."}
             # As in the official image: any user may make its own data folder.
             modes = {"tmp": 0o1777, "var/run/postgresql": 0o1777, "var/lib/postgresql": 0o1777}
-            for folder in sorted(folders | {"bin", "proc", "sys", "dev", "root", FIRST_BOOT, *modes}):
+            listed = {"bin", "proc", "sys", "dev", "root", FIRST_BOOT, *modes}
+            # Each with all above it: what is not listed an engine makes as it likes, one without root for root alone.
+            above = {str(parent) for path in (*self._files, *listed) for parent in Path(path).parents}
+            for folder in sorted((above | listed) - {"."}):
                 entry = tarfile.TarInfo(folder)
                 entry.type, entry.mode = tarfile.DIRTYPE, modes.get(folder, 0o755)
                 archive.addfile(entry)

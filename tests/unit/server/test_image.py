@@ -68,6 +68,17 @@ def test_it_holds_what_the_entry_point_calls(archive: tarfile.TarFile) -> None:
     assert f"{INSTALL}/share/postgres.bki" in names
 
 
+def test_every_folder_is_listed_before_what_is_in_it(archive: tarfile.TarFile) -> None:
+    """With a mode that lets everybody in: one that is not listed an engine without root makes for root alone."""
+    listed = set[str]()
+    for member in archive:
+        assert {str(parent) for parent in Path(member.name).parents} - {"."} <= listed, member.name
+        if member.isdir():
+            listed.add(member.name)
+            assert member.mode & 0o755 == 0o755, member.name
+    assert {"var", "var/lib", "var/run"} <= listed
+
+
 def test_the_same_inputs_give_the_same_archive() -> None:
     """Byte for byte."""
     assert image.filesystem_archive() == image.filesystem_archive()
