@@ -129,7 +129,8 @@ class DatabaseGates:
         except Error as exc:
             words = exc.diag.message_primary or ""
             require_room(self._server, exc.sqlstate or "", words, f"the gate {gate.id}")
-            lost = self._conn.closed or self._conn.broken
+            # A verifier's own connection may be another by now.
+            lost = self._conn.closed or self._conn.broken or (gate.kind == "verify" and exc.sqlstate is None)
             # Somebody ended the session, or the question, and the server is there: the other gates can be asked.
             passes = gate.kind != "migrate" and (
                 self._opened_again() if lost else isinstance(exc, errors.QueryCanceled)
@@ -145,11 +146,14 @@ class DatabaseGates:
             return Result(gate.id, started_at, utc_now(), error=unasked.sentence)
 
     def _opened_again(self) -> bool:
-        from scripts.errors.server import ServerError
+        from psycopg import Error
 
+        from scripts.errors.base import ProjectError
+
+        self._conn.close()
         try:
             self._open()
-        except ServerError:
+        except (ProjectError, Error):
             return False
         return True
 
@@ -276,13 +280,12 @@ class DatabaseGates:
 
     def _traces(self, name: str) -> Result:
         started_at = utc_now()
-        if self._before is None:
+        if self._before is None or self._database is None:
             # A snapshot compared with itself would always be equal.
             why = "no verifier ran before it, so there is nothing to look for; select one beside it"
             return Result(name, started_at, utc_now(), error=why)
-        if self._database is not None:
-            # What the verifiers keep between them ends with the last of them; it is not to be left by them either.
-            self._database.close()
+        # What the verifiers keep between them ends with the last of them; it is not to be left by them either.
+        self._database.close()
         before, after = self._before, self._snapshot()
         checks = tuple(
             Check(id=key, expected=before.get(key), observed=after.get(key), where=key, help="a probe was not undone")

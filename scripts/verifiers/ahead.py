@@ -165,6 +165,8 @@ class Ahead:
             self._handed.wait()
             self._hollow_out()
         finally:
+            if self._hollow is not None and not self._hollow.done():
+                self._hollow.set_exception(UnaskedError.connection_lost())
             self._database.close()
 
     def _play_all(self) -> None:
@@ -207,9 +209,14 @@ class Ahead:
             return
         try:
             with bounded(self._database.conn):
-                self._hollow.set_result(read_hollow(self._database, self._invariants))
+                hollow = read_hollow(self._database, self._invariants)
         except BaseException as exc:  # noqa: BLE001 - see `hollow`
             self._hollow.set_exception(exc)
+            return
+        if self._stalled:  # and was cancelled: what it came to is of no use
+            self._hollow.set_exception(UnaskedError.connection_lost())
+        else:
+            self._hollow.set_result(hollow)
 
     def _give_up(self, ids: Sequence[str], exc: BaseException) -> None:
         for name in ids:

@@ -118,7 +118,9 @@ class Verification:
             ahead.hollow()
         again_at = self._now()
         if asked.facts:
-            late.append(_again_while_busy(lambda: _hollowed(self._invariant, self._database, asked.facts)))
+            late.append(
+                _again_while_busy(lambda: _hollowed(self._invariant, self._database, asked.findings, asked.facts))
+            )
         if asked.postponed and not (late and late[0].error):
             late.append(_again_while_busy(lambda: _postponed(self._database, asked.findings)))
         if late:
@@ -189,16 +191,16 @@ def _must_wait(database: Database, findings: Findings) -> bool:
 
 
 def _postponed(database: Database, findings: Findings) -> _Asked:
-    asked = _Asked(Findings())
+    asked = _Asked(findings)
     with _told(asked, database):
         asked.planted = _controls(database, findings)
     return asked
 
 
-def _hollowed(invariant: Invariant, database: Database, facts: Sequence[str]) -> _Asked:
+def _hollowed(invariant: Invariant, database: Database, findings: Findings, facts: Sequence[str]) -> _Asked:
     from scripts.verifiers.hollow.reading import hollow_facts
 
-    asked = _Asked(Findings())
+    asked = _Asked(findings)
     with _told(asked, database):
         asked.planted = hollow_facts(invariant, database, facts)
     return asked

@@ -30,6 +30,7 @@ class Turns:
         self._database = database
         self._coming = [*coming]
         self._begun: dict[str, Verification | BaseException] = {}
+        self._stopped = False
 
     def settle(self, invariant: Invariant) -> Result:
         """Its result; meanwhile those behind it are asked.
@@ -41,7 +42,7 @@ class Turns:
         begun = self._begun.pop(invariant.id)
         if isinstance(begun, BaseException):
             raise begun
-        while self._coming and begun.waits:
+        while self._coming and begun.waits and not self._stopped:
             self._begin(self._coming[0])
         return begun.result()
 
@@ -52,5 +53,6 @@ class Turns:
             self._coming.remove(invariant)
         try:
             self._begun[invariant.id] = Verification(invariant, self._database, controls=True)
-        except Exception as exc:  # noqa: BLE001 - raised in `settle`
+        except Exception as exc:  # noqa: BLE001 - raised in `settle`; what stops the run lets nothing more be asked
+            self._stopped = True
             self._begun[invariant.id] = exc

@@ -108,3 +108,21 @@ def test_a_limit_that_is_stored_for_the_login_is_told(database: ScratchDatabase)
         pytest.fail("it was opened")
     assert caught.value.exit_code is ExitCode.NO_SERVER
     assert "53400 ConfigurationLimitExceeded" in str(caught.value)
+
+
+def test_where_no_verifier_ran_there_are_no_traces_to_look_for(database: ScratchDatabase) -> None:
+    """Its session was ended before it asked anything: a snapshot of before that proves nothing."""
+    with asking(database) as (asked, gates):
+        asked._catalog = None
+
+        def lost() -> object:
+            end_sessions(database)
+            return asked._conn.execute("SELECT 1")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asked, "_read_catalog", lost)
+            first = asked.settle(gates["outbox-mvcc-posture"], apply=False)
+        result = asked.settle(TRACES, apply=False)
+    assert first.outcome is Outcome.ERROR
+    assert result.outcome is Outcome.ERROR
+    assert result.error.startswith("no verifier ran before it")

@@ -19,7 +19,9 @@ SUSPECT = f"""EXISTS (
 SELECT FROM pg_catalog.pg_class AS c
  WHERE c.relname = ANY ('{{{", ".join(_COLUMNS)}}}'::name[]) AND c.relnamespace = pg_catalog.to_regnamespace('public')
    AND (c.relhastriggers OR c.relhasrules OR c.relhassubclass OR c.relforcerowsecurity OR c.relpersistence <> 'p'
-        OR c.relnatts <> CASE c.relname {_COUNT} END))"""
+        OR c.relnatts <> CASE c.relname {_COUNT} END
+        OR EXISTS (SELECT FROM pg_catalog.pg_attribute AS a  -- a dropped one is counted above
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attisdropped)))"""  # noqa: S608 - our own names
 # One text, or NULL. It takes a millisecond to plan, and is put where there may be something.
 BESIDE = f"""(
 SELECT pg_catalog.string_agg(f.what, ', ' ORDER BY f.what)

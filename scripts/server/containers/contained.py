@@ -103,7 +103,10 @@ def end_contained(resident: Resident) -> None:
             with suppress(docker.errors.DockerException, requests.RequestException):
                 engine.client.api.unpause(resident.holder[CONTAINER])  # a frozen process is not ended everywhere
         if standing.kind in ("runs", "paused") or standing.why == STARTED_ANEW:
-            remove_container(engine, resident.holder[CONTAINER])
+            try:
+                remove_container(engine, resident.holder[CONTAINER])
+            except hung_up() as exc:
+                raise DockerError.went_away(resident.name, one_line(exc)) from exc
 
 
 def _judge_in(engine: Engine, resident: Resident) -> Standing:

@@ -7,6 +7,7 @@ Owns: the SDK's client, its timeouts, its failures turned into errors, and where
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from contextlib import ExitStack, contextmanager
@@ -68,6 +69,8 @@ class Engine:
     @property
     def door(self) -> Door | None:
         """Where it can be asked without the SDK, as reaper.py has it; None where nobody but the SDK can."""
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
         path = self.socket if self.tunnel is None else str(self.tunnel.docker)
         if path is not None:
             return ("unix", path)
@@ -79,8 +82,10 @@ class Engine:
         if parts.scheme == "http":
             return ("tcp", *place)
         certificate, key = (api.cert, "") if isinstance(api.cert, str) else api.cert or ("", "")
-        authority = api.verify if isinstance(api.verify, str) else ""
-        return ("tls", *place, authority, str(certificate), str(key), "verify" if api.verify else "")
+        # Where none is named the SDK believes those that come with it.
+        authority = api.verify if isinstance(api.verify, str) else DEFAULT_CA_BUNDLE_PATH if api.verify else ""
+        files = (os.path.abspath(file) if file else "" for file in (authority, certificate, key))  # noqa: PTH100 - a link is to stay one
+        return ("tls", *place, *files, "verify" if api.verify else "")
 
     def reach(self, port: int) -> str:
         """Where a published port is reached from here, as conninfo.

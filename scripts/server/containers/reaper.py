@@ -73,7 +73,7 @@ def spawn_reaper(door: Door, name: str, *, patience_s: float = PATIENCE_S, hold:
 def tell(reaper: Reaper | None, word: bytes) -> None:
     """Say how far the run is: ASKED before the request to create the container, ANSWERED after it."""
     if reaper is not None and reaper.stdin is not None and not reaper.stdin.closed:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # closed by the thread that starts the container, meanwhile
             os.write(reaper.stdin.fileno(), word)
 
 
@@ -125,7 +125,10 @@ def _entered(door: Door) -> socket.socket:
             local.close()
             raise
         return local
-    plain = socket.create_connection((door[1], int(door[2])), REQUEST_S)
+    try:
+        plain = socket.create_connection((door[1], int(door[2])), REQUEST_S)
+    except TimeoutError as exc:
+        raise ConnectionError from exc  # it is not reached; one that is silent takes connections
     if door[0] == "tcp":
         return plain
     import ssl  # takes as long as the rest of this file

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
+import signal
 import subprocess  # noqa: TID251 - the owner of ssh
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 PREFIX = "parity-ssh-"
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 2.0
 USUAL_SOCKET = "/var/run/docker.sock"
 _HELLO = "parity-runner "
 # In whatever shell the user has there. Its engine may be elsewhere on that machine: rootless, for one.
@@ -120,7 +122,7 @@ def open_tunnel(place: str) -> Iterator[Tunnel]:
         tunnel = Tunnel(place, folder, docker, target, ssh.stdin.fileno())
         yield tunnel
     finally:
-        _end(ssh, wait=tunnel is None or not tunnel.left)
+        _end(ssh, folder, wait=tunnel is None or not tunnel.left)
 
 
 def _parse(place: str) -> tuple[tuple[str, ...], str]:
@@ -172,15 +174,18 @@ def _socket_of(theirs: str, place: str) -> str:
 
 def _forward(place: str, folder: Path, target: tuple[str, ...], what: str) -> None:
     argv = ["ssh", *_given({"ControlPath": str(folder / "c"), "LogLevel": "ERROR"}), "-O", "forward", "-L", what]
-    done = subprocess.run(  # noqa: S603 - as above
-        [*argv, *target], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=ANSWER_TIMEOUT_S
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - as above
+            [*argv, *target], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=ANSWER_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise DockerError.no_engine(f"{place}: no answer within {ANSWER_TIMEOUT_S:.0f} s") from exc
     if done.returncode:
         words = " ".join((done.stderr or done.stdout).decode(errors="replace").split())
         raise DockerError.no_engine(f"{place}: {words or 'ssh forwards nothing'}")
 
 
-def _end(ssh: subprocess.Popen[bytes], *, wait: bool) -> None:
+def _end(ssh: subprocess.Popen[bytes], folder: Path, *, wait: bool) -> None:
     for pipe in (ssh.stdin, ssh.stdout, ssh.stderr):
         if pipe is not None:
             pipe.close()
@@ -190,5 +195,8 @@ def _end(ssh: subprocess.Popen[bytes], *, wait: bool) -> None:
     try:
         ssh.wait(END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        ssh.terminate()
+        # Nobody answers there any more. Both of them: the shell waits for ssh, and would remove the folder.
+        with suppress(ProcessLookupError):
+            os.killpg(ssh.pid, signal.SIGKILL)
         ssh.wait()
+        shutil.rmtree(folder, ignore_errors=True)

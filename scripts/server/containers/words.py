@@ -21,8 +21,13 @@ def hung_up() -> tuple[type[Exception], ...]:
     import requests
     import urllib3.exceptions
 
-    # The last one is that of answers which the SDK reads as they come.
-    return (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)
+    # The last two are those of answers which the SDK reads as they come.
+    return (
+        requests.ConnectionError,
+        requests.exceptions.ChunkedEncodingError,
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.ReadTimeoutError,
+    )
 
 
 def one_line(exc: BaseException) -> str:

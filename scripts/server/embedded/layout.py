@@ -134,9 +134,10 @@ def error_of_log(step: str, status: str, layout: Layout) -> StartError | DiskFul
         return DiskFullError.during(step, str(layout.folder.parent))
     if FILE_LIMIT in log:
         return DiskFullError.file_limit(step, str(layout.folder.parent))
-    if any(words in log for words in OPEN_FILES):
-        lines = [line for line in log.splitlines() if any(words in line for words in OPEN_FILES)]
-        return LimitError.open_files(step, lines[0].rpartition("FATAL:")[2].strip())
+    # A server that has files to close for those that it wants says the same in passing.
+    lines = [line.partition("FATAL:")[2].strip() for line in log.splitlines() if any(one in line for one in OPEN_FILES)]
+    if any(lines):
+        return LimitError.open_files(step, next(filter(None, lines)))
     if NO_USER in log:
         return AccountError.unknown(os.geteuid())
     return StartError.failed(step, status, log)

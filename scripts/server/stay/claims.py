@@ -44,13 +44,24 @@ def require_room(place: Path) -> None:
         ResidentError: nothing can be written there.
         DiskFullError: for want of room.
     """
-    trial = place / f".gone-{secrets.token_hex(8)}"
+    for last in (False, True):
+        try:
+            _try_room(place / f".gone-{secrets.token_hex(8)}")
+        except FileNotFoundError as exc:
+            # Another run that looks here removes what it takes for a killed one's.
+            if last:
+                raise no_place(place, exc) from exc
+        except OSError as exc:
+            raise no_place(place, exc) from exc
+        else:
+            return
+
+
+def _try_room(trial: Path) -> None:
     try:
         trial.mkdir(mode=0o700)
         for name in (ALIVE, PASSWORDS, RECORD):
-            (trial / name).write_bytes(bytes(_ROOM))
-    except OSError as exc:
-        raise no_place(place, exc) from exc
+            (trial / name).write_bytes(secrets.token_bytes(_ROOM))  # a file system that packs needs room for these, too
     finally:
         shutil.rmtree(trial, ignore_errors=True)
 

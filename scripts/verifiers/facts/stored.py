@@ -66,7 +66,7 @@ def _unlimited(value: str) -> bool:
     if read is None:
         return False
     limit_kb = float(read[1]) * _KB[read[2] or "kB"]
-    return limit_kb < 0 or limit_kb >= SANE_KB
+    return limit_kb <= -1 or limit_kb >= SANE_KB
 
 
 def _watching(folder: str) -> Callable[[str], bool]:

@@ -77,6 +77,11 @@ class Hollow:
     forged: frozenset[str] = frozenset()
     trouble: UnaskedError | None = None
 
+    def whole_for(self, invariant: Invariant) -> bool:
+        """Whether everything was planted, and the invariant's facts were asked: else it is worth asking once more."""
+        noticed = self.noticed.get(invariant.verify)
+        return self.trouble is None and not self.unplanted and noticed is not None and noticed.trouble is None
+
 
 class _Hollowed(Database):
     """The same database over the same connection, as it is once everything in it is hollow."""
@@ -140,7 +145,7 @@ def hollow_facts(invariant: Invariant, database: Database, facts: Sequence[str])
         Exception: whatever kept this invariant's facts from being asked.
     """
     hollow = database.ahead.hollow() if database.ahead is not None else None
-    if hollow is None or hollow.trouble is not None or invariant.verify not in hollow.noticed:
+    if hollow is None or not hollow.whole_for(invariant):
         hollow = _known.get(database)
     if hollow is None or (hollow.trouble is None and invariant.verify not in hollow.noticed):
         from scripts.verifiers.registry import INVARIANTS

@@ -92,6 +92,9 @@ BESIDE = {
     "ALTER TABLE public.schema_migrations_history ADD COLUMN updated_at timestamptz": (
         "schema_migrations_history has 14 columns instead of 13"
     ),
+    "ALTER TABLE public.schema_migrations_journal DROP COLUMN done_at": (
+        "schema_migrations_journal has 5 columns instead of 6"
+    ),
 }
 
 

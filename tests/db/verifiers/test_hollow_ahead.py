@@ -14,6 +14,7 @@ import pytest
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Outcome
 from scripts.verifiers import ahead as module
+from scripts.verifiers import run as run_module
 from scripts.verifiers.ahead import Ahead
 from scripts.verifiers.hollow import reading
 from scripts.verifiers.model import Database
@@ -292,3 +293,33 @@ def test_answers_that_do_not_come_are_waited_for_once(bench: Bench, monkeypatch:
     assert {one.outcome for one in results} == {Outcome.ERROR}
     assert {one.error for one in results} == {UnaskedError.connection_lost().sentence}
     assert took_s < 2 * patience_s + 2
+
+
+def test_a_half_answer_of_the_thread_is_not_the_last_word(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be planted there, for a lock that was held just then, is planted and asked here."""
+    threads = list[str]()
+    original = reading.read_hollow
+
+    def half(database: Database, invariants: tuple[Invariant, ...]) -> Hollow:
+        threads.append(threading.current_thread().name)
+        hollow = original(database, invariants)
+        return replace(hollow, unplanted=("a login (SQLSTATE 55P03)",)) if threads[-1] == module.THREAD else hollow
+
+    monkeypatch.setattr(reading, "read_hollow", half)
+    chosen = select_invariants(["table-definitions", "role-login-posture"])
+    assert {result.outcome for result in settled(bench, *chosen).values()} == {Outcome.PASS}
+    assert threads == [module.THREAD, threading.current_thread().name]
+
+
+def test_a_schema_that_is_gone_by_then_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the questions and the controls: the check that names it fails, and is not lost."""
+    (chosen,) = select_invariants(["table-definitions"])
+
+    def gone(*_: object) -> None:
+        raise psycopg.errors.InvalidSchemaName
+
+    monkeypatch.setattr(reading, "read_hollow", gone)
+    monkeypatch.setattr(run_module, "_is_there", lambda *_: False)
+    result = settled(bench, chosen)[chosen.id]
+    assert result.outcome is Outcome.FAIL
+    assert [check.id for check in result.checks if not check.holds] == ["schema_public"]

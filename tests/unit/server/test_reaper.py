@@ -9,11 +9,13 @@ import subprocess  # noqa: TID251 - its exception
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from scripts.server.containers.engine import Engine
 from scripts.server.containers.reaper import ANSWERED, ASKED, PATIENCE_S, REQUEST_S, dismiss, leave, spawn_reaper, tell
@@ -124,6 +126,23 @@ def test_over_a_network_it_asks_the_same(answers: Answers) -> None:
     assert answers.asked == ["DELETE /containers/parity-runner-0?v=1 HTTP/1.1"]
 
 
+def test_a_machine_that_is_not_reached_uses_up_its_patience() -> None:
+    """Packets that are swallowed are no engine that is silent: it does not stay for that one's hour."""
+    with ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # who is not accepted is in the way of the next
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        reaper = spawn_reaper(("tcp", "127.0.0.1", str(full.getsockname()[1])), "parity-runner-0", patience_s=1.0)
+        tell(reaper, ASKED)
+        assert reaper.stdin is not None
+        reaper.stdin.close()
+        assert reaper.wait(timeout=2 * REQUEST_S + SOON_S) == 0
+
+
 def test_it_keeps_open_what_the_run_needs_for_it(answers: Answers) -> None:
     """The tunnel that it asks through, from the run's death to its own end."""
     answers.statuses = [404, 204]
@@ -145,7 +164,11 @@ def test_it_keeps_open_what_the_run_needs_for_it(answers: Answers) -> None:
     [
         ("http://10.0.0.1:2375", True, None, ("tcp", "10.0.0.1", "2375")),
         ("https://h:2376", "/ca", ("/c", "/k"), ("tls", "h", "2376", "/ca", "/c", "/k", "verify")),
-        ("https://h:2376", True, None, ("tls", "h", "2376", "", "", "", "verify")),
+        ("https://h:2376", True, None, ("tls", "h", "2376", DEFAULT_CA_BUNDLE_PATH, "", "", "verify")),
+        (
+            *("https://h:2376", "keys/ca", ("keys/c", "keys/k")),
+            ("tls", "h", "2376", *(str(Path.cwd() / "keys" / name) for name in ("ca", "c", "k")), "verify"),
+        ),
         ("https://[::1]:2376", False, "/both", ("tls", "::1", "2376", "", "/both", "", "")),
         ("npipe:////./pipe/docker_engine", True, None, None),
     ],

@@ -18,6 +18,7 @@ from scripts.verifiers.facts.stored import decisive
     ("entry", "counts"),
     [
         ("temp_file_limit=-1", False),
+        ("temp_file_limit=-0.4", True),
         ("temp_file_limit=16384", False),
         ("temp_file_limit=16383", True),
         ("temp_file_limit=1GB", False),
