@@ -27,6 +27,7 @@ from scripts.errors.docker import DockerError
 from scripts.errors.residents import ResidentError
 from scripts.server.containers.engine import find_engine
 from scripts.server.containers.image import TAG, build_offline_image
+from scripts.server.containers.reaper import PATIENCE_S
 from scripts.server.open import open_server
 from scripts.server.readiness import connect, parse_dsn
 from scripts.settings import ROOT, Settings
@@ -247,7 +248,8 @@ def test_a_container_that_comes_when_its_run_is_gone_is_removed_through_the_tunn
             assert tunnels(short_tmp)
         finally:
             engine.send_signal(signal.SIGCONT)
-    deadline = time.monotonic() + 30
+    # Where the request had not reached the engine no container comes, and it is waited for to the end of the patience.
+    deadline = time.monotonic() + PATIENCE_S + 10
 
     def left() -> list[Any]:
         return [*there.containers(all=True), *tunnels(short_tmp), *short_tmp.iterdir()]
