@@ -64,18 +64,6 @@ def read_catalog(conn: psycopg.Connection[Any]) -> Catalog:
     )
 
 
-def plan_catalog(conn: psycopg.Connection[Any]) -> None:
-    """Have the question planned, so that it is only to be answered when it is put; in a transaction.
-
-    Args:
-        conn: as above. A schema that is made or renamed after this makes the plan void.
-    """
-    from psycopg.rows import tuple_row
-
-    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
-        _question().plan(cursor, *_names())
-
-
 def _names() -> tuple[Iterable[str], ...]:
     return (*reading_names(ROLES, TABLES, REVIEWED), *OPENINGS_NAMES, *STAND_INS_NAMES, [BOZ_ROLE])
 

@@ -1,21 +1,35 @@
 """Logins that may act as a role of the schema, and what else each of them may become.
 
-Owns: what makes such a login legal: it may act as exactly one of the roles, and has no power beside.
+Owns: what makes such a login legal: it may act as exactly one of the roles, and has no power beside; and the question
+    for these logins alone, in the words in which the whole catalog is asked (reading.py).
 Promises: what counts is what a login can reach through any chain of memberships, whatever each of them is good for
 (INHERIT, SET, ADMIN). The owner of the database or of its tables is not asked, nor whoever made the roles and only
 administers them.
-Never: reads the catalog (reading.py).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scripts.verifiers.facts.planned import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import psycopg
+
 LEGAL = "each acts as one role, without any power beside"
+_QUERY = Path(__file__).with_name("logins.sql")
+# What logins.sql asks of relations is whose they are.
+_ALONE = """WITH relation AS (
+    SELECT c.relname, c.relowner FROM pg_catalog.pg_class AS c
+     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+), {}
+SELECT l.rows::text FROM logins AS l"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,26 @@ class Login:
         more = [*(self.acts_as if len(self.acts_as) > 1 else ()), *self.beside, *(p.upper() for p in self.powers)]
         more += [f"hands {role} on" for role in self.hands_on]
         return f"{self.name}: {', '.join(more)}" if more else ""
+
+
+def read_logins(conn: psycopg.Connection[Any], roles: Iterable[str], tables: Iterable[str] = ()) -> tuple[Login, ...]:
+    """The logins alone, as a reading of the whole catalog would tell of them.
+
+    Args:
+        conn: any role that may read the catalogs.
+        roles: see `read_facts`.
+        tables: see `read_facts`.
+    """
+    from psycopg.rows import tuple_row
+
+    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+        ((rows,),) = _question().ask(cursor, roles, tables)
+    return logins_of(json.loads(rows or "null"))
+
+
+@cache
+def _question() -> Planned:
+    return Planned(_ALONE.format(_QUERY.read_text(encoding="utf-8")), parameters=2)
 
 
 def logins_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Login, ...]:

@@ -51,6 +51,22 @@ owners AS (
            a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
       FROM downwards AS d JOIN pg_catalog.pg_roles AS a ON a.oid = d.oid
      GROUP BY d.actor, d.oid, a.rolname, a.rolsuper, a.rolcreaterole, a.rolcreatedb, a.rolreplication, a.rolbypassrls
+), logins AS (
+    SELECT json_agg(json_build_object(
+               'name', a.rolname,
+               'acts_as', (SELECT json_agg(b.rolname) FROM becomes AS b WHERE b.actor = a.oid AND b.is_ours),
+               -- Reserved connections let nobody do more.
+               'beside', (SELECT json_agg(CASE b.oid WHEN a.oid THEN 'owner of the database' ELSE b.rolname END) FROM becomes AS b
+                           WHERE b.actor = a.oid AND NOT b.is_ours
+                             AND (b.is_owner OR (b.oid < 16384 AND b.rolname <> 'pg_use_reserved_connections'))),
+               'powers', (SELECT json_agg(DISTINCT v.power) FROM becomes AS b
+                           CROSS JOIN LATERAL (VALUES ('superuser', b.rolsuper), ('createrole', b.rolcreaterole),
+                                                      ('createdb', b.rolcreatedb), ('replication', b.rolreplication),
+                                                      ('bypassrls', b.rolbypassrls)) AS v (power, has)
+                           WHERE b.actor = a.oid AND b.whole AND v.has AND NOT b.is_ours AND (b.oid = a.oid OR NOT b.is_owner)),
+               'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
+                             WHERE b.actor = a.oid AND b.is_ours AND b.handed))) AS rows
+      FROM actors AS a
 ), holders AS (
     -- Whose things are asked for: the roles', and those of every login that may act as one, its own and of whatever else it
     -- can become. The server's roles, an owner and a superuser are told of the login itself. A login of the seat may have no

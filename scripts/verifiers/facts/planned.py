@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import psycopg
-    from psycopg import sql
 
 # JIT would take longer than the question.
 _SETTINGS = (
@@ -43,16 +42,6 @@ class Planned:
             cursor: inside a savepoint or transaction that is rolled back, and the settings with it.
             names: a list for each parameter.
         """
-        cursor.execute(self._executed(cursor, names), prepare=False)
-        return cursor.fetchall()
-
-    def plan(self, cursor: psycopg.Cursor[tuple[Any, ...]], *names: Iterable[str]) -> None:
-        """Have it planned and not answered yet; see `ask`."""
-        from psycopg import sql
-
-        cursor.execute(sql.SQL("EXPLAIN ") + self._executed(cursor, names), prepare=False)
-
-    def _executed(self, cursor: psycopg.Cursor[tuple[Any, ...]], names: tuple[Iterable[str], ...]) -> sql.Composed:
         from psycopg import sql
 
         lists = sql.SQL(", ").join(sql.Literal(list(one)) for one in names)
@@ -62,7 +51,9 @@ class Planned:
         if cursor.fetchall() != [(True,)]:
             types = ", ".join(["name[]"] * self.parameters)
             cursor.execute(f"PREPARE {self._plan} ({types}) AS {self.query}".encode(), prepare=False)
-        return sql.SQL("EXECUTE {} ({})").format(sql.Identifier(self._plan), lists)
+        execute = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(self._plan), lists)
+        cursor.execute(execute, prepare=False)
+        return cursor.fetchall()
 
     @cached_property
     def _plan(self) -> str:

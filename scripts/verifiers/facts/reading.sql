@@ -283,21 +283,7 @@ SELECT 'rest', json_build_object(
                                  AND d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND d.objid = t.oid
                                  AND f.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND f.objid = p.oid
                                  AND (d.deptype, f.deptype) = ('e', 'e')))),
-    'logins', (SELECT json_agg(json_build_object(
-                          'name', a.rolname,
-                          'acts_as', (SELECT json_agg(b.rolname) FROM becomes AS b WHERE b.actor = a.oid AND b.is_ours),
-                          -- Reserved connections let nobody do more.
-                          'beside', (SELECT json_agg(CASE b.oid WHEN a.oid THEN 'owner of the database' ELSE b.rolname END) FROM becomes AS b
-                                      WHERE b.actor = a.oid AND NOT b.is_ours
-                                        AND (b.is_owner OR (b.oid < 16384 AND b.rolname <> 'pg_use_reserved_connections'))),
-                          'powers', (SELECT json_agg(DISTINCT v.power) FROM becomes AS b
-                                      CROSS JOIN LATERAL (VALUES ('superuser', b.rolsuper), ('createrole', b.rolcreaterole),
-                                                                 ('createdb', b.rolcreatedb), ('replication', b.rolreplication),
-                                                                 ('bypassrls', b.rolbypassrls)) AS v (power, has)
-                                      WHERE b.actor = a.oid AND b.whole AND v.has AND NOT b.is_ours AND (b.oid = a.oid OR NOT b.is_owner)),
-                          'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
-                                        WHERE b.actor = a.oid AND b.is_ours AND b.handed)))
-                 FROM actors AS a),
+    'logins', (SELECT l.rows FROM logins AS l),
     'holdings', (SELECT json_agg(json_build_array(h.who, h.owned, h.catalog, h.what, h.privileges, h.supplied, h.acts_as))
                    FROM (SELECT o.who, s.deptype = 'o' AS owned, s.classid::pg_catalog.regclass::text AS catalog,
                                 i.type || ' ' || i.identity AS what,

@@ -18,9 +18,10 @@ from weakref import WeakKeyDictionary
 from scripts.errors.verifiers import UnaskedError
 from scripts.result import Planted
 from scripts.verifiers.bounds import bounded
-from scripts.verifiers.facts.logins import Login
+from scripts.verifiers.facts.logins import Login, read_logins
 from scripts.verifiers.facts.roles import ROLES
 from scripts.verifiers.facts.sessions import Power
+from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.hollow.script import PARAMETER, hollowing_script
 from scripts.verifiers.model import Database, Findings
 
@@ -175,7 +176,7 @@ def read_hollow(database: Database, invariants: Sequence[Invariant]) -> Hollow:
     Raises:
         psycopg.Error: the connection was lost, or the catalog could not be read.
     """
-    from scripts.verifiers.facts.catalog import plan_catalog, read_catalog
+    from scripts.verifiers.facts.catalog import read_catalog
 
     # The bounded transaction also has the driver prepare nothing by itself, so that no statement made for the real
     # tables meets their twins, whose columns are of other types.
@@ -190,17 +191,17 @@ def read_hollow(database: Database, invariants: Sequence[Invariant]) -> Hollow:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
         forged: set[str] = {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        plan_catalog(conn)
-        # A membership locks its role, and every probe of a login that may not act as the roles takes these locks: it is
-        # given last of all, and taken back as soon as it was seen.
+        # A membership locks its role, and every probe of a login that may not act as the roles takes these locks: what
+        # can be seen of it is asked by itself, and it is taken back at once.
         with conn.transaction(force_rollback=True):
             state_of_login = _planted(conn, script.login)
-            catalog = read_catalog(conn)
+            logins = read_logins(conn, ROLES, TABLES)
+        catalog = read_catalog(conn)
         if state_of_login == _DENIED:
             forged |= {"logins_act_as_one_role", "boz_logins"}
         elif state_of_login:
             unplanted += (f"{script.login.name} ({state_of_login})",)
-        facts = catalog.reading
+        facts = replace(catalog.reading, logins=logins)
         if "parameters_to_set" in forged:
             facts = replace(facts, parameters=(*facts.parameters, _POWER))
         if "boz_logins" in forged:

@@ -35,7 +35,7 @@ _RENAME: LiteralString = "UPDATE public.tenants SET tenant_name = 'renamed' WHER
 _MEMBERS, _CLIENTS = "enforce_member_tenant_match", "enforce_client_tenant_match"
 _USAGE, _TREE = "enforce_usage_event_parties", "deny_tenant_cycle"
 # A walk of three steps takes a millisecond; one that goes round has to be stopped.
-_HURRY: LiteralString = "SET LOCAL statement_timeout TO 75"
+_HURRY: LiteralString = "SET LOCAL statement_timeout TO 20"
 _PATIENCE: LiteralString = "SET LOCAL statement_timeout TO 1000"
 
 

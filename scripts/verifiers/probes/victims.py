@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from scripts.verifiers.probes import world
@@ -18,12 +19,14 @@ def plant(stage: Stage, table: str) -> tuple[str, Any]:
 
 
 def _attempt(stage: Stage) -> tuple[str, Any]:
-    return "attempt_id", stage.value(
-        "INSERT INTO public.payment_outbox_attempts (outbox_id, instruction_id, participant_id, idempotency_key, "
-        "rail_type, sequence_id, payload, attempt_no, state) VALUES (public.uuid_v7_or_random(), %(n)s, %(n)s, %(n)s, "
-        "'RAIL', 1, '{}', 1, 'RETRYABLE') RETURNING attempt_id",
-        {"n": world.name()},
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.payment_outbox_attempts (attempt_id, outbox_id, instruction_id, participant_id, "
+        "idempotency_key, rail_type, sequence_id, payload, attempt_no, state) VALUES (%(id)s, "
+        "public.uuid_v7_or_random(), %(n)s, %(n)s, %(n)s, 'RAIL', 1, '{}', 1, 'RETRYABLE')",
+        {"id": made, "n": world.name()},
     )
+    return "attempt_id", made
 
 
 def _attestation(stage: Stage) -> tuple[str, Any]:
@@ -31,55 +34,61 @@ def _attestation(stage: Stage) -> tuple[str, Any]:
 
 
 def _certificate(stage: Stage) -> tuple[str, Any]:
-    return "cert_fingerprint_sha256", stage.value(
-        "INSERT INTO public.revoked_client_certs (cert_fingerprint_sha256) VALUES (%s) "
-        "RETURNING cert_fingerprint_sha256",
-        [world.name()],
-    )
+    made = world.name()
+    stage.plant("INSERT INTO public.revoked_client_certs (cert_fingerprint_sha256) VALUES (%s)", [made])
+    return "cert_fingerprint_sha256", made
 
 
 def _token(stage: Stage) -> tuple[str, Any]:
-    return "token_jti", stage.value(
-        "INSERT INTO public.revoked_tokens (token_jti) VALUES (%s) RETURNING token_jti", [world.name()]
-    )
+    made = world.name()
+    stage.plant("INSERT INTO public.revoked_tokens (token_jti) VALUES (%s)", [made])
+    return "token_jti", made
 
 
 def _event(stage: Stage) -> tuple[str, Any]:
-    return "event_id", stage.value(
-        "INSERT INTO public.billing_usage_events (billable_client_id, event_type, units, quantity) "
-        "VALUES (%s, 'CASE_PACK', 'count', 1) RETURNING event_id",
-        [world.payer(stage)],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.billing_usage_events (event_id, billable_client_id, event_type, units, quantity) "
+        "VALUES (%s, %s, 'CASE_PACK', 'count', 1)",
+        [made, world.payer(stage)],
     )
+    return "event_id", made
 
 
 def _proof(stage: Stage) -> tuple[str, Any]:
-    return "proof_id", stage.value(
-        "INSERT INTO public.external_proofs (attestation_id, provider, request_hash, response_hash) "
-        "VALUES (%s, 'probe', 'request', 'response') RETURNING proof_id",
-        [world.attestation(stage, world.tenant(stage))],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.external_proofs (proof_id, attestation_id, provider, request_hash, response_hash) "
+        "VALUES (%s, %s, 'probe', 'request', 'response')",
+        [made, world.attestation(stage, world.tenant(stage))],
     )
+    return "proof_id", made
 
 
 def _pack(stage: Stage) -> tuple[str, Any]:
-    return "pack_id", stage.value(
-        "INSERT INTO public.evidence_packs (pack_type) VALUES ('DISPUTE_PACK') RETURNING pack_id"
-    )
+    made = uuid.uuid4()
+    stage.plant("INSERT INTO public.evidence_packs (pack_id, pack_type) VALUES (%s, 'DISPUTE_PACK')", [made])
+    return "pack_id", made
 
 
 def _pack_item(stage: Stage) -> tuple[str, Any]:
-    return "item_id", stage.value(
-        "INSERT INTO public.evidence_pack_items (pack_id, artifact_path, artifact_hash) "
-        "VALUES (%s, 'probe', %s) RETURNING item_id",
-        [_pack(stage)[1], world.name("hash")],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.evidence_pack_items (item_id, pack_id, artifact_path, artifact_hash) "
+        "VALUES (%s, %s, 'probe', %s)",
+        [made, _pack(stage)[1], world.name("hash")],
     )
+    return "item_id", made
 
 
 def _pack_signature(stage: Stage) -> tuple[str, Any]:
-    return "signature_id", stage.value(
-        "INSERT INTO public.evidence_pack_signatures (pack_id, root_hash, signer_participant_id, signature_alg, "
-        "signature) VALUES (%s, 'root', 'probe', 'alg', 'signature') RETURNING signature_id",
-        [_pack(stage)[1]],
+    made = uuid.uuid4()
+    stage.plant(
+        "INSERT INTO public.evidence_pack_signatures (signature_id, pack_id, root_hash, signer_participant_id, "
+        "signature_alg, signature) VALUES (%s, %s, 'root', 'probe', 'alg', 'signature')",
+        [made, _pack(stage)[1]],
     )
+    return "signature_id", made
 
 
 def _key(stage: Stage) -> tuple[str, Any]:

@@ -175,7 +175,8 @@ class Wire:
         if results[-1].status != ExecStatus.FATAL_ERROR:
             return results
         error = errors.error_from_result(results[-1], self.conn.info.encoding)
-        if _was_not_read(error):
+        # Where a statement was answered it was read: then it is the body of a function that is no PL/pgSQL.
+        if len(results) == 1 and _was_not_read(error):
             self._owed = before
             raise error
         refused = _owed_at(before, len(results) - 1)

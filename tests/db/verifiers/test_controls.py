@@ -14,6 +14,7 @@ from scripts.catalog.fingerprint import fingerprint
 from scripts.catalog.read import read_catalog
 from scripts.result import Outcome
 from scripts.verifiers.model import Database, Findings
+from scripts.verifiers.probes import playing
 from scripts.verifiers.probes.claims import CLAIM_PROBES
 from scripts.verifiers.probes.playing import Control, Probe, play, play_controls
 from scripts.verifiers.probes.stage import Stage
@@ -75,6 +76,21 @@ def test_every_check_of_a_probe_is_seen_to_fail(bench: Bench) -> None:
 
     assert {name: checks for name, checks in wrong.items() if checks} == {}
     assert len(wrong) == len(INVARIANTS)
+
+
+def test_every_violation_is_a_body_that_compiles(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server checks none when it is planted in a run: one that is no PL/pgSQL would be noticed by anything."""
+    checked = "SET LOCAL check_function_bodies TO on"
+    monkeypatch.setattr(playing, "UNCHECKED", checked)
+    broken = rewritten((CLAIM, "FOR UPDATE SKIP LOCKED", "FOR UPDATE SKIPPING"))
+    controls = (Control("a body that is no PL/pgSQL", broken, CLAIM_PROBES[0].controls[0].breaks),)
+    (found,) = settled(bench, replace(CLAIM_PROBES[0], controls=controls)).controls or ()
+    database = bench.on(bench.owner)
+    wrong = {name: unseen(findings, planted(database, findings)) for name, findings in asked(database)}
+    database.close()
+
+    assert found.trouble == "could not be planted: 42601"
+    assert {name: checks for name, checks in wrong.items() if checks} == {}
 
 
 def test_what_is_green_before_0026_is_seen_to_fail_there(migrated_to: Callable[[int], MigratedDatabase]) -> None:

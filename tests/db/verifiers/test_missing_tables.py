@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.guarantees.append_only import LEDGERS
 from scripts.verifiers.registry import INVARIANTS
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ def test_each_in_turn(bench: Bench, name: str) -> None:
     assert red != results.keys()
     for one in red:
         assert all(check.id and check.expected != check.observed for check in results[one].failures)
+
+
+def test_a_ledger_that_takes_no_row_hides_no_other(bench: Bench) -> None:
+    """What is tried on all ledgers at once is tried on each by itself, where one of them cannot be given a row."""
+    with bench.owner.transaction(force_rollback=True):
+        bench.owner.execute("ALTER TABLE public.evidence_packs ADD COLUMN more text DEFAULT 'x' CHECK (more IS NULL)")
+        found = bench.settle("append-only-ledgers", controls=True)["append-only-ledgers"]
+
+    ids = {check.id for check in found.checks}
+    assert {(check.id, check.observed) for check in found.failures} == {
+        (f"{table}_victim", "23514 evidence_packs_more_check")
+        for table in ("evidence_packs", "evidence_pack_items", "evidence_pack_signatures")
+    }
+    assert {f"{table.name}_truncate" for table in LEDGERS} <= ids
+    assert {f"{table.name}_delete" for table in LEDGERS if "pack" not in table.name} <= ids
 
 
 @pytest.mark.parametrize("change", ["DROP SCHEMA public CASCADE", "ALTER SCHEMA public RENAME TO other"])

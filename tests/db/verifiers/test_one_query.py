@@ -9,6 +9,7 @@ import pytest
 
 from scripts.verifiers.facts import planned
 from scripts.verifiers.facts.catalog import read_catalog
+from scripts.verifiers.facts.logins import read_logins
 from scripts.verifiers.facts.openings import read_openings
 from scripts.verifiers.facts.reach import read_reach
 from scripts.verifiers.facts.reading import read_facts
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _FOUND = """
     CREATE VIEW public."what's \\ "" seen" AS SELECT * FROM public.tenants;
     GRANT SELECT ON public."what's \\ "" seen" TO PUBLIC;
+    CREATE ROLE one_query_seat LOGIN;
+    GRANT boz_auditor, pg_read_all_data TO one_query_seat;
+    CREATE ROLE one_query_worker LOGIN;
+    GRANT symphony_ingest TO one_query_worker WITH ADMIN OPTION;
     CREATE SCHEMA symphony_ingest AUTHORIZATION CURRENT_USER;
     CREATE TABLE symphony_ingest.tenants (n int);
     CREATE FUNCTION public.uuid_strategy(text, "char"[]) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
@@ -41,10 +46,12 @@ def test_it_says_what_the_four_questions_say(bench: Bench, broken: str) -> None:
         whole = read_catalog(bench.admin)
 
         assert whole.reading == read_facts(bench.admin, ROLES, TABLES, REVIEWED)
+        assert whole.reading.logins == read_logins(bench.admin, ROLES, TABLES)
         assert whole.openings == read_openings(bench.admin)
         assert whole.stand_ins == read_stand_ins(bench.admin)
         assert whole.reach == read_reach(bench.admin)
         if broken:
+            assert {one.name for one in whole.reading.logins} >= {"one_query_seat", "one_query_worker"}
             assert all((whole.openings.views, whole.stand_ins.names, len(whole.reach) > 1))
 
 
