@@ -8,6 +8,8 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from scripts.verifiers.silence import answering
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 2_000
 INVARIANT_TIMEOUT_MS = 60_000
+# When the server has not kept that, it keeps nothing: its process for this session was stopped, or cannot be reached.
+SILENT_S = INVARIANT_TIMEOUT_MS / 1000 + 5
 # However the database or the role writes names and constants, the server writes them to us in one way; and the owner's
 # own session has no retry ceiling. The last two would end the session, or take its errors for the end of it.
 PINNED = (
@@ -49,7 +53,7 @@ def bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     # driver throws away whatever is prepared, the plans of our long questions too.
     threshold, conn.prepare_threshold = conn.prepare_threshold, None
     try:
-        with _opened(conn, settings) if outermost else _nested(conn, settings):
+        with answering(conn, SILENT_S), _opened(conn, settings) if outermost else _nested(conn, settings):
             yield
     finally:
         conn.prepare_threshold = threshold
