@@ -44,8 +44,10 @@ def test_an_index_that_cannot_be_compared_is_done_when_the_journal_says_so(
     no_twins: ScratchDatabase, migrations: MigrationFolder
 ) -> None:
     """Done and valid: nothing is left to be compared for."""
-    begun(no_twins, migrations, "CREATE INDEX CONCURRENTLY i ON public.t (x)", done=True)
-    execute(no_twins, "CREATE INDEX i ON public.t (x)")
+    # The server writes a list of values in other words.
+    index = "i ON public.t (x) WHERE y IN (1, 2)"
+    begun(no_twins, migrations, f"CREATE INDEX CONCURRENTLY {index}", done=True)
+    execute(no_twins, f"CREATE INDEX {index}")
     assert run(no_twins, migrations)[0] == (
         "0002_i.sql: public.i is already there, valid, and an earlier run had built it; it cannot be compared"
     )
@@ -53,9 +55,22 @@ def test_an_index_that_cannot_be_compared_is_done_when_the_journal_says_so(
 
 
 @pytest.mark.parametrize(
+    "index",
+    ["i ON public.t (x)", "i ON public.t (x ASC, y DESC NULLS FIRST)", "i ON t ((abs(x))) WHERE w = 'it''s'::text"],
+)
+def test_a_valid_index_of_the_same_words_needs_no_twin(
+    no_twins: ScratchDatabase, migrations: MigrationFolder, index: str
+) -> None:
+    """What the server writes of it makes the same index in this session, so a statement of these words does."""
+    migrations.write("0002_i.sql", f"{MARK}CREATE INDEX CONCURRENTLY {index};")
+    execute(no_twins, f"CREATE INDEX {index}")
+    assert run(no_twins, migrations)[0] == "0002_i.sql: public.i is already there, valid and of this definition: adopted"
+
+
+@pytest.mark.parametrize(
     ("there", "valid"),
     [
-        ("(x)", True),
+        ("(y)", True),
         ("(y)", False),
         ("(x DESC)", False),
         ("(x NULLS FIRST)", False),

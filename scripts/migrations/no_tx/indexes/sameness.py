@@ -1,9 +1,10 @@
 """Whether an index that is there is the one that a statement builds.
 
 Owns: that comparison, and its words for people: both definitions, with the tablespace where the statement names one.
-How: a twin shows what the statement makes (twin.py). Where none can be made, the statement itself is held against what
-    the server writes of the index, as trees, and only of what this file began and somebody cut short: where the two say
-    the same the index is the same; where they do not, nobody knows, for the server may say one thing in other words.
+How: the statement is held against what the server writes of a valid index, as trees: where the two say the same the
+    index is the same. Where they do not, the server may say one thing in other words, and a twin shows what the
+    statement makes (twin.py). Where none can be made of one that is not valid, words decide alone, and only of what this
+    file began and somebody cut short.
 Promises: an index that cannot be compared is neither the same nor another.
 """
 
@@ -71,13 +72,17 @@ def compared(work: Work, statement: Statement, table: Table, found: Found) -> Co
     Raises:
         psycopg.Error: as `wanted_of`.
     """
+    named = statement.node.table_space
+    usable = found.valid and found.ready
+    # One that is not would be dropped: a twin has to say so, too.
+    if usable and not named and found.table == table and says_the_same(statement.node, found.shape):
+        return Comparison(True, found.definition, found.definition, "")
     twin = wanted_of(work, statement, table)
     wanted, there = twin.definition, found.definition
     same = found.table == table and found.shape == twin.shape
     in_words = not twin.shape and found.table == table
     if in_words:
         same = not found.valid and work.was_begun(statement) and says_the_same(statement.node, found.shape)
-    named = statement.node.table_space
     if named:
         place = tablespace_of(work.conn, found.oid)
         if twin.shape:
