@@ -3,8 +3,8 @@
 Owns: that comparison, and its words for people: both definitions, with the tablespace where the statement names one.
 How: the statement is held against what the server writes of a valid index, as trees: where the two say the same the
     index is the same. Where they do not, the server may say one thing in other words, and a twin shows what the
-    statement makes (twin.py). Where none can be made of one that is not valid, words decide alone, and only of what this
-    file began and somebody cut short.
+    statement makes (twin.py). Where none can be made for one that is not valid, words decide alone, and only of what
+    this file began and somebody cut short.
 Promises: an index that cannot be compared is neither the same nor another.
 """
 
