@@ -32,11 +32,25 @@ class Handlers:
     def __init__(self, file: MigrationFile) -> None:
         """Nothing is searched before the first program is asked about: most files have none."""
         self._file = file
+        self._caught: dict[int, bool] = {}
+        self._whole: dict[int, bool] = {}
+
+    def prepare(self) -> None:
+        """Ask it of every statement: the answers are remembered, and had while the server is busy they cost nothing."""
+        for statement in self._file.statements:
+            if self.catches(statement):
+                self.all_or_nothing(statement)
 
     def catches(self, statement: Statement) -> bool:
         """Whether a statement is a program in which an error may be caught."""
         if statement.kind not in PROGRAMS:
             return False
+        known = self._caught.get(statement.index)
+        if known is None:
+            known = self._caught[statement.index] = self._may_catch(statement)
+        return known
+
+    def _may_catch(self, statement: Statement) -> bool:
         if statement.kind == "DoStmt" and _has_handler(statement):
             return True
         return any(_is_called(name, statement.text) for name in self._functions)
@@ -46,6 +60,12 @@ class Handlers:
 
         A lock that is left then says that nothing was rolled back. False where that cannot be read.
         """
+        known = self._whole.get(statement.index)
+        if known is None:
+            known = self._whole[statement.index] = self._is_whole(statement)
+        return known
+
+    def _is_whole(self, statement: Statement) -> bool:
         if statement.kind != "DoStmt" or any(_is_called(name, statement.text) for name in self._functions):
             return False
         try:

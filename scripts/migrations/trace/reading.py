@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.effects import Judge, Names, counts_rows
-from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.folder.files import MigrationFile
+    from scripts.migrations.trace.handlers import Handlers
     from scripts.migrations.trace.weave import Woven
     from scripts.parser.statements import Statement
 
@@ -44,9 +44,10 @@ class Reading:
         )
         self.changing: frozenset[int] = frozenset()
 
-    def file(self, file: MigrationFile, results: Sequence[PGresult], woven: Woven, *, ahead: int) -> FileTrace:
-        """Every statement, and what was held."""
-        handlers = Handlers(file)
+    def file(
+        self, file: MigrationFile, results: Sequence[PGresult], woven: Woven, handlers: Handlers, *, ahead: int
+    ) -> FileTrace:
+        """Every statement, and what was held. handlers: of the file."""
         heard, unplaced = self._listener.by_statement([(woven.answers[at], at) for at in woven.probes], ahead=ahead)
         traces: list[StatementTrace] = []
         starts: dict[int, float] = {}
@@ -71,6 +72,7 @@ class Reading:
             if not answer.changed and told is None and not counts_rows(statement.kind):
                 traces.append(_bare(statement, duration_us))
             else:
+                catches = handlers.catches(statement)
                 judge = Judge(
                     self._known,
                     before=last,
@@ -78,8 +80,8 @@ class Reading:
                     told=told or Told(),
                     kind=statement.kind,
                     names=self._names,
-                    catches=handlers.catches(statement),
-                    all_or_nothing=handlers.all_or_nothing(statement),
+                    catches=catches,
+                    all_or_nothing=catches and handlers.all_or_nothing(statement),
                 )
                 traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
             last = answer

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.base import ProjectError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.trace.effects import PROGRAMS
+from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener
 from scripts.migrations.trace.model import FileTrace
@@ -63,6 +64,7 @@ class Tracer:
         self._file: MigrationFile | None = None
         self._draft: Draft | None = None
         self._renames = False
+        self._handlers: Handlers | None = None
         self._ahead = 0
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
@@ -98,10 +100,11 @@ class Tracer:
             self.forget_prepared()
         draft, self._draft = self._draft, None
         if not probes or self._blind:
+            self._handlers = None
             return weave(file, None)
         if draft is None or (draft.file, draft.questions, draft.event_triggers) != self._wanted(file):
             draft = self._drafted(file)
-        self._renames = draft.renames
+        self._renames, self._handlers = draft.renames, draft.handlers
         return draft.woven(self._known.newest)
 
     def ahead(self, following: MigrationFile | None) -> None:
@@ -116,6 +119,7 @@ class Tracer:
     def _drafted(self, file: MigrationFile) -> Draft:
         draft = Draft(file, self._questions, event_triggers=self._event_triggers)
         draft.renames = _renames_all(file)
+        draft.handlers.prepare()
         return draft
 
     def _wanted(self, file: MigrationFile) -> tuple[MigrationFile, Questions, bool]:
@@ -153,7 +157,8 @@ class Tracer:
             return FileTrace((), unplaced=self._listener.notices, complete=False)
         reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
         self._stale = self._stale or self._renames
-        return reading.file(file, results, woven, ahead=self._ahead)
+        handlers = self._handlers or Handlers(file)
+        return reading.file(file, results, woven, handlers, ahead=self._ahead)
 
     def committed(self) -> None:
         """The transaction of the file that was read last is committed: what it made exists from now on."""

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.probe import AWAKE, CALM, NAMES_RESULTS
 from scripts.migrations.trace.quiet import Quiet, builds
 
@@ -80,12 +81,14 @@ def weave(file: MigrationFile, questions: Questions | None, *, newest: int = 0, 
 class Draft:
     """A woven text, but for the highest oid: it can be made while the server is still busy with the file before.
 
-    renames: whether relations may have other names when the file has run, as the tracer judges it.
+    renames: whether relations may have other names when the file has run, as the tracer judges it. handlers: what of
+        the file catches errors.
     """
 
     def __init__(self, file: MigrationFile, questions: Questions, *, event_triggers: bool) -> None:
         self.file, self.questions, self.event_triggers = file, questions, event_triggers
         self.renames = False
+        self.handlers = Handlers(file)
         self._text, self._statements = file.text, file.statements
         self._pieces: list[str] = []
         self._length = self._results = 0
