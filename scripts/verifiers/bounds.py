@@ -53,8 +53,12 @@ def bounded(conn: psycopg.Connection[Any]) -> Iterator[None]:
     # driver throws away whatever is prepared, the plans of our long questions too.
     threshold, conn.prepare_threshold = conn.prepare_threshold, None
     try:
-        with answering(conn, SILENT_S), _opened(conn, settings) if outermost else _nested(conn, settings):
-            yield
+        if outermost:
+            with answering(conn, SILENT_S), _opened(conn, settings):
+                yield
+        else:
+            with _nested(conn, settings):
+                yield
     finally:
         conn.prepare_threshold = threshold
 

@@ -1,8 +1,8 @@
 """A session that is silent: its backend was stopped, or the way to it broke, and no timeout of the server's comes.
 
 Owns: the client's own deadline of a transaction, and the one thread that looks at it.
-Promises: a connection whose transaction has lasted longer than the server lets it is shut, so that whoever waits for it
-is told that it was lost; nothing else is touched, and no other session is ended.
+Promises: a connection on which a block has not ended in time is shut, so that whoever waits for it is told that it was
+lost; nothing else is touched, and no other session is ended.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ class _Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._due: dict[object, tuple[float, psycopg.Connection[Any]]] = {}
+        self._due: dict[object, tuple[float, socket.socket]] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, key: object, due: float, conn: psycopg.Connection[Any]) -> None:
+    def add(self, key: object, due: float, line: socket.socket) -> None:
         with self._lock:
-            self._due[key] = (due, conn)
-            # A child that was forked has none.
+            self._due[key] = (due, line)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._look, name="silence", daemon=True)
                 self._thread.start()
@@ -50,14 +49,17 @@ class _Watch:
                 while not self._due:
                     self._lock.wait()
                 now = time.monotonic()
-                for key, (due, conn) in [*self._due.items()]:
+                for key, (due, line) in [*self._due.items()]:
                     if due <= now:
                         del self._due[key]
-                        _shut(conn)
+                        with suppress(OSError):
+                            line.shutdown(socket.SHUT_RDWR)
             time.sleep(_LOOKED_AT_S)
 
 
 _WATCH = _Watch()
+# A child that was forked has no thread, and what its parent waits for is none of its business.
+os.register_at_fork(after_in_child=_WATCH.__init__)  # type: ignore[misc]
 
 
 @contextmanager
@@ -67,22 +69,15 @@ def answering(conn: psycopg.Connection[Any], within_s: float) -> Iterator[None]:
     Args:
         conn: on which the block asks; it reads as lost from then on.
         within_s: longer than the server's own deadline, which says more.
+
+    Raises:
+        psycopg.OperationalError: it is lost already.
     """
-    key = object()
-    _WATCH.add(key, time.monotonic() + within_s, conn)
-    try:
-        yield
-    finally:
-        _WATCH.drop(key)
-
-
-def _shut(conn: psycopg.Connection[Any]) -> None:
-    """End both directions of the socket; the descriptor stays the connection's, which finds out and closes it."""
-    import psycopg
-
-    with suppress(OSError, psycopg.Error):
-        twin = socket.socket(fileno=os.dup(conn.fileno()))
+    # A descriptor of our own: that of the connection may be another's by the time the deadline comes.
+    with socket.socket(fileno=os.dup(conn.fileno())) as line:
+        key = object()
+        _WATCH.add(key, time.monotonic() + within_s, line)
         try:
-            twin.shutdown(socket.SHUT_RDWR)
+            yield
         finally:
-            twin.close()
+            _WATCH.drop(key)

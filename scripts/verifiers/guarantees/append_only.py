@@ -10,7 +10,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.tables import TABLES
 from scripts.verifiers.probes import victims
 from scripts.verifiers.probes.playing import Control, Probe, play, play_part
-from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Stage
+from scripts.verifiers.probes.stage import ACCESS_EXCLUSIVE, Stage, told
 from scripts.verifiers.probes.violations import hollowed
 from scripts.verifiers.probes.wire import NotPlanted
 
@@ -38,7 +38,7 @@ def verify_all(database: Database, findings: Findings) -> None:
 
 
 def verify_tables(database: Database, findings: Findings, tables: tuple[Table, ...]) -> None:
-    """The facts of each table's guards, then the attacks on a row of its own."""
+    """The facts of each table's guards, then the attacks on it and on a row of its own."""
     facts = Facts(database.facts, database.sources, findings)
     guards: dict[str, None] = {}
     for table in tables:
@@ -68,7 +68,8 @@ def _attacks(tables: tuple[Table, ...]) -> Probe:
             with stage.undone():
                 for table, key, value in [(table, *victims.plant(stage, table.name)) for table in tables]:
                     _changed(stage, table, key, value)
-        except (psycopg.Error, NotPlanted):
+        except (psycopg.Error, NotPlanted) as exc:
+            told(exc.cause if isinstance(exc, NotPlanted) else exc)  # raised again where it is no answer
             if len(stage.findings.checks) > kept:
                 raise
             # One that cannot be given a row hides no other.

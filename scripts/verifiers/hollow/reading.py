@@ -191,8 +191,8 @@ def read_hollow(database: Database, invariants: Sequence[Invariant]) -> Hollow:
             # One that is not ours to change, or takes what is gone, is missed by whoever asks about it.
             _planted(conn, stranger)
         forged: set[str] = {"parameters_to_set"} if _planted(conn, PARAMETER) else set()
-        # A membership locks its role, and every probe of a login that may not act as the roles takes these locks: what
-        # can be seen of it is asked by itself, and it is taken back at once.
+        # A membership locks its role, and every probe of a login that may not act as the roles takes these locks: the
+        # answer that it is there for is asked by itself, and it is taken back at once.
         with conn.transaction(force_rollback=True):
             state_of_login = _planted(conn, script.login)
             logins = read_logins(conn, ROLES, TABLES)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from scripts.verifiers.probes import world
 from scripts.verifiers.probes.keys import raised
 from scripts.verifiers.probes.playing import Control, Probe
+from scripts.verifiers.probes.stage import ACCEPTED, told
 from scripts.verifiers.probes.violations import before, rewritten
 from scripts.verifiers.twin.probe import two_sessions
 
@@ -103,9 +104,15 @@ def _walked(pair: Pair, newcomer: uuid.UUID, parent: uuid.UUID, patience: Litera
     try:
         pair.first.run(_ADOPT, [parent, newcomer])
     except psycopg.Error as exc:
-        pair.first.run("ROLLBACK TO SAVEPOINT walk")
-        return exc.sqlstate or ""
-    return "accepted"
+        try:
+            pair.first.run("ROLLBACK TO SAVEPOINT walk")
+        except psycopg.errors.QueryCanceled:
+            # The patience is gone only once this is done.
+            pair.first.run("ROLLBACK TO SAVEPOINT walk")
+        if exc.sqlstate == "57014":
+            return exc.sqlstate
+        return told(exc).partition(" ")[0]
+    return ACCEPTED
 
 
 BORDER_PROBES = (

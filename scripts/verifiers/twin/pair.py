@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
+from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.probes.stage import ACCEPTED, told
 from scripts.verifiers.twin.mapping import TWIN, mapped
 from scripts.verifiers.twin.reading import COPIED, KEPT
@@ -134,6 +136,7 @@ class Pending:
 
         Raises:
             psycopg.Error: the server gave no answer.
+            UnaskedError: the session is silent.
         """
         import psycopg
 
@@ -147,13 +150,18 @@ class Pending:
 
     def end(self) -> None:
         """See to it that the thread ends, by cancelling the statement when it will not."""
+        import psycopg
+
         if not self._ended.is_set():
-            self._session.conn.cancel_safe(timeout=JOIN_S)
+            with suppress(psycopg.Error):  # the way to the server may be silent, too
+                self._session.conn.cancel_safe(timeout=JOIN_S)
             self._ended.wait(JOIN_S)
 
     def _join(self) -> None:
         self._ended.wait(JOIN_S)
         self.end()
+        if not self._ended.is_set():
+            raise UnaskedError.connection_lost()
 
 
 class Race(NamedTuple):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from scripts.errors.verifiers import UnaskedError
 from scripts.verifiers.probes.wire import Wire
+from scripts.verifiers.silence import answering
 from scripts.verifiers.twin.mapping import TWIN
 from scripts.verifiers.twin.names import COMMENT, lock, new_name, sweep
 from scripts.verifiers.twin.pair import Pair, Session
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from scripts.verifiers.twin.reading import Key, Part, Snapshot
 
 CANCEL_S = 1.0
+# A probe of two sessions is over in a moment, and its statements have timeouts; past this no answer of a session comes.
+# Less than what the connection beside them has (bounds.py): that one is not to be lost with them.
+SILENT_S, CLOSING_S = 30.0, 5.0
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
 # One question closes a circle of two; the server looks for it this late, where the login may say so.
@@ -96,17 +100,18 @@ class Twin:
             psycopg.Error: the twin cannot be made of these definitions.
         """
         first, second = self._opened(stage.home)
-        self._follow(stage)
-        one, two = (
-            Session(conn, wire, self.name, self._home, roles=self._roles, keyed=stage.keyed)
-            for conn, wire in zip((first, second), self._wires, strict=True)
-        )
-        stage.wire.settle()
-        pair = Pair(one, two, stage.conn)
-        try:
-            yield pair
-        finally:
-            pair.end()
+        with answering(first, SILENT_S), answering(second, SILENT_S):
+            self._follow(stage)
+            one, two = (
+                Session(conn, wire, self.name, self._home, roles=self._roles, keyed=stage.keyed)
+                for conn, wire in zip((first, second), self._wires, strict=True)
+            )
+            stage.wire.settle()
+            pair = Pair(one, two, stage.conn)
+            try:
+                yield pair
+            finally:
+                pair.end()
 
     def lack(self, *keys: Key) -> None:
         """Leave these parts, and what says the same, out of the next pair's twin."""
@@ -132,7 +137,7 @@ class Twin:
         sessions, self._sessions, self._standing = self._sessions, None, {}
         self._base = self._snapshot = self._asked = None
         for conn in reversed(sessions or ()):
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error), answering(conn, CLOSING_S):
                 conn.rollback()
                 if conn is sessions[0] and self.name:  # type: ignore[index]
                     conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.name)))
@@ -171,8 +176,9 @@ class Twin:
         conn = self._connect()
         conn.autocommit = True
         conn.prepare_threshold = None
-        conn.execute(_SETTINGS)
-        conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(home)))
+        with answering(conn, SILENT_S):
+            conn.execute(_SETTINGS)
+            conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(home)))
         return conn
 
     def _follow(self, stage: Stage) -> None:

@@ -21,6 +21,7 @@ from scripts.verifiers.probes.stage import Stage
 from scripts.verifiers.probes.violations import all_of, altered, before, hollowed, rewritten, said
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import verify_invariant
+from scripts.verifiers.twin import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ def test_every_violation_is_a_body_that_compiles(bench: Bench, monkeypatch: pyte
     """The server checks none when it is planted in a run: one that is no PL/pgSQL would be noticed by anything."""
     checked = "SET LOCAL check_function_bodies TO on"
     monkeypatch.setattr(playing, "UNCHECKED", checked)
+    session = schema._SETTINGS.replace("check_function_bodies TO off", "check_function_bodies TO on")
+    monkeypatch.setattr(schema, "_SETTINGS", session)
     broken = rewritten((CLAIM, "FOR UPDATE SKIP LOCKED", "FOR UPDATE SKIPPING"))
     controls = (Control("a body that is no PL/pgSQL", broken, CLAIM_PROBES[0].controls[0].breaks),)
     (found,) = settled(bench, replace(CLAIM_PROBES[0], controls=controls)).controls or ()

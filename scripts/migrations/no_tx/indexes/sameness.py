@@ -128,7 +128,10 @@ def _plain(node: Any) -> tuple[Any, list[tuple[str, str]]]:
             element.nulls_ordering = last["SORTBY_NULLS_DEFAULT"].number
     # The server writes every value in quotes.
     options = sorted(
-        (option.def_elem.defname, option_text(option.def_elem.arg) if option.def_elem.HasField("arg") else "true")
+        (
+            f"{option.def_elem.defnamespace}.{option.def_elem.defname}",
+            option_text(option.def_elem.arg) if option.def_elem.HasField("arg") else "true",
+        )
         for option in copy.options
     )
     copy.ClearField("options")
