@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CANCEL_S = 1.0
 # A probe of two sessions is over in a moment, and its statements have timeouts; past this no answer of a session comes.
 # Less than what the connection beside them has (bounds.py): that one is not to be lost with them.
-SILENT_S, CLOSING_S = 30.0, 5.0
+SILENT_S, CLOSING_S = 30.0, 10.0
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
 # One question closes a circle of two; the server looks for it this late, where the login may say so.
