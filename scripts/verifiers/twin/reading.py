@@ -18,6 +18,7 @@ from scripts.verifiers.facts.functions import FUNCTIONS
 from scripts.verifiers.facts.planned import Planned
 from scripts.verifiers.facts.tables import ENUMS
 from scripts.verifiers.facts.tables import TABLES as REVIEWED
+from scripts.verifiers.probes.stricter import NAMES
 from scripts.verifiers.twin.mapping import NOTIFIER, TWIN, TwinError, mapped
 from scripts.verifiers.twin.names import PREFIX
 
@@ -44,7 +45,7 @@ TABLES = (
 COPIED = frozenset({*TABLES, *FUNCTIONS})
 KEPT = frozenset(ENUMS)
 COLUMNS = tuple(f"{table}.{column.name}" for table in TABLES for column in REVIEWED[table].columns)
-_REST = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=2)
+_REST = Planned(Path(__file__).with_name("reading.sql").read_text(encoding="utf-8"), parameters=3)
 _FUNCTIONS = Planned(Path(__file__).with_name("functions.sql").read_text(encoding="utf-8"), parameters=2)
 _VERSIONS = Planned(Path(__file__).with_name("versions.sql").read_text(encoding="utf-8"), parameters=3)
 # What the rows of functions are called in versions.sql.
@@ -121,7 +122,7 @@ def read_snapshot(stage: Stage, versions: str, base: Snapshot | None) -> Snapsho
     oids = _replaced_functions(versions, base.versions) if base else None
     with stage.undone():
         functions = stage.ask(_FUNCTIONS, sorted(FUNCTIONS), oids or ())
-        rest = stage.ask(_REST, TABLES, COLUMNS) if oids is None else []
+        rest = stage.ask(_REST, TABLES, COLUMNS, NAMES) if oids is None else []
     if base is not None and oids is not None:
         return Snapshot(versions, base.schemas, {**base.parts, **_parts(functions, base.schemas)})
     schemas = frozenset(row[2] for row in rest if row[0] == "schema" and not row[2].startswith(PREFIX))

@@ -2,6 +2,7 @@
 -- to, name, definition, the rest.
 -- $2: their reviewed columns, as table.column. Others no probe names: they are left out, and what hangs on them, since of
 -- what their types and defaults are made nothing need be in the twin.
+-- $3: columns that whoever writes there may have made stricter: they may be empty in the twin (../probes/stricter.py).
 -- Names are written in full: the path holds pg_catalog alone.
 WITH tables AS (
     SELECT c.oid, c.relname, w.place
@@ -22,7 +23,8 @@ WITH tables AS (
            (SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
                        CASE WHEN a.attgenerated = 's' THEN format('GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
                             WHEN d.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) END,
-                       CASE WHEN a.attnotnull THEN 'NOT NULL' END), ', ' ORDER BY a.attnum)
+                       CASE WHEN a.attnotnull AND (t.relname || '.' || a.attname)::name NOT IN (SELECT s.name FROM unnest($3::name[]) AS s (name))
+                            THEN 'NOT NULL' END), ', ' ORDER BY a.attnum)
               FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
              WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
                AND (a.attrelid, a.attnum) NOT IN (SELECT o.attrelid, o.attnum FROM others AS o)), ''

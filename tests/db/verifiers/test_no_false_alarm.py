@@ -9,8 +9,11 @@ import pytest
 from db.verifiers.harmless import ALONE, BY_ADMIN, BY_OWNER, FREE, HEARD
 from db.verifiers.harmless_rights import RIGHTS
 
+from scripts.verifiers.ahead import Ahead
+from scripts.verifiers.model import Database
 from scripts.verifiers.registry import INVARIANTS
 from scripts.verifiers.run import verify_invariant
+from scripts.verifiers.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,6 +86,39 @@ def test_an_extra_not_null_that_the_release_before_did_not_hear_of(bench: Bench)
     assert red_under(bench, bench.owner, stricter(HEARD)).keys() == {"n-minus-one"}
     for one in (("billable_clients", "regulator_ref"), ("external_proofs", "provider_ref")):
         assert red_under(bench, bench.owner, stricter([one])).keys() == {"n-minus-one"}
+
+
+_COMMITTED = {
+    "stricter columns": stricter(FREE),
+    "other names, further objects, the same made again": [BY_OWNER[name] for name in _BESIDE],
+}
+
+
+@pytest.mark.parametrize("what", _COMMITTED)
+def test_as_a_run_meets_them(bench: Bench, what: str) -> None:
+    """Committed, so that the twin in which two sessions play is made of them in another thread; with all controls."""
+    for change in _COMMITTED[what]:
+        bench.owner.execute(change.replace("{n}", str(next(_numbers))).encode())
+    connect = bench.database.connect
+    database = Database(bench.owner, connect, bench.files, whole=True, ahead=Ahead(connect, bench.files, INVARIANTS))
+    turns = Turns(database, INVARIANTS)
+    results = [turns.settle(invariant) for invariant in INVARIANTS]
+    database.close()
+
+    assert {one.gate: (one.error, one.failures, one.unproven[:3]) for one in results if not one.passed} == {}
+
+
+def test_stricter_columns_of_each_table_as_a_run_meets_them(bench: Bench) -> None:
+    """One that the release before leaves out is red for that alone, in the thread as well."""
+    for change in stricter((*FREE, *HEARD)):
+        bench.owner.execute(change.encode())
+    connect = bench.database.connect
+    database = Database(bench.owner, connect, bench.files, whole=True, ahead=Ahead(connect, bench.files, INVARIANTS))
+    turns = Turns(database, INVARIANTS)
+    red = [result.gate for invariant in INVARIANTS if not (result := turns.settle(invariant)).passed]
+    database.close()
+
+    assert red == ["n-minus-one"]
 
 
 @pytest.mark.parametrize("what", ["other names", "stricter columns", "further objects"])
