@@ -67,7 +67,8 @@ owners AS (
                'hands_on', (SELECT json_agg(b.rolname) FROM becomes AS b
                              WHERE b.actor = a.oid AND b.is_ours AND b.handed))) AS rows
       FROM actors AS a
-), holders AS (
+), holders AS MATERIALIZED (
+    -- Worked out once: with many logins, and statistics of a certain moment, the server would for each thing that is owned.
     -- Whose things are asked for: the roles', and those of every login that may act as one, its own and of whatever else it
     -- can become. The server's roles, an owner and a superuser are told of the login itself. A login of the seat may have no
     -- more than the seat: with it every table that was granted counts.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg import sql
 
 from scripts.verifiers.facts import reading
 from scripts.verifiers.facts.reading import read_facts
 from scripts.verifiers.facts.roles import ROLES
-from scripts.verifiers.facts.tables import TABLES
+from scripts.verifiers.facts.tables import REVIEWED, TABLES
 
 if TYPE_CHECKING:
     import psycopg
@@ -90,3 +92,27 @@ def test_the_query_is_planned_once_and_leaves_the_session_as_it_was(bench: Bench
         "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE name LIKE 'verifiers_%'"
     ).fetchall()
     assert prepared == [(3,)]
+
+
+_LOGINS = 40
+_LOOPS = re.compile(r"loops=(\d+)")
+
+
+def test_many_logins_are_looked_at_once_each(bench: Bench) -> None:
+    """Whatever plan the statistics lead to: what a login holds is not worked out for each thing that is owned."""
+    question = reading.reading_question()
+    types, names = ", ".join(["name[]"] * question.parameters), reading.reading_names(ROLES, TABLES, REVIEWED)
+    lists = sql.SQL(", ").join(sql.Literal(list(one)) for one in names)
+    with bench.admin.transaction(force_rollback=True), bench.admin.cursor() as cursor:
+        for number in range(_LOGINS):
+            cursor.execute(f"CREATE ROLE many_{number} LOGIN; GRANT symphony_ingest TO many_{number}".encode())
+        cursor.execute(
+            "SET LOCAL search_path TO pg_catalog; SET LOCAL plan_cache_mode TO force_generic_plan; "
+            "SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; SET LOCAL enable_material TO off"
+        )
+        cursor.execute(f"PREPARE many ({types}) AS {question.query}".encode())
+        cursor.execute(sql.SQL("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE many ({})").format(lists))
+        plan = [str(line[0]) for line in cursor.fetchall()]
+    looks = [int(found[1]) for line in plan if "CTE Scan on becomes" in line and (found := _LOOPS.search(line))]
+    assert len(looks) > 5
+    assert max(looks) <= 10 * _LOGINS
