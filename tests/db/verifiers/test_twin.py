@@ -217,3 +217,20 @@ def test_a_lost_session_is_replaced(bench: Bench) -> None:
     assert verify_invariant(claims, subject).outcome is Outcome.ERROR
     assert verify_invariant(claims, subject).passed
     assert len(twins(bench.admin)) == 1
+
+
+def test_a_foreign_trigger_that_reaches_elsewhere_hides_no_answer(bench: Bench) -> None:
+    """It is not made in the twin, where it would write somewhere for good; who owns its table tells of it."""
+    bench.owner.execute(
+        "CREATE SCHEMA audit; CREATE FUNCTION audit.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER zz AFTER INSERT ON public.billing_usage_events FOR EACH STATEMENT EXECUTE FUNCTION audit.f();"
+        "CREATE FUNCTION public.zz_after() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER zz AFTER INSERT ON public.tenants FOR EACH STATEMENT EXECUTE FUNCTION public.zz_after()"
+    )
+    red = {
+        name: [check.id for check in result.failures] for name, result in bench.settle().items() if not result.passed
+    }
+
+    assert "table-definitions" in red
+    assert not [name for checks in red.values() for name in checks if name.endswith("_setup")]
+    assert "outbox-claim-semantics" not in red
