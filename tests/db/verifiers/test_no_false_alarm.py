@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import psycopg
     from db.verifiers.conftest import Bench
 
+    from scripts.result import Result
+
 # So many changes are made before every invariant is asked; each is asked alone only when they are red together.
 TOGETHER = 9
 _numbers = count(1)
@@ -88,6 +90,17 @@ def test_an_extra_not_null_that_the_release_before_did_not_hear_of(bench: Bench)
         assert red_under(bench, bench.owner, stricter([one])).keys() == {"n-minus-one"}
 
 
+def as_a_run(bench: Bench) -> list[Result]:
+    """Every invariant with its controls, what two sessions do played ahead in a thread."""
+    connect = bench.database.connect
+    database = Database(bench.owner, connect, bench.files, whole=True, ahead=Ahead(connect, bench.files, INVARIANTS))
+    turns = Turns(database, INVARIANTS)
+    try:
+        return [turns.settle(invariant) for invariant in INVARIANTS]
+    finally:
+        database.close()
+
+
 _COMMITTED = {
     "stricter columns": stricter(FREE),
     "other names, further objects, the same made again": [BY_OWNER[name] for name in _BESIDE],
@@ -99,26 +112,16 @@ def test_as_a_run_meets_them(bench: Bench, what: str) -> None:
     """Committed, so that the twin in which two sessions play is made of them in another thread; with all controls."""
     for change in _COMMITTED[what]:
         bench.owner.execute(change.replace("{n}", str(next(_numbers))).encode())
-    connect = bench.database.connect
-    database = Database(bench.owner, connect, bench.files, whole=True, ahead=Ahead(connect, bench.files, INVARIANTS))
-    turns = Turns(database, INVARIANTS)
-    results = [turns.settle(invariant) for invariant in INVARIANTS]
-    database.close()
+    red = {one.gate: (one.error, one.failures, one.unproven[:3]) for one in as_a_run(bench) if not one.passed}
 
-    assert {one.gate: (one.error, one.failures, one.unproven[:3]) for one in results if not one.passed} == {}
+    assert red == {}
 
 
 def test_stricter_columns_of_each_table_as_a_run_meets_them(bench: Bench) -> None:
     """One that the release before leaves out is red for that alone, in the thread as well."""
     for change in stricter((*FREE, *HEARD)):
         bench.owner.execute(change.encode())
-    connect = bench.database.connect
-    database = Database(bench.owner, connect, bench.files, whole=True, ahead=Ahead(connect, bench.files, INVARIANTS))
-    turns = Turns(database, INVARIANTS)
-    red = [result.gate for invariant in INVARIANTS if not (result := turns.settle(invariant)).passed]
-    database.close()
-
-    assert red == ["n-minus-one"]
+    assert [one.gate for one in as_a_run(bench) if not one.passed] == ["n-minus-one"]
 
 
 @pytest.mark.parametrize("what", ["other names", "stricter columns", "further objects"])
