@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
@@ -20,6 +20,8 @@ from scripts.migrations.ledger.journal import read_journal
 from scripts.migrations.ledger.records import Writer
 from scripts.migrations.ledger.repair import bring_up, who
 from scripts.migrations.ledger.table import (
+    ABSENT,
+    LEFT_PLAIN,
     OWN_PATH,
     Ledger,
     make_ledger,
@@ -29,22 +31,23 @@ from scripts.migrations.ledger.table import (
 )
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx.apply import apply_no_tx
-from scripts.migrations.no_tx.indexes.invalid import invalid_indexes
+from scripts.migrations.no_tx.indexes.invalid import ANY_INVALID, invalid_indexes
 from scripts.migrations.plan import plan_migrations
 from scripts.migrations.row_security import hiding_preparation
 from scripts.migrations.session.baseline import open_session
-from scripts.migrations.session.lock import runner_lock, still_held_sql
-from scripts.migrations.session.role import acting_as
+from scripts.migrations.session.lock import Tried, let_go, runner_lock, still_held_sql, try_lock_sql
+from scripts.migrations.session.role import WHO, CameAs, acting_as
 from scripts.migrations.session.stored import Stored
 from scripts.migrations.told.failure import between_files
 from scripts.migrations.transactional import apply_transactional
 from scripts.migrations.waiting.observer import Observer
-from scripts.server.readiness import EVEN, put, settle
+from scripts.server.readiness import ASK_SETTINGS, EVEN, require_own_catalog, setting_sql, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.migrations.folder.files import MigrationFile
     from scripts.migrations.ledger.journal import JournalEntry
@@ -85,21 +88,19 @@ def migrate(
 
     try:
         with (
-            _settled(conn, settings) as settled,
-            runner_lock(conn, settings, report=report) as backend_pid,
-            Observer(conn, backend_pid=backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
+            _begun(conn, settings, report) as begun,
+            Observer(conn, backend_pid=begun.backend_pid, lock_timeout_ms=settings.lock_timeout_ms) as observer,
             acting_as(conn, settings.migrate_role),
         ):
-            ledger = require_plain(read_ledger(conn))
+            ledger = Ledger(is_there=False) if begun.no_ledger else require_plain(read_ledger(conn))
             plan = plan_migrations(files, ledger.rows)
             if ledger.is_there:  # else they are checked while the server makes it
                 require_all_runnable(plan.pending)
-            applied = _nothing_yet(plan, ledger)
             if plan.pending or (ledger.rows and ledger.head is None):
-                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer, settled=settled)
-            _require_valid_indexes(conn, applied)
-            if applied.files:
-                require_left_plain(conn)
+                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer, begun=begun)
+            else:
+                applied = _nothing_yet(plan, ledger)
+                _require_valid_indexes(conn, applied, None)
     except psycopg.Error as exc:
         # Files turn their own errors into texts; this is the lock, the ledger or the sweep.
         raise between_files(exc, conn) from None
@@ -114,11 +115,19 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
     *,
     report: Callable[[str], None],
     observer: Observer,
-    settled: Mapping[str, str],
+    begun: _Begun,
 ) -> Applied:
     applied = _nothing_yet(plan, ledger)
+    came_as = begun.came_as._replace(role=settings.migrate_role or begun.came_as.role)
     with (
-        open_session(conn, settings, report=report, settled=settled) as session,
+        open_session(
+            conn,
+            settings,
+            report=report,
+            settled=begun.settled,
+            came_as=came_as,
+            read_back=settings.migrate_trace,  # a trace is recorded with it
+        ) as session,
         _traced(conn, plan, settings) as tracer,
     ):
         writer = Writer(conn, held=still_held_sql())
@@ -164,7 +173,13 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             if moved is not None:
                 session.follow(conn, moved, report)
                 run.ahead = None  # made for the baseline that was
-        return replace(applied, files=tuple(files), head=run.head)
+        applied = replace(applied, files=tuple(files), head=run.head)
+        session.parting = (ANY_INVALID, LEFT_PLAIN)
+    invalid, plain = session.parted
+    _require_valid_indexes(conn, applied, invalid)
+    if applied.files:
+        require_left_plain(conn, plain)
+    return applied
 
 
 def _check(plan: Plan) -> None:
@@ -173,17 +188,46 @@ def _check(plan: Plan) -> None:
     _ = plan.pending[0].statements_digest
 
 
+class _Begun(NamedTuple):
+    """What a run begins with.
+
+    settled: the settings of `settle`, as they are now. came_as: who the connection was handed over as. backend_pid: of
+    the session that holds the runner lock. no_ledger: whether there surely is none.
+    """
+
+    settled: Mapping[str, str]
+    came_as: CameAs
+    backend_pid: int
+    no_ledger: bool
+
+
 @contextmanager
-def _settled(conn: psycopg.Connection[Any], settings: Settings) -> Iterator[Mapping[str, str]]:
-    """Settings to rely on, for a connection from anywhere: them; those that it came with are back at the end."""
+def _begun(conn: psycopg.Connection[Any], settings: Settings, report: Callable[[str], None]) -> Iterator[_Begun]:
+    """Settings to rely on, for a connection from anywhere, and the runner lock; both are given back at the end."""
     # Whoever holds the ledger is not waited for without end.
-    wanted = EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"}
-    came_with = settle(conn, wanted)
+    settled = EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"}
+    # One message. What a session's default isolation is, a snapshot from before the lock shows no ledger made since.
+    texts = (
+        b"BEGIN ISOLATION LEVEL READ COMMITTED",
+        ASK_SETTINGS,
+        setting_sql(conn, settled),
+        WHO,
+        try_lock_sql(conn),
+        ABSENT,
+        b"COMMIT",
+    )
     try:
-        yield wanted
-    finally:
-        if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            put(conn, {name: value for name, value in came_with.items() if value != wanted[name]})
+        results = execute_batch(conn, b"; ".join(texts))
+    except BatchError as exc:
+        let_go(conn)
+        raise exc.error from None
+    _, asked, *_, who, tried, absent, _ = results
+    came_with, first = settings_of(asked), Tried.of(tried)
+    back = {name: value for name, value in came_with.items() if value != settled[name]}
+    with runner_lock(conn, settings, report=report, tried=first, last=setting_sql(conn, back)) as backend_pid:
+        require_own_catalog(came_with["search_path"])
+        no_ledger = first.locked and absent.get_value(0, 0) == b"t"
+        yield _Begun(settled, CameAs.of(who), backend_pid, no_ledger)
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:
@@ -210,8 +254,8 @@ def _traced(conn: psycopg.Connection[Any], plan: Plan, settings: Settings) -> It
         tracer.close()
 
 
-def _require_valid_indexes(conn: psycopg.Connection[Any], applied: Applied) -> None:
-    left = invalid_indexes(conn)
+def _require_valid_indexes(conn: psycopg.Connection[Any], applied: Applied, answer: PGresult | None) -> None:
+    left = invalid_indexes(conn, answer)
     if left:
         error = InvalidIndexError.left(left)
         error.applied = applied

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from psycopg import Connection, OperationalError
+    from psycopg.pq.abc import PGresult
 
 POLL_S = 0.002
 LOOK_S = 0.0005
@@ -70,7 +71,7 @@ EVEN: Final = {
 # Of these, what the options of a DSN ask for is a caution that somebody wants.
 _CAUTIONS = frozenset({"default_transaction_read_only", "lock_timeout"})
 # No operator, and every function qualified: the search_path that is asked for is not known to be harmless yet.
-_ASK: Final = ("SELECT " + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)).encode()
+ASK_SETTINGS: Final = ("SELECT " + ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in EVEN)).encode()
 # They would end the session, or our first question, before anything can be SET; so they come with the first packet.
 _FIRST: Final = "-c idle_session_timeout=0 -c statement_timeout=0 -c transaction_timeout=0"
 # As our own servers have it (postgresql.conf): a statement whose run was killed ends, instead of holding its locks to
@@ -162,21 +163,21 @@ def settle(conn: Connection[Any], wanted: Mapping[str, str] = EVEN) -> dict[str,
         SessionSettingError: an operator of the runner could be somebody else's.
     """
     with conn.cursor() as cursor:
-        cursor.execute(_ASK, prepare=False)
-        result = cursor.pgresult
-        # Not through the driver's types: they hang on client_encoding.
-        cells = [result.get_value(0, column) for column in range(result.nfields)] if result is not None else []
-    values = [None if cell is None else cell.decode(errors="surrogateescape") for cell in cells]
-    found = {name: value for name, value in zip(EVEN, values, strict=True) if value is not None}
+        cursor.execute(ASK_SETTINGS, prepare=False)
+        found = {} if cursor.pgresult is None else settings_of(cursor.pgresult)
     require_own_catalog(found["search_path"])
-    put(conn, {name: value for name, value in wanted.items() if found.get(name, value) != value})
+    changed = {name: value for name, value in wanted.items() if found.get(name, value) != value}
+    if changed:
+        conn.execute(setting_sql(conn, changed), prepare=False)
     return found
 
 
-def put(conn: Connection[Any], values: Mapping[str, str]) -> None:
-    """Set them, in one exchange; none where there is nothing to set."""
-    if values:
-        conn.execute(setting_sql(conn, values), prepare=False)
+def settings_of(answer: PGresult) -> dict[str, str]:
+    """What `ASK_SETTINGS` found; a setting that the server does not know is left out."""
+    # Not through the driver's types: they hang on client_encoding.
+    cells = [answer.get_value(0, column) for column in range(answer.nfields)]
+    values = [None if cell is None else cell.decode(errors="surrogateescape") for cell in cells]
+    return {name: value for name, value in zip(EVEN, values, strict=True) if value is not None}
 
 
 def setting_sql(conn: Connection[Any], values: Mapping[str, str]) -> bytes:

@@ -32,8 +32,7 @@ REASON_SHORTEST = 10
 
 def who(session: Session) -> str:
     """Who writes to the ledger: the login, and the role it became."""
-    login, role = session.baseline["session_user"], session.baseline["current_user"]
-    return login if login == role else f"{login} as {role}"
+    return session.login if session.login == session.role else f"{session.login} as {session.role}"
 
 
 def bring_up(

@@ -16,14 +16,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.session import SessionSettingError
+from scripts.migrations.batch import BatchError, cells, execute_batch
 from scripts.migrations.session.lock import RUNNER_LOCK_KEY
-from scripts.migrations.session.role import WHO, Login, become, hidden_by, login_of, one_row, set_role
+from scripts.migrations.session.role import WHO, CameAs, Login, become, hidden_by, login_of, one_row, set_role
 from scripts.server.readiness import require_own_catalog, setting_sql, settle, stored_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.migrations.session.stored import Moved
     from scripts.settings import Settings
@@ -58,13 +60,19 @@ _FIXED = (
 )
 # As a number: at the end of the session another DateStyle and TimeZone write it.
 _LOADED_AT = "EXTRACT(EPOCH FROM pg_catalog.pg_conf_load_time())::text"
-_FOUND = ", ".join(
+_REPLICATION_ROLE = "session_replication_role"
+_FOUND = "SELECT " + ", ".join(
     [
         _LOADED_AT,
-        "pg_catalog.current_setting('search_path')",
+        *(f"pg_catalog.current_setting('{name}')" for name in ("search_path", _REPLICATION_ROLE)),
         *(f"pg_catalog.current_setting('{name}')" for name, _ in _FIXED),
     ]
+)
+# In SQL_ASCII the driver would hand on bytes.
+_RESET = (
+    "RESET ALL; SELECT pg_catalog.current_setting('client_encoding'); SET client_encoding = 'UTF8'; " + _FOUND
 ).encode()
+_RESET_ROWS = (1, 3)
 # Set where the login may: only a superuser can have changed it.
 _REPLICATION = b"SET session_replication_role = origin; "
 # What is stored for new sessions of the login holds for the next file (stored.py), but for what every file has as it is
@@ -93,9 +101,12 @@ _ASKED = (
     "statement_timeout",
     *_RECORDED,
 )
-_ASK = ", ".join(
-    f"{name}::text" if name.endswith("_user") else f"pg_catalog.current_setting('{name}')" for name in _ASKED
-).encode()
+_ASK = (
+    b"SELECT "
+    + ", ".join(
+        f"{name}::text" if name.endswith("_user") else f"pg_catalog.current_setting('{name}')" for name in _ASKED
+    ).encode()
+)
 # What may stand before all else; then come the deferred constraints, which fail as a file's own.
 FORGET = b"DEALLOCATE ALL; "
 _CLEAR = b"SET CONSTRAINTS ALL IMMEDIATE; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP; RESET ALL; "
@@ -140,7 +151,10 @@ class Session:
     """The SQL that brings a session back to its baseline; for ordinary statements (`ordinary`) and for long builds.
 
     own_role: who the files run as, and the runner beside them, alone.
-    baseline: every setting that a file may rely on, as it was found right before the first file; for the record.
+    login, role: who the connection is, and whose rights count.
+    baseline: every setting that a file may rely on, as it was found right before the first file; for the record. Empty
+        where it was not read back.
+    parting: questions that are asked when the session is given back; their answers are `parted` then.
     notes: what the role hides, one line each.
     forgets_prepared: whether the session's prepared statements are dropped after every file, the runner's own included.
     """
@@ -148,7 +162,11 @@ class Session:
     _ordinary: tuple[bytes, bytes]
     _building: tuple[bytes, bytes]
     own_role: bytes
+    login: str
+    role: str
     baseline: Mapping[str, str] = field(default_factory=dict)
+    parting: tuple[bytes, ...] = ()
+    parted: Sequence[PGresult] = ()
     notes: tuple[str, ...] = ()
     forgets_prepared: bool = False
     _superuser: bool = False
@@ -220,12 +238,14 @@ class Session:
 
 
 @contextmanager
-def open_session(
+def open_session(  # noqa: PLR0913 - what the caller has asked already
     conn: psycopg.Connection[Any],
     settings: Settings,
     *,
     report: Callable[[str], None] | None = None,
     settled: Mapping[str, str] | None = None,
+    came_as: CameAs | None = None,
+    read_back: bool = True,
 ) -> Iterator[Session]:
     """Bring the connection to the baseline, and leave it with the role, and the settings of `settle`, it came with.
 
@@ -234,6 +254,8 @@ def open_session(
         settings: its timeouts, and `migrate_role`.
         report: told what the role hides.
         settled: the settings of `settle` as the caller has put them; asked for when None.
+        came_as: who the connection is; asked for when None.
+        read_back: whether the baseline is wanted for the record.
 
     Raises:
         MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
@@ -241,24 +263,15 @@ def open_session(
             connection's, puts a schema before pg_catalog.
     """
     came_with = settle(conn) if settled is None else settled
-    session_user, role, loaded_at, path, found = _reset(conn)
-    require_own_catalog(path)
-    login = login_of(conn, session_user, role, settings.migrate_role)
-    sets = "".join(
-        f"SET {name} = '{value}'; " for (name, value), now in zip(_FIXED, found, strict=True) if now != value
-    ).encode()
-    session = Session(
-        _baseline(conn, login, sets, settings.lock_timeout_ms, settings.statement_timeout_ms),
-        # A concurrent build waits in a queue where nobody queues behind it but other DDL, so its wait for locks may be
-        # as long as the build itself.
-        _baseline(conn, login, sets, settings.index_timeout_ms, settings.index_timeout_ms),
-        become(conn, login.session_user, login.runs_as),
-        notes=hidden_by(login),
-        _superuser=login.is_superuser,
-    )
-    prepare_threshold = conn.prepare_threshold
+    user, role = CameAs(*one_row(conn, WHO)) if came_as is None else came_as
+    login = login_of(conn, user, role, settings.migrate_role)
+    session = _session(conn, login, b"", settings)
+    prepare_threshold, loaded_at = conn.prepare_threshold, ""
     try:
-        session.baseline = _enter(conn, session, login)
+        loaded_at, sets = _enter(conn, session, login, read_back=read_back)
+        if sets:
+            session = _session(conn, login, sets, settings)
+            session.baseline = _read_back([*map(str, one_row(conn, session.ordinary + b"; " + _ASK))])
         conn.prepare_threshold = None
         if report is not None:
             for note in session.notes:
@@ -268,42 +281,70 @@ def open_session(
         conn.prepare_threshold = prepare_threshold
         if not conn.closed and conn.info.transaction_status.name == "IDLE":
             back = become(conn, login.session_user, login.came_as)
-            (loaded_since,) = one_row(
-                conn, b"%b%b; %b; %b" % (session.leave, back, setting_sql(conn, came_with), _LOADED)
-            )
-            if loaded_since != loaded_at and report is not None:
+            leave = b"%b%b; %b" % (session.leave, back, setting_sql(conn, came_with))
+            loaded_since = _leave(conn, session, leave)
+            if loaded_at and loaded_since != loaded_at and report is not None:
                 report(_RELOADED)
 
 
-def _reset(conn: psycopg.Connection[Any]) -> tuple[str, str, str, str, list[str]]:
-    """What the login makes of a session: its user, its role, when the configuration was read, search_path, _FIXED."""
-    from psycopg.rows import tuple_row
-
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        # In SQL_ASCII the driver would hand on bytes.
-        cursor.execute(
-            b"RESET ALL; SELECT pg_catalog.current_setting('client_encoding'); SET client_encoding = 'UTF8'; "
-            + WHO
-            + b", "
-            + _FOUND,
-            prepare=False,
-        )
-        cursor.set_result(1)
-        (encoding,) = cursor.fetchone() or ("",)
-        cursor.set_result(-1)
-        session_user, role, loaded_at, path, _, *found = cursor.fetchone() or ()
-    return session_user, role, loaded_at, path, [encoding, *found]
+def _session(conn: psycopg.Connection[Any], login: Login, sets: bytes, settings: Settings) -> Session:
+    return Session(
+        _baseline(conn, login, sets, settings.lock_timeout_ms, settings.statement_timeout_ms),
+        # A concurrent build waits in a queue where nobody queues behind it but other DDL, so its wait for locks may be
+        # as long as the build itself.
+        _baseline(conn, login, sets, settings.index_timeout_ms, settings.index_timeout_ms),
+        become(conn, login.session_user, login.runs_as),
+        login.session_user,
+        login.runs_as or login.session_user,
+        notes=hidden_by(login),
+        _superuser=login.is_superuser,
+    )
 
 
-def _enter(conn: psycopg.Connection[Any], session: Session, login: Login) -> Mapping[str, str]:
-    """Set the baseline and read it back, in one message."""
-    # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
-    # statements away.
-    row = one_row(conn, b"DEALLOCATE ALL; %b; SELECT %b -- %d" % (session.ordinary, _ASK, time.monotonic_ns()))
-    baseline = dict(zip(_ASKED, map(str, row), strict=True))
-    if baseline["session_replication_role"] != "origin":
-        raise SessionSettingError.replica(session_user=login.session_user, found=baseline["session_replication_role"])
-    return MappingProxyType(baseline)
+def _enter(conn: psycopg.Connection[Any], session: Session, login: Login, *, read_back: bool) -> tuple[str, bytes]:
+    """Set the baseline, in one message with the question what the login makes of a session; read it back if so wished.
+
+    Returns:
+        When the configuration was read, and SQL for those of _FIXED that the server, the database or the login have
+        otherwise: they are not set yet.
+    """
+    found: list[tuple[str, ...]] = []
+    with conn.cursor() as cursor:
+        # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own
+        # prepared statements away.
+        ask = b"; " + _ASK if read_back else b""
+        text = b"%b; DEALLOCATE ALL; %b%b -- %d" % (_RESET, session.ordinary, ask, time.monotonic_ns())
+        cursor.execute(text, prepare=False)
+        # Not through the driver's types: it reads every row by the client_encoding that the message ends with.
+        for at in (*_RESET_ROWS, -1):
+            cursor.set_result(at)
+            if cursor.pgresult is not None:
+                found += cells(cursor.pgresult)
+    (encoding,), (loaded_at, path, replication, _, *fixed), *baseline = found
+    if read_back:
+        session.baseline = _read_back(*baseline)
+    require_own_catalog(path)
+    if replication != "origin" and not login.is_superuser:  # who is one has set it
+        raise SessionSettingError.replica(session_user=login.session_user, found=replication)
+    now = (encoding, *fixed)
+    sets = "".join(f"SET {name} = '{value}'; " for (name, value), has in zip(_FIXED, now, strict=True) if value != has)
+    return loaded_at, sets.encode()
+
+
+def _read_back(row: Sequence[str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(zip(_ASKED, row, strict=True)))
+
+
+def _leave(conn: psycopg.Connection[Any], session: Session, leave: bytes) -> str:
+    """Give the session back, and ask what is to be asked then. When the configuration was read."""
+    questions = (_LOADED, *session.parting)
+    try:
+        loaded, *session.parted = execute_batch(conn, b"; ".join((leave, *questions)))[-len(questions) :]
+    except BatchError as exc:
+        if not (conn.closed or conn.broken):
+            conn.execute(leave, prepare=False)  # whatever became of the questions
+        raise exc.error from None
+    return bytes(loaded.get_value(0, 0) or b"").decode()
 
 
 def _baseline(

@@ -12,9 +12,9 @@ as long as a build may take, not as long as a runner.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from scripts.errors.migration import PoolerError, RunnerLockedError
 from scripts.errors.sql_text import SqlSyntaxError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from scripts.settings import Settings
 
@@ -36,10 +37,12 @@ _BUILD_LOOK_S = 1.0
 
 # A lock is only asked for on the backend we know: through a pool in transaction mode it would stay behind on another.
 _TRY = """
-SELECT CASE WHEN pg_catalog.pg_backend_pid() = %(pid)s
-            THEN pg_catalog.pg_try_advisory_lock(%(key)s) AND pg_catalog.pg_try_advisory_lock_shared(%(key)s) END,
+SELECT CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}
+            THEN pg_catalog.pg_try_advisory_lock({key}) AND pg_catalog.pg_try_advisory_lock_shared({key}) END,
        pg_catalog.pg_backend_pid()"""
-_RELEASE = "SELECT pg_catalog.pg_advisory_unlock(%(key)s), pg_catalog.pg_advisory_unlock_shared(%(key)s)"
+_RELEASE = (
+    f"SELECT pg_catalog.pg_advisory_unlock({RUNNER_LOCK_KEY}), pg_catalog.pg_advisory_unlock_shared({RUNNER_LOCK_KEY})"
+).encode()
 # Nothing but our own text is put together below.
 _IS_RUNNER_LOCK = """l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 1
    AND (l.classid::bigint << 32 | l.objid::bigint) = """
@@ -64,26 +67,63 @@ class _Holder:
     building: bool
 
 
+class Tried(NamedTuple):
+    """What came of one try for the lock: whether it is held now, and the pid of the backend that answered."""
+
+    locked: bool
+    backend_pid: int
+
+    @classmethod
+    def of(cls, answer: PGresult) -> Self:
+        """From the answer to `try_lock_sql`."""
+        return cls(answer.get_value(0, 0) == b"t", int(answer.get_value(0, 1) or 0))
+
+
 @contextmanager
-def runner_lock(conn: psycopg.Connection[Any], settings: Settings, *, report: Callable[[str], None]) -> Iterator[int]:
+def runner_lock(
+    conn: psycopg.Connection[Any],
+    settings: Settings,
+    *,
+    report: Callable[[str], None],
+    tried: Tried | None = None,
+    last: bytes = b"",
+) -> Iterator[int]:
     """Hold the runner lock for the block; yields the pid of the connection's backend.
 
     Args:
         conn: the connection that runs the DDL, in autocommit: a build that outlives its client keeps the lock.
         settings: the longest wait for a runner, and for a session that builds an index.
         report: told once who is waited for, and once that they are building.
+        tried: the first try, where the caller has sent `try_lock_sql` with something of its own.
+        last: SQL of the caller's that is sent when the lock is let go of, or could not be had.
 
     Raises:
         RunnerLockedError: another session held it until the deadline.
         PoolerError: the statements of this connection reach different backends.
     """
-    backend_pid = _acquire(conn, settings, report)
+    farewell = last
     try:
+        backend_pid = _acquire(conn, settings, report, tried)
+        farewell = b"; ".join(filter(None, (_RELEASE, last)))
         yield backend_pid
     finally:
         # When the connection is gone the server has let go of the lock, or will when a running build ends.
-        if not conn.closed and conn.info.transaction_status.name == "IDLE":
-            conn.execute(_RELEASE, {"key": RUNNER_LOCK_KEY}, prepare=False)
+        if farewell and not conn.closed and conn.info.transaction_status.name == "IDLE":
+            conn.execute(farewell, prepare=False)
+
+
+def try_lock_sql(conn: psycopg.Connection[Any]) -> bytes:
+    """SQL that tries once, on the backend that the driver knows, to have the lock; `Tried.of` reads its answer."""
+    return _TRY.format(pid=conn.info.backend_pid, key=RUNNER_LOCK_KEY).encode()
+
+
+def let_go(conn: psycopg.Connection[Any]) -> None:
+    """After a message with `try_lock_sql` that failed: no transaction is open, and the lock is not held."""
+    import psycopg
+
+    with suppress(psycopg.Error):
+        conn.rollback()
+        conn.execute(_RELEASE, prepare=False)
 
 
 def still_held_sql() -> str:
@@ -102,20 +142,23 @@ def holder_pid_sql() -> str:
     return f"SELECT l.pid FROM pg_catalog.pg_locks l WHERE {_IS_RUNNER_LOCK} {RUNNER_LOCK_KEY} AND {_HERE}"  # noqa: S608 - our own text
 
 
-def _acquire(conn: psycopg.Connection[Any], settings: Settings, report: Callable[[str], None]) -> int:
+def _acquire(
+    conn: psycopg.Connection[Any], settings: Settings, report: Callable[[str], None], tried: Tried | None
+) -> int:
     backend_pid, proved = conn.info.backend_pid, False
     queue = _Queue(conn, settings, report)
     while True:
-        locked, found_pid = _try_lock(conn, backend_pid)
-        if locked:
+        last = _try_lock(conn, backend_pid) if tried is None else tried
+        if last.locked:
             return backend_pid
-        if found_pid == backend_pid:
+        if last.backend_pid == backend_pid:
             queue.wait()
         elif proved:
-            raise PoolerError.found(backend_pid, found_pid)
+            raise PoolerError.found(backend_pid, last.backend_pid)
         else:
             # A proxy gives the driver a number of its own.
             backend_pid, proved = require_own_backend(conn), True
+        tried = None
 
 
 class _Queue:
@@ -164,13 +207,12 @@ class _Queue:
         self._deadline = min(now + _BUILD_LOOK_S, self._started + self._settings.index_timeout_ms / 1000)
 
 
-def _try_lock(conn: psycopg.Connection[Any], backend_pid: int) -> tuple[bool, int]:
-    """Whether the lock was to be had, and which backend answered."""
+def _try_lock(conn: psycopg.Connection[Any], backend_pid: int) -> Tried:
     from psycopg.rows import tuple_row
 
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row: Any = cursor.execute(_TRY, {"pid": backend_pid, "key": RUNNER_LOCK_KEY}, prepare=False).fetchone()
-    return bool(row[0]), int(row[1])
+        row: Any = cursor.execute(_TRY.format(pid=backend_pid, key=RUNNER_LOCK_KEY).encode(), prepare=False).fetchone()
+    return Tried(bool(row[0]), int(row[1]))
 
 
 def _holder(conn: psycopg.Connection[Any]) -> _Holder:

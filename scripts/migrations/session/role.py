@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from scripts.errors.session import MigrateRoleError
 
@@ -16,12 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
 WHO = b"SELECT session_user::text, pg_catalog.current_setting('role')"
 _IS_SUPERUSER = b"SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user"
 _MAY_BECOME = """
 SELECT rolsuper, rolbypassrls, pg_catalog.pg_has_role(session_user, oid, 'SET')
   FROM pg_catalog.pg_roles WHERE rolname = %s"""
+
+
+class CameAs(NamedTuple):
+    """Who a connection is handed over as, by WHO: its user, and the role that was set; "none" without one."""
+
+    session_user: str
+    role: str
+
+    @classmethod
+    def of(cls, answer: PGresult) -> Self:
+        """From the answer to WHO, where the driver's cursor did not take it."""
+        return cls(*((answer.get_value(0, column) or b"").decode() for column in (0, 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from scripts.migrations.no_tx.indexes.builders import builder_sql
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGresult
 
 _BUILDER = builder_sql(index="i.indexrelid", table="i.indrelid")
 _INVALID = """
@@ -59,8 +60,8 @@ SELECT n.nspname::text, c.relname::text FROM named, pg_catalog.pg_index i
            AND pg_catalog.pg_get_expr(k.indpred, k.indrelid) IS NOT DISTINCT FROM
                pg_catalog.pg_get_expr(i.indpred, i.indrelid))
    AND BUILDER IS NULL""".replace("BUILDER", _BUILDER)
-_ANY_INVALID = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"""
+# Most often there is none at all; who builds what is asked when there is.
+ANY_INVALID = b"SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid OR NOT indisready OR NOT indislive)"
 
 
 def reindex_leftovers(conn: psycopg.Connection[Any], name: str) -> list[tuple[str, str]]:
@@ -74,14 +75,17 @@ def reindex_leftovers(conn: psycopg.Connection[Any], name: str) -> list[tuple[st
     return [(row[0], row[1]) for row in _twice(conn, _LEFTOVERS, {"name": name})]
 
 
-def invalid_indexes(conn: psycopg.Connection[Any]) -> tuple[str, ...]:
-    """Every index of a user's schema that is not valid, ready and live, and that nobody works on."""
-    from psycopg.rows import tuple_row
+def invalid_indexes(conn: psycopg.Connection[Any], answer: PGresult | None = None) -> tuple[str, ...]:
+    """Every index of a user's schema that is not valid, ready and live, and that nobody works on.
 
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        # Most often there is none at all; who builds what is asked when there is.
-        if cursor.execute(_ANY_INVALID.encode(), prepare=False).fetchone() == (False,):
-            return ()
+    Args:
+        conn: in autocommit.
+        answer: to `ANY_INVALID`, where it was asked with something else.
+    """
+    if answer is None:
+        answer = conn.execute(ANY_INVALID, prepare=False).pgresult
+    if answer is not None and answer.get_value(0, 0) == b"f":
+        return ()
     return tuple(row[0] for row in _twice(conn, _INVALID, None))
 
 
