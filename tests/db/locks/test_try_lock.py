@@ -155,4 +155,5 @@ def test_a_last_question_that_fails_keeps_nothing(
         migrate(conn, migrations.files(), QUICK, report=lambda _: None)
     assert empty_database.advisory_locks() == []
     assert {name: conn.execute(f"SHOW {name}".encode()).fetchone() for name in before} == before
+    assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
     assert empty_database.recorded() == ["0001_t.sql"]
