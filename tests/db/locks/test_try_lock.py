@@ -144,16 +144,23 @@ def test_a_search_path_that_is_refused_leaves_no_lock(
 
 @pytest.mark.parametrize("broken", ["ANY_INVALID", "LEFT_PLAIN"])
 def test_a_last_question_that_fails_keeps_nothing(
-    empty_database: ScratchDatabase, migrations: MigrationFolder, monkeypatch: pytest.MonkeyPatch, broken: str
+    empty_database: ScratchDatabase,
+    migrations: MigrationFolder,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
 ) -> None:
     """What is asked when the session is given back cannot keep it from being given back; the files are recorded."""
     written(migrations, 1)
     monkeypatch.setattr(apply, broken, b"SELECT 1/0")
+    with databases.admin() as admin:
+        admin.execute(f"ALTER DATABASE {empty_database.name} SET check_function_bodies = off".encode())
     conn = empty_database.connect()
-    before = {name: conn.execute(f"SHOW {name}".encode()).fetchone() for name in ("lock_timeout", "search_path")}
+    names = ("lock_timeout", "search_path", "check_function_bodies")
+    before = {name: conn.execute(f"SHOW {name}".encode()).fetchone() for name in names}
+    assert before["check_function_bodies"] == ("off",)
     with pytest.raises(Exception, match="22012"):
         migrate(conn, migrations.files(), QUICK, report=lambda _: None)
     assert empty_database.advisory_locks() == []
     assert {name: conn.execute(f"SHOW {name}".encode()).fetchone() for name in before} == before
-    assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
     assert empty_database.recorded() == ["0001_t.sql"]
