@@ -206,28 +206,25 @@ def _begun(conn: psycopg.Connection[Any], settings: Settings, report: Callable[[
     """Settings to rely on, for a connection from anywhere, and the runner lock; both are given back at the end."""
     # Whoever holds the ledger is not waited for without end.
     settled = EVEN | {"lock_timeout": f"{settings.lock_timeout_ms}ms"}
-    # One message. What a session's default isolation is, a snapshot from before the lock shows no ledger made since.
-    texts = (
-        b"BEGIN ISOLATION LEVEL READ COMMITTED",
-        ASK_SETTINGS,
-        setting_sql(conn, settled),
-        WHO,
-        try_lock_sql(conn),
-        ABSENT,
-        b"COMMIT",
-    )
+    # One message, and two transactions (ABSENT says why).
+    first = (b"BEGIN", ASK_SETTINGS, setting_sql(conn, settled), WHO, try_lock_sql(conn), b"COMMIT")
     try:
-        results = execute_batch(conn, b"; ".join(texts))
+        results = execute_batch(conn, b"; ".join((*first, ABSENT)))
     except BatchError as exc:
-        let_go(conn)
+        let_go(conn, last=b"".join(_putting_back(conn, settings_of(asked), settled) for asked in exc.results[1:2]))
         raise exc.error from None
-    _, asked, *_, who, tried, absent, _ = results
-    came_with, first = settings_of(asked), Tried.of(tried)
-    back = {name: value for name, value in came_with.items() if value != settled[name]}
-    with runner_lock(conn, settings, report=report, tried=first, last=setting_sql(conn, back)) as backend_pid:
+    _, asked, *_, who, answer, _, absent = results
+    came_with, tried = settings_of(asked), Tried.of(answer)
+    last = _putting_back(conn, came_with, settled)
+    with runner_lock(conn, settings, report=report, tried=tried, last=last) as backend_pid:
         require_own_catalog(came_with["search_path"])
-        no_ledger = first.locked and absent.get_value(0, 0) == b"t"
+        no_ledger = tried.locked and absent.get_value(0, 0) == b"t"
         yield _Begun(settled, CameAs.of(who), backend_pid, no_ledger)
+
+
+def _putting_back(conn: psycopg.Connection[Any], came_with: Mapping[str, str], settled: Mapping[str, str]) -> bytes:
+    """SQL for the settings that the connection came with, where they are others."""
+    return setting_sql(conn, {name: value for name, value in came_with.items() if value != settled[name]})
 
 
 def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:

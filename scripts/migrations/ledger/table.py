@@ -61,12 +61,12 @@ SELECT m.version, m.checksum, CASE WHEN h.recorded_at = m.applied_at THEN '=' EL
   LEFT JOIN (public.schema_migrations m FULL JOIN public.schema_migrations_history h ON h.version = m.version)
     ON true"""  # noqa: S608 - our own text
 _READ_OLD = f"SELECT version, checksum, {_TIME.format('applied_at')} FROM public.schema_migrations"  # noqa: S608 - ours
-# Asked right behind the lock, at read committed: with a snapshot of the moment, and nothing that a missing right stops.
+# Whether there surely is nothing of it. Asked behind the lock, in a transaction that begins there: what the session
+# remembers of a name is as of its transaction's beginning. A question to a table would cost a new session 0.7 ms.
 ABSENT = """
-SELECT NOT EXISTS (
-    SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE n.nspname = 'public' AND c.relname = ANY ('{NAMES}'))""".replace(
-    "NAMES", ", ".join(name.rpartition(".")[2] for name in SHAPES)
+SELECT CASE WHEN pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('public')::pg_catalog.oid, 'USAGE')
+            THEN pg_catalog.num_nonnulls(NAMES) OPERATOR(pg_catalog.=) 0 END""".replace(
+    "NAMES", ", ".join(f"pg_catalog.to_regclass('{name}')" for name in SHAPES)
 ).encode()
 _PRESENT = """
 SELECT pg_catalog.to_regclass('public.schema_migrations') IS NOT NULL,

@@ -104,7 +104,7 @@ def runner_lock(
     farewell = last
     try:
         backend_pid = _acquire(conn, settings, report, tried)
-        farewell = b"; ".join(filter(None, (_RELEASE, last)))
+        farewell = _farewell(last)
         yield backend_pid
     finally:
         # When the connection is gone the server has let go of the lock, or will when a running build ends.
@@ -117,13 +117,22 @@ def try_lock_sql(conn: psycopg.Connection[Any]) -> bytes:
     return _TRY.format(pid=conn.info.backend_pid, key=RUNNER_LOCK_KEY).encode()
 
 
-def let_go(conn: psycopg.Connection[Any]) -> None:
-    """After a message with `try_lock_sql` that failed: no transaction is open, and the lock is not held."""
+def let_go(conn: psycopg.Connection[Any], *, last: bytes = b"") -> None:
+    """After a message with `try_lock_sql` that failed: no transaction is open, and the lock is not held.
+
+    Args:
+        conn: in any state.
+        last: SQL of the caller's that is sent then.
+    """
     import psycopg
 
     with suppress(psycopg.Error):
         conn.rollback()
-        conn.execute(_RELEASE, prepare=False)
+        conn.execute(_farewell(last), prepare=False)
+
+
+def _farewell(last: bytes) -> bytes:
+    return b"; ".join(filter(None, (_RELEASE, last)))
 
 
 def still_held_sql() -> str:

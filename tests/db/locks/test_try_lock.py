@@ -11,7 +11,8 @@ import pytest
 from scripts.errors.session import SessionSettingError
 from scripts.migrations import apply
 from scripts.migrations.apply import migrate
-from scripts.migrations.session.lock import runner_lock, try_lock_sql
+from scripts.migrations.ledger.table import ABSENT
+from scripts.migrations.session.lock import let_go, runner_lock, try_lock_sql
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Beside(threading.Thread):
         """Migrate; what came of it is `done`."""
         try:
             with self._database.connect() as conn:
+                # It remembers that there is none, and has looked up all else that the first message asks for.
+                conn.execute(b"SET search_path = pg_catalog, pg_temp")
+                conn.execute(try_lock_sql(conn) + b" FROM pg_catalog.pg_sleep(0)")
+                conn.execute(ABSENT)
+                let_go(conn)
                 self.done = migrate(conn, self._files, QUICK, report=self._hear)
         except BaseException as exc:  # noqa: BLE001 - the test looks at it
             self.done = exc
