@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.folder.runnable import require_all_runnable
+from scripts.migrations.folder.runnable import FolderCheck
 from scripts.migrations.ledger.journal import read_journal
 from scripts.migrations.ledger.records import Writer
 from scripts.migrations.ledger.repair import bring_up, who
@@ -94,10 +94,13 @@ def migrate(
         ):
             ledger = Ledger(is_there=False) if begun.no_ledger else require_plain(read_ledger(conn))
             plan = plan_migrations(files, ledger.rows)
+            check = FolderCheck(plan.pending)
             if ledger.is_there:  # else they are checked while the server makes it
-                require_all_runnable(plan.pending)
+                check.finish()
             if plan.pending or (ledger.rows and ledger.head is None):
-                applied = _apply_plan(conn, plan, ledger, settings, report=report, observer=observer, begun=begun)
+                applied = _apply_plan(
+                    conn, plan, ledger, settings, report=report, observer=observer, begun=begun, check=check
+                )
             else:
                 applied = _nothing_yet(plan, ledger)
                 _require_valid_indexes(conn, applied, None)
@@ -116,6 +119,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
     report: Callable[[str], None],
     observer: Observer,
     begun: _Begun,
+    check: FolderCheck,
 ) -> Applied:
     applied = _nothing_yet(plan, ledger)
     came_as = begun.came_as._replace(role=settings.migrate_role or begun.came_as.role)
@@ -127,6 +131,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             settled=begun.settled,
             came_as=came_as,
             read_back=settings.migrate_trace,  # a trace is recorded with it
+            spare=check.piece,
         ) as session,
         _traced(conn, plan, settings) as tracer,
     ):
@@ -139,7 +144,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             except BatchError as exc:
                 raise exc.error from None
         else:
-            head = make_ledger(conn, then=prepare, meanwhile=lambda: _check(plan))
+            head = make_ledger(conn, then=prepare, check=check)
         run = Run(
             conn,
             session,
@@ -180,12 +185,6 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
     if applied.files:
         require_left_plain(conn, plain)
     return applied
-
-
-def _check(plan: Plan) -> None:
-    """All files, and what the first record needs beside."""
-    require_all_runnable(plan.pending)
-    _ = plan.pending[0].statements_digest
 
 
 class _Begun(NamedTuple):

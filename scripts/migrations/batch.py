@@ -8,6 +8,7 @@ has one, counts from the start of the text that was sent.
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ class BatchError(Exception):
         return len(self.results)
 
 
-def execute_batch(
+def execute_batch(  # noqa: PLR0913 - what may be done while the server works
     conn: psycopg.Connection[Any],
     text: bytes,
     *,
     watch: Watch | None = None,
     meanwhile: Callable[[], None] | None = None,
+    spare: Callable[[], bool] | None = None,
     into: list[PGresult] | None = None,
 ) -> list[PGresult]:
     """Run the statements of a text, one after the other, as one simple query.
@@ -69,6 +71,8 @@ def execute_batch(
         text: UTF-8 SQL without COPY to or from the client.
         watch: asked to look, again and again, while the server has not answered.
         meanwhile: work of our own that is done while the server does its.
+        spare: likewise, a small piece a call, and only as long as the server has not answered; False when there is no
+            more of it.
         into: where the results are put as they come. A message of the server that arrives when it holds n results was
             told by statement n: libpq hands messages on in their place among the results.
 
@@ -86,7 +90,7 @@ def execute_batch(
     with conn.lock:
         conn.pgconn.send_query(text)
         interval = _INTERVAL_S if watch is None else watch.interval_s
-        conn.wait(_answers(conn.pgconn, results, watch, meanwhile), interval=interval)
+        conn.wait(_answers(conn.pgconn, results, watch, meanwhile, spare), interval=interval)
     last = results[-1]
     if last.status == ExecStatus.FATAL_ERROR:
         raise BatchError(results[:-1], errors.error_from_result(last, "utf-8"))
@@ -120,7 +124,11 @@ def cells(result: PGresult) -> list[tuple[str, ...]]:
 
 
 def _answers(
-    pgconn: PGconn, results: list[PGresult], watch: Watch | None, meanwhile: Callable[[], None] | None
+    pgconn: PGconn,
+    results: list[PGresult],
+    watch: Watch | None,
+    meanwhile: Callable[[], None] | None,
+    spare: Callable[[], bool] | None,
 ) -> Generator[Wait, Ready | int | None, None]:
     """Send what is not sent yet, then take every result; yields what has to be waited for, is sent what is ready."""
     from psycopg import errors
@@ -135,6 +143,11 @@ def _answers(
             pgconn.consume_input()
     if meanwhile is not None:
         meanwhile()
+    if spare is not None:
+        answered = select.poll()
+        answered.register(pgconn.socket, select.POLLIN)
+        while not answered.poll(0) and spare():
+            pass
     try:
         yield from _take(pgconn, results, watch)
     except errors.DatabaseError:

@@ -50,7 +50,12 @@ def is_plain(text: str) -> bool:
         text: one statement that the grammar takes, from its first token on.
     """
     folded = text.lower()
-    return folded.startswith(_PLAIN_HEADS) and not any(word in folded for word in _SPECIAL_WORDS)
+    if not folded.startswith(_PLAIN_HEADS):
+        return False
+    for word in _SPECIAL_WORDS:  # noqa: SIM110 - twice as fast, and every statement of every run is asked
+        if word in folded:
+            return False
+    return True
 
 
 def needs_no_transaction(statement: Statement) -> str | None:

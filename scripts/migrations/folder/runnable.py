@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.errors.base import ProjectError
 from scripts.errors.history import FileTextError
 from scripts.errors.sql_text import CopyStreamError, MarkerError, TransactionControlError
 from scripts.migrations.folder.ledger_writes import require_no_ledger_write
@@ -42,12 +43,51 @@ def require_all_runnable(files: Iterable[MigrationFile]) -> None:
     Raises:
         HistoryError: the first statement that may not stand there, by its line.
     """
-    kept = 0
-    for file in files:
-        require_runnable(file)
-        kept += len(file.data)
-        if kept > KEPT_BYTES:
+    check = FolderCheck(files)
+    check.finish()
+
+
+class FolderCheck:
+    """The same check in pieces of a file each, for whoever has to wait for something else meanwhile.
+
+    What is refused is told at the end. A check that was not finished has passed nothing, and a file whose check was
+    interrupted is checked again.
+    """
+
+    def __init__(self, files: Iterable[MigrationFile]) -> None:
+        self._files = iter(files)
+        self._file: MigrationFile | None = None
+        self._kept = 0
+        self._refused: ProjectError | None = None
+
+    def piece(self) -> bool:
+        """Check the next file; whether there may be more to check."""
+        if self._refused is not None:
+            return False
+        file = self._file = self._file or next(self._files, None)
+        if file is None:
+            return False
+        try:
+            require_runnable(file)
+        except ProjectError as exc:
+            self._refused = exc
+            return False
+        self._kept += len(file.data)
+        if self._kept > KEPT_BYTES:
             file.release()
+        self._file = None
+        return True
+
+    def finish(self) -> None:
+        """Check what is left.
+
+        Raises:
+            HistoryError: the first statement that may not stand there, by its line.
+        """
+        while self.piece():
+            pass
+        if self._refused is not None:
+            raise self._refused
 
 
 def require_runnable(file: MigrationFile) -> None:

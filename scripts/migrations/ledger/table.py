@@ -23,10 +23,12 @@ from scripts.migrations.session.role import current_role
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
+
+    from scripts.migrations.folder.runnable import FolderCheck
 
 LEDGER_SQL = ROOT / "schema" / "ledger.sql"
 LEDGER, HISTORY, JOURNAL = (
@@ -211,42 +213,37 @@ def require_true_traces(conn: psycopg.Connection[Any]) -> int:
     return int(count)
 
 
-def make_ledger(
-    conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", meanwhile: Callable[[], None] = lambda: None
-) -> Head:
+def make_ledger(conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", check: FolderCheck | None = None) -> Head:
     """Make the ledger where there is none of it, in one transaction. The caller holds the runner lock.
 
     Args:
         conn: in autocommit, outside a transaction.
         then: SQL of the runner's own that goes with it.
-        meanwhile: work of our own that is done while the server does its. What it refuses is told first, and there is
-            no ledger then.
+        check: of the files, gone on with while the server does its work. What it refuses is told first, and there is no
+            ledger then.
 
     Returns:
         Where an empty history ends.
 
     Raises:
         LedgerShapeError, LedgerAccessError: it may not be made.
-        ProjectError: whatever `meanwhile` refuses.
+        HistoryError: whatever `check` refuses.
     """
-    refused: list[ProjectError] = []
-
-    def work() -> None:
-        try:
-            meanwhile()
-        except ProjectError as exc:  # the answers are taken before anything else is said to the server
-            refused.append(exc)
-
     text = b"BEGIN;\n%s;\n%s;\n%s" % (OWN_PATH.rstrip(b";\n"), LEDGER_SQL.read_bytes(), then)
+    failed: psycopg.Error | None = None
     try:
-        execute_batch(conn, text, meanwhile=work)
+        execute_batch(conn, text, spare=None if check is None else check.piece)
     except BatchError as exc:
+        failed = exc.error
+    try:
+        if check is not None:
+            check.finish()
+    except ProjectError:
         conn.rollback()
-        if not refused:
-            raise _not_made(conn, exc.error) from None
-    if refused:
+        raise
+    if failed is not None:
         conn.rollback()
-        raise refused[0]
+        raise _not_made(conn, failed) from None
     conn.commit()
     return Head()
 

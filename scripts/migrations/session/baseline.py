@@ -246,6 +246,7 @@ def open_session(  # noqa: PLR0913 - what the caller has asked already
     settled: Mapping[str, str] | None = None,
     came_as: CameAs | None = None,
     read_back: bool = True,
+    spare: Callable[[], bool] | None = None,
 ) -> Iterator[Session]:
     """Bring the connection to the baseline, and leave it with the role, and the settings of `settle`, it came with.
 
@@ -256,6 +257,7 @@ def open_session(  # noqa: PLR0913 - what the caller has asked already
         settled: the settings of `settle` as the caller has put them; asked for when None.
         came_as: who the connection is; asked for when None.
         read_back: whether the baseline is wanted for the record.
+        spare: as `execute_batch` takes it.
 
     Raises:
         MigrateRoleError: `migrate_role` cannot be had, or hides what it should show.
@@ -267,12 +269,13 @@ def open_session(  # noqa: PLR0913 - what the caller has asked already
     login = login_of(conn, user, role, settings.migrate_role)
     session = _session(conn, login, b"", settings)
     prepare_threshold, loaded_at = conn.prepare_threshold, ""
+    # None: the driver prepares nothing. Its prepared statements go; it hears of that at the end.
+    conn.prepare_threshold = None
     try:
-        loaded_at, sets = _enter(conn, session, login, read_back=read_back)
+        loaded_at, sets = _enter(conn, session, login, read_back=read_back, spare=spare)
         if sets:
             session = _session(conn, login, sets, settings)
             session.baseline = _read_back([*map(str, one_row(conn, session.ordinary + b"; " + _ASK))])
-        conn.prepare_threshold = None
         if report is not None:
             for note in session.notes:
                 report(note)
@@ -301,32 +304,29 @@ def _session(conn: psycopg.Connection[Any], login: Login, sets: bytes, settings:
     )
 
 
-def _enter(conn: psycopg.Connection[Any], session: Session, login: Login, *, read_back: bool) -> tuple[str, bytes]:
+def _enter(
+    conn: psycopg.Connection[Any], session: Session, login: Login, *, read_back: bool, spare: Callable[[], bool] | None
+) -> tuple[str, bytes]:
     """Set the baseline, in one message with the question what the login makes of a session; read it back if so wished.
 
     Returns:
         When the configuration was read, and SQL for those of _FIXED that the server, the database or the login have
         otherwise: they are not set yet.
     """
-    found: list[tuple[str, ...]] = []
-    with conn.cursor() as cursor:
-        # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own
-        # prepared statements away.
-        ask = b"; " + _ASK if read_back else b""
-        text = b"%b; DEALLOCATE ALL; %b%b -- %d" % (_RESET, session.ordinary, ask, time.monotonic_ns())
-        cursor.execute(text, prepare=False)
-        # Not through the driver's types: it reads every row by the client_encoding that the message ends with.
-        for at in (*_RESET_ROWS, -1):
-            cursor.set_result(at)
-            if cursor.pgresult is not None:
-                found += cells(cursor.pgresult)
-    (encoding,), (loaded_at, path, replication, _, *fixed), *baseline = found
+    questions = (_ASK,) if read_back else ()
+    text = b"; ".join((_RESET, b"DEALLOCATE ALL", session.ordinary, *questions))
+    try:
+        results = execute_batch(conn, text, spare=spare)
+    except BatchError as exc:
+        raise exc.error from None
+    # Not through the driver's types: it reads every row by the client_encoding that the message ends with.
+    ((encoding,),), ((loaded_at, path, replication, *fixed),) = (cells(results[at]) for at in _RESET_ROWS)
     if read_back:
-        session.baseline = _read_back(*baseline)
+        session.baseline = _read_back(*cells(results[-1]))
     require_own_catalog(path)
     if replication != "origin" and not login.is_superuser:  # who is one has set it
         raise SessionSettingError.replica(session_user=login.session_user, found=replication)
-    now = (encoding, *fixed)
+    now = (encoding, *fixed[1:])
     sets = "".join(f"SET {name} = '{value}'; " for (name, value), has in zip(_FIXED, now, strict=True) if value != has)
     return loaded_at, sets.encode()
 
@@ -337,13 +337,24 @@ def _read_back(row: Sequence[str]) -> Mapping[str, str]:
 
 def _leave(conn: psycopg.Connection[Any], session: Session, leave: bytes) -> str:
     """Give the session back, and ask what is to be asked then. When the configuration was read."""
+    import psycopg
+
     questions = (_LOADED, *session.parting)
-    try:
-        loaded, *session.parted = execute_batch(conn, b"; ".join((leave, *questions)))[-len(questions) :]
-    except BatchError as exc:
-        if not (conn.closed or conn.broken):
-            conn.execute(leave, prepare=False)  # whatever became of the questions
-        raise exc.error from None
+    # The comment makes the text a new one for psycopg, which only then sees that DEALLOCATE ALL took its own prepared
+    # statements away.
+    text = b"%b -- %d" % (b"; ".join((leave, *questions)), time.monotonic_ns())
+    with conn.cursor() as cursor:
+        try:
+            cursor.execute(text, prepare=False)
+        except psycopg.Error:
+            if not (conn.closed or conn.broken):
+                conn.execute(leave, prepare=False)  # whatever became of the questions
+            raise
+        session.parted = []
+        for at in range(-len(questions), 0):
+            cursor.set_result(at)
+            session.parted += filter(None, [cursor.pgresult])
+    loaded, *session.parted = session.parted
     return bytes(loaded.get_value(0, 0) or b"").decode()
 
 
