@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
+from scripts.migrations.folder.marker import MARKER
 from scripts.migrations.folder.runnable import FolderCheck
-from scripts.migrations.ledger.journal import read_journal
+from scripts.migrations.ledger.journal import PREPARATION, read_journal
 from scripts.migrations.ledger.records import Writer
 from scripts.migrations.ledger.repair import bring_up, who
 from scripts.migrations.ledger.table import (
@@ -136,9 +137,12 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         _traced(conn, plan, settings) as tracer,
     ):
         writer = Writer(conn, held=still_held_sql())
-        prepare = OWN_PATH + b";\n".join(filter(None, (writer.preparation, hiding_preparation(conn))))
+        notes = PREPARATION if any(MARKER.encode() in file.data for file in plan.pending) else b""
+        prepare = OWN_PATH + b";\n".join(filter(None, (writer.preparation, hiding_preparation(conn), notes)))
+        journal: dict[str, dict[int, JournalEntry]] = {}
         if ledger.is_there:
             head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
+            journal = _journal(conn, plan) if ledger.head else {}
             try:
                 execute_batch(conn, prepare)
             except BatchError as exc:
@@ -155,7 +159,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             recorded_by=who(session),
             writer=writer,
             head=head,
-            journal=_journal(conn, plan) if ledger.head else {},
+            journal=journal,
         )
         stored = Stored.before(conn, plan.pending, after_others=ledger.is_there)
         if stored is not None and ledger.is_there and stored.values:

@@ -23,6 +23,7 @@ from scripts.migrations.folder.budgets import lifted_budgets
 from scripts.migrations.folder.ledger_writes import says_ledger
 from scripts.migrations.ledger.as_left import require_ledger_as_left
 from scripts.migrations.ledger.chain import Entry, Head
+from scripts.migrations.ledger.records import NO_SUCH_PREPARED
 from scripts.migrations.ledger.refusals import refusal
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
 from scripts.migrations.row_security import hidden_rows, hiding_sql
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _INTERNAL = "55P03", "40P01", "XX000"
 # What may end a statement while it waits: then somebody was in the way. 57014 is statement_timeout or a cancellation.
 ENDED_WAITING = frozenset({_LOCK_NOT_AVAILABLE, _DEADLOCK, "57014"})
-_NO_SUCH_PREPARED = "26000"
 # The server's words for two sessions that changed one catalog row; it has no SQLSTATE of its own.
 _CONCURRENT = ("tuple concurrently updated", "tuple concurrently deleted")
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.1, 5.0
@@ -108,7 +108,7 @@ def apply_transactional(run: Run, file: MigrationFile, applied: Applied) -> Appl
                     probes = False
                     run.report(f"{file.name}: not traced: a question of the tracer failed (SQLSTATE {exc.sqlstate})")
                     continue
-                if attempt.committing and exc.sqlstate == _NO_SUCH_PREPARED and attempt.prepared:
+                if attempt.committing and exc.sqlstate == NO_SUCH_PREPARED and attempt.prepared:
                     # The file dropped our prepared statements without saying so: it runs again, and they are made anew.
                     run.session.forgets_prepared = True
                     continue

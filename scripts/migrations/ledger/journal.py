@@ -8,7 +8,7 @@ Promises: an entry says `started` before its statement is sent, and `done` after
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scripts.digest import digest_of
 from scripts.errors.history import LedgerShapeError
@@ -25,6 +25,27 @@ SELECT j.version, count(*) FILTER (WHERE j.state = 'done'), count(*)
   FROM public.schema_migrations_journal j
  WHERE NOT EXISTS (SELECT FROM public.schema_migrations m WHERE m.version = j.version)
  GROUP BY j.version ORDER BY j.version"""
+
+_STARTED = (
+    "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at)"
+    " SELECT {0}::text, {1}::int, {2}::text, 'started', pg_catalog.clock_timestamp()"
+    " WHERE {3}::text IS NULL OR pg_catalog.to_regclass({3}::text) IS NULL"
+    " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'started',"
+    " started_at = excluded.started_at, done_at = NULL"
+)
+_DONE = (
+    "INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at, done_at)"
+    " VALUES ({0}::text, {1}::int, {2}::text, 'done', pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
+    " ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'done',"
+    " done_at = excluded.done_at"
+)
+_STARTED_NAME, _DONE_NAME = '"parity started"', '"parity done"'
+# Two statements that prepare both, for as long as the session lasts or until they are dropped: to plan them for every
+# statement costs three times what they do.
+PREPARATION = (
+    f"PREPARE {_STARTED_NAME} (text, int, text, text) AS {_STARTED.format('$1', '$2', '$3', '$4')};\n"
+    f"PREPARE {_DONE_NAME} (text, int, text) AS {_DONE.format('$1', '$2', '$3')}"
+).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +93,17 @@ def read_half_done(conn: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
     return {version: (done, begun) for version, done, begun in rows}
 
 
-def started_sql(
+class Note(NamedTuple):
+    """SQL that adds an entry, in two forms of one meaning: by what `PREPARATION` prepares, and in full."""
+
+    prepared: bytes
+    in_full: bytes
+
+
+def started(
     conn: psycopg.Connection[Any], version: str, statement: int, digest: str, *, if_free: str | None = None
-) -> bytes:
-    """SQL that notes that a statement is about to be sent.
+) -> Note:
+    """Note that a statement is about to be sent.
 
     Args:
         conn: for its quoting.
@@ -84,35 +112,29 @@ def started_sql(
         digest: of its tokens.
         if_free: a name, quoted and qualified: when a relation has it, nothing is noted, and the count of rows is 0.
     """
-    condition = b""
-    if if_free is not None:
-        condition = b" WHERE pg_catalog.to_regclass(%s) IS NULL" % tuple(literals(conn, [if_free]))
     name, tokens = literals(conn, (version, digest))
-    return (
-        b"INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at)"
-        b" SELECT %s, %d, %s, 'started', pg_catalog.clock_timestamp()%s"
-        b" ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'started',"
-        b" started_at = excluded.started_at, done_at = NULL"
-    ) % (name, statement, tokens, condition)
+    free = b"NULL" if if_free is None else literals(conn, [if_free])[0]
+    return _note(_STARTED_NAME, _STARTED, name, b"%d" % statement, tokens, free)
 
 
-def done_sql(conn: psycopg.Connection[Any], version: str, statement: int, digest: str) -> bytes:
-    """SQL that notes that a statement has ended, or that its work was found done."""
+def done(conn: psycopg.Connection[Any], version: str, statement: int, digest: str) -> Note:
+    """Note that a statement has ended, or that its work was found done."""
     name, tokens = literals(conn, (version, digest))
-    return (
-        b"INSERT INTO public.schema_migrations_journal (version, statement, digest, state, started_at, done_at)"
-        b" VALUES (%s, %d, %s, 'done', pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
-        b" ON CONFLICT (version, statement) DO UPDATE SET digest = excluded.digest, state = 'done',"
-        b" done_at = excluded.done_at"
-    ) % (name, statement, tokens)
+    return _note(_DONE_NAME, _DONE, name, b"%d" % statement, tokens)
 
 
-def forget_sql(conn: psycopg.Connection[Any], version: str, statement: int) -> bytes:
-    """SQL that takes back that a statement was begun: the server refused it, and it has left nothing."""
+def forgotten(conn: psycopg.Connection[Any], version: str, statement: int) -> Note:
+    """Take back that a statement was begun: the server refused it, and it has left nothing."""
     (name,) = literals(conn, [version])
-    return (
+    text = (
         b"DELETE FROM public.schema_migrations_journal WHERE version = %s AND statement = %d AND state = 'started'"
     ) % (name, statement)
+    return Note(text, text)
+
+
+def _note(prepared: str, text: str, *values: bytes) -> Note:
+    told = [value.decode() for value in values]
+    return Note(f"EXECUTE {prepared} ({', '.join(told)})".encode(), text.format(*told).encode())
 
 
 def journal_digest(entries: Mapping[int, JournalEntry]) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import psycopg
 
 # The server would plan them five times over before it keeps a plan; they are the same for all values.
-_PLAN_ONCE = b"SET LOCAL plan_cache_mode TO force_generic_plan;\n"
+PLAN_ONCE = b"SET LOCAL plan_cache_mode TO force_generic_plan;\n"
+# What the server says when a name that was prepared is there no more.
+NO_SUCH_PREPARED = "26000"
 # Parameters, not values: they are prepared, or sent as parameters (`append`).
 _ROW_NAME, _RECORD_NAME = '"parity row"', '"parity record"'
 _ROW = (
@@ -81,7 +83,7 @@ class Writer:
         record = b", ".join(literals(self._conn, _fields(entry)))
         names = _ROW_NAME.encode(), row, _RECORD_NAME.encode(), record
         prepare = b"" if prepared else self.preparation + b";\n"
-        return OWN_PATH + _PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s, " % names
+        return OWN_PATH + PLAN_ONCE + prepare + b"EXECUTE %s (%s);\nEXECUTE %s (%s, " % names
 
     def chained(self, ahead: bytes, head: Head) -> bytes:
         """What `ahead` gave, complete; the last result is the record's, its only value the new hash.

@@ -35,6 +35,8 @@ from scripts.migrations.transactional import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg.pq.abc import PGresult
 
     from scripts.migrations.folder.files import MigrationFile
@@ -109,9 +111,12 @@ def _run(work: Work) -> FileTrace | None:
     trace = None if run.tracer is None else FileTrace(_every_statement(work))
     # One message is one transaction: the last statement is done, the indexes are there, the file is applied, and it is
     # recorded.
-    after = run.session.after(file.data)
-    record = finish_sql(run, entry_of(run, file, trace), prepared=not run.session.forgets_prepared)
-    finish = after + b";\n" + record
+    entry = entry_of(run, file, trace)
+
+    def finish() -> bytes:
+        after = run.session.after(file.data)
+        return after + b";\n" + finish_sql(run, entry, prepared=not run.session.forgets_prepared)
+
     finished(run, _say_proved(work, finish)[-1])
     if run.tracer is not None:
         if run.session.forgets_prepared:
@@ -173,7 +178,7 @@ def _run_with_retry(work: Work, statement: Statement) -> None:
             return
 
 
-def _say_proved(work: Work, finish: bytes) -> list[PGresult]:
+def _say_proved(work: Work, finish: Callable[[], bytes]) -> list[PGresult]:
     """Record the file, if every index it builds, and does not drop again further down, is there, valid and ready."""
     declared = _declared(work)
     if not declared:
@@ -182,7 +187,7 @@ def _say_proved(work: Work, finish: bytes) -> list[PGresult]:
     if all(names):
         try:
             proof = proof_sql(work.conn, names) + b";\n"
-            return work.say(proof + finish, meanwhile=lambda: prepare_following(work.run))
+            return work.say(lambda: proof + finish(), meanwhile=lambda: prepare_following(work.run))
         except RunnersOwnError as exc:
             if exc.error.sqlstate != NOT_PROVED:
                 raise
@@ -210,7 +215,7 @@ def _leave(work: Work, statement: Statement, *, cut_short: bool) -> None:
     try:
         if not cut_short and work.was_begun(statement) and clean_up(work, statement):
             work.forget(statement)
-        work.say(work.run.session.ordinary)
+        work.say(lambda: work.run.session.ordinary)
     except (psycopg.Error, RunnersOwnError):
         # It stays as begun; the next run finds it so. What is told is why the statement failed.
         if not work.conn.closed:

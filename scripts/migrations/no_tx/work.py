@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.ledger.journal import JournalEntry, done_sql, forget_sql, started_sql
+from scripts.migrations.ledger.journal import JournalEntry, Note, done, forgotten, started
+from scripts.migrations.ledger.records import NO_SUCH_PREPARED, PLAN_ONCE
 from scripts.migrations.ledger.table import OWN_PATH
 from scripts.migrations.model import rows_changed
 from scripts.migrations.told.warned import Warnings
@@ -46,7 +47,7 @@ class Work:
 
     journal: what an earlier run noted of its statements, and what this one has. notes: what was found instead of done.
     watching: the one who looks on while a statement runs. statement: the one at hand.
-    settings, unsaid: SQL of the runner's own that goes with its next message: what the session is set to, and the rest.
+    settings, unsaid: what goes with the runner's next message: what the session is set to, and what is to be noted.
     """
 
     run: Run
@@ -54,7 +55,7 @@ class Work:
     journal: dict[int, JournalEntry]
     watching: Watching
     settings: bytes
-    unsaid: bytes = b""
+    unsaid: list[Note] = field(default_factory=list)
     statement: Statement | None = None
     notes: list[str] = field(default_factory=list)
     traces: list[StatementTrace] = field(default_factory=list)
@@ -96,8 +97,8 @@ class Work:
             statement: of which nothing was noted yet.
             name: quoted and qualified.
         """
-        text = started_sql(self.conn, self.file.name, statement.index, statement.digest, if_free=name)
-        if rows_changed(self.say(text)[-1]) == 0:
+        note = started(self.conn, self.file.name, statement.index, statement.digest, if_free=name)
+        if rows_changed(self.say(note=note)[-1]) == 0:
             return False
         self.journal[statement.index] = JournalEntry(statement.digest, done=False)
         return True
@@ -126,33 +127,58 @@ class Work:
     def done(self, statement: Statement) -> None:
         """Note that a statement is done; it is said with the next message."""
         self.journal[statement.index] = JournalEntry(statement.digest, done=True)
-        self.unsaid += done_sql(self.conn, self.file.name, statement.index, statement.digest) + b";\n"
+        self.unsaid.append(done(self.conn, self.file.name, statement.index, statement.digest))
 
     def forget(self, statement: Statement) -> None:
         """Take back that a statement was begun: the server refused it, and nothing of it is left."""
         if self.journal.pop(statement.index, None) is not None:
-            self.unsaid += forget_sql(self.conn, self.file.name, statement.index) + b";\n"
+            self.unsaid.append(forgotten(self.conn, self.file.name, statement.index))
 
-    def say(self, text: bytes = b"", *, meanwhile: Callable[[], None] | None = None) -> list[PGresult]:
-        """Send what is unsaid, and a text of the runner's own behind it; one message, and so one transaction.
+    def say(
+        self,
+        text: Callable[[], bytes] | None = None,
+        *,
+        note: Note | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[PGresult]:
+        """Send what is unsaid, and what else the runner has to say behind it; one message, and so one transaction.
 
         Args:
-            text: may be empty; then only what is unsaid is sent.
+            text: makes SQL, which may count on what the session has prepared unless its `forgets_prepared` says no.
+            note: of what is about to be sent; it is not kept where it was refused.
             meanwhile: what is done while the server does its work.
 
         Raises:
             RunnersOwnError: the server refused it.
         """
-        if not self.settings and not self.unsaid and not text:
+        notes = [*self.unsaid, *filter(None, [note])]
+        if not self.settings and not notes and text is None:
             return []
         try:
-            # What a statement set off, an event trigger, may have made the session somebody else.
-            before = self.settings or self.run.session.own_role + b";\n"
-            results = execute_batch(self.conn, before + OWN_PATH + self.unsaid + text, meanwhile=meanwhile)
+            results = self._said(notes, text, meanwhile)
         except BatchError as exc:
-            raise RunnersOwnError(exc.error) from None
-        self.settings = self.unsaid = b""
+            if exc.error.sqlstate != NO_SUCH_PREPARED or self.run.session.forgets_prepared:
+                raise RunnersOwnError(exc.error) from None
+            # A statement has dropped what we had prepared without saying so.
+            self.run.session.forgets_prepared = True
+            try:
+                results = self._said(notes, text, meanwhile)
+            except BatchError as again:
+                raise RunnersOwnError(again.error) from None
+        self.settings = b""
+        self.unsaid.clear()
         return results
+
+    def _said(
+        self, notes: list[Note], text: Callable[[], bytes] | None, meanwhile: Callable[[], None] | None
+    ) -> list[PGresult]:
+        session = self.run.session
+        # What a statement set off, an event trigger, may have made the session somebody else.
+        before = (self.settings or session.own_role + b";\n") + OWN_PATH + PLAN_ONCE
+        told = [note.in_full if session.forgets_prepared else note.prepared for note in notes]
+        if text is not None:
+            told.append(text())
+        return execute_batch(self.conn, before + b";\n".join(told), meanwhile=meanwhile)
 
     def _execute(self, text: str, watch: Watch) -> None:
         """Send a statement, and note what the server warns of meanwhile."""
@@ -173,5 +199,5 @@ class Work:
             # Nothing new to note; but the session may not be what a build needs yet.
             self.say()
             return
-        self.say(started_sql(self.conn, self.file.name, statement.index, statement.digest))
+        self.say(note=started(self.conn, self.file.name, statement.index, statement.digest))
         self.journal[statement.index] = JournalEntry(statement.digest, done=False)
