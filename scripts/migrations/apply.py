@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +39,7 @@ from scripts.migrations.row_security import hiding_preparation
 from scripts.migrations.session.baseline import open_session
 from scripts.migrations.session.lock import Tried, let_go, runner_lock, still_held_sql, try_lock_sql
 from scripts.migrations.session.role import WHO, CameAs, acting_as
-from scripts.migrations.session.stored import Stored
+from scripts.migrations.session.stored import Stored, may_store
 from scripts.migrations.told.failure import between_files
 from scripts.migrations.transactional import apply_transactional
 from scripts.migrations.waiting.observer import Observer
@@ -148,7 +149,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             except BatchError as exc:
                 raise exc.error from None
         else:
-            head = make_ledger(conn, then=prepare, check=check)
+            head = make_ledger(conn, then=prepare, check=check, meanwhile=lambda: _digest(plan))
         run = Run(
             conn,
             session,
@@ -161,8 +162,9 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             head=head,
             journal=journal,
         )
-        stored = Stored.before(conn, plan.pending, after_others=ledger.is_there)
-        if stored is not None and ledger.is_there and stored.values:
+        # Where another runner may have been at work since this session began, it has stored something perhaps.
+        stored = Stored.now(conn) if ledger.is_there else None
+        if stored is not None and stored.values:
             # What this login may not set itself, the session has had from its beginning.
             session.follow(conn, stored.as_new_sessions(), lambda _: None)
         # One list for the whole run: a new tuple for every file would be the square of their number.
@@ -170,18 +172,24 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         applied = replace(applied, files=files, head=head)
         for file, run.following in zip_longest(plan.pending, plan.pending[1:]):
             apply_file = apply_no_tx if file.no_tx else apply_transactional
+            stores = may_store(file.data)
+            if stores and stored is None:
+                run.catch_up()
+                stored = Stored.now(conn)
             try:
                 done = apply_file(run, file, applied)
             except MigrationError as error:
                 error.applied = replace(applied, files=tuple(files), head=run.head)
                 raise
+            finally:
+                run.catch_up()
             files.append(done)
-            file.release()
-            report(f"applied {file.name}   {done.duration_ms} ms")
-            moved = stored.moved(conn, file, report) if stored else None
+            run.later = partial(_say_applied, file, done, report)
+            moved = stored.moved(conn, file, report) if stores and stored is not None else None
             if moved is not None:
                 session.follow(conn, moved, report)
                 run.ahead = None  # made for the baseline that was
+        run.catch_up()
         applied = replace(applied, files=tuple(files), head=run.head)
         session.parting = (ANY_INVALID, LEFT_PLAIN)
     invalid, plain = session.parted
@@ -238,6 +246,16 @@ def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:
 def _journal(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, JournalEntry]]:
     pending = [file.name for file in plan.pending if file.no_tx]
     return read_journal(conn, pending) if pending else {}
+
+
+def _say_applied(file: MigrationFile, done: AppliedFile, report: Callable[[str], None]) -> None:
+    file.release()
+    report(f"applied {file.name}   {done.duration_ms} ms")
+
+
+def _digest(plan: Plan) -> None:
+    """What the first record needs."""
+    _ = plan.pending[0].statements_digest
 
 
 @contextmanager

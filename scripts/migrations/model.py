@@ -49,6 +49,7 @@ class Run:
     writer: writes rows and records. journal: what earlier runs noted of the pending files, by version.
     following: the file behind the one at hand. ahead: what is sent behind that one, if it was made already.
     names_ledger: whether a file of this run had the ledger's name in it.
+    later: what is still to be told of the file before: it is told when the server is busy with the next, or at the end.
     """
 
     conn: psycopg.Connection[Any]
@@ -64,7 +65,14 @@ class Run:
     following: MigrationFile | None = None
     ahead: Ahead | None = None
     names_ledger: bool = False
+    later: Callable[[], None] | None = None
     _baseline: str = ""
+
+    def catch_up(self) -> None:
+        """Tell what was put off, once."""
+        later, self.later = self.later, None
+        if later is not None:
+            later()
 
     def stored(self, trace: FileTrace | None) -> str:
         """A file's trace and the settings it ran with, as text for the history; empty when nothing was traced."""

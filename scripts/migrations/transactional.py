@@ -28,6 +28,7 @@ from scripts.migrations.ledger.refusals import refusal
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
 from scripts.migrations.row_security import hidden_rows, hiding_sql
 from scripts.migrations.session.baseline import FORGET
+from scripts.migrations.session.stored import may_store
 from scripts.migrations.told.failure import failed, lost
 from scripts.migrations.told.warned import Warnings
 from scripts.migrations.trace.weave import Woven, weave
@@ -331,6 +332,7 @@ def _finish(
 
 def _prepare(run: Run, file: MigrationFile, attempt: Attempt) -> None:
     """What is said of the file, and what the next one's record needs, made while the server runs it."""
+    run.catch_up()
     attempt.lifted = lifted_budgets(file)
     _ = file.statements_digest
     prepare_following(run)
@@ -341,6 +343,7 @@ def prepare_following(run: Run) -> None:
     following = run.following
     if following is not None:
         _ = following.statements_digest
+        may_store(following.data)  # remembered
         run.ahead = None if following.no_tx else _ahead(run, following)
     if run.tracer is not None:
         run.tracer.ahead(following)

@@ -23,7 +23,7 @@ from scripts.migrations.session.role import current_role
 from scripts.settings import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
     from psycopg.pq.abc import PGresult
@@ -213,7 +213,13 @@ def require_true_traces(conn: psycopg.Connection[Any]) -> int:
     return int(count)
 
 
-def make_ledger(conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", check: FolderCheck | None = None) -> Head:
+def make_ledger(
+    conn: psycopg.Connection[Any],
+    *,
+    then: bytes = b"SELECT",
+    check: FolderCheck | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Head:
     """Make the ledger where there is none of it, in one transaction. The caller holds the runner lock.
 
     Args:
@@ -221,6 +227,7 @@ def make_ledger(conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", check
         then: SQL of the runner's own that goes with it.
         check: of the files, gone on with while the server does its work. What it refuses is told first, and there is no
             ledger then.
+        meanwhile: what is done while the server commits.
 
     Returns:
         Where an empty history ends.
@@ -244,7 +251,10 @@ def make_ledger(conn: psycopg.Connection[Any], *, then: bytes = b"SELECT", check
     if failed is not None:
         conn.rollback()
         raise _not_made(conn, failed) from None
-    conn.commit()
+    try:
+        execute_batch(conn, b"COMMIT", meanwhile=meanwhile)
+    except BatchError as exc:
+        raise exc.error from None
     return Head()
 
 

@@ -64,6 +64,7 @@ def apply_no_tx(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
 
     started = time.monotonic()
     conn = run.conn
+    run.catch_up()
     with run.observer.watching(file.name, run.report) as watching:
         journal = run.journal.pop(file.name, {})
         work = Work(run, file, journal, watching, settings=run.session.building + b";\n")

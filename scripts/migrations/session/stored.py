@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from scripts.server.readiness import require_own_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     import psycopg
 
@@ -50,8 +51,12 @@ class Moved(NamedTuple):
     gone: frozenset[str]
 
 
+@lru_cache(maxsize=2)
 def may_store(data: bytes) -> bool:
-    """Whether a file has the words for it, outside a line that is a comment. In time that grows with the file alone."""
+    """Whether a file has the words for it, outside a line that is a comment. In time that grows with the file alone.
+
+    The answer is remembered for the file at hand and the next: it may be had while the server is busy.
+    """
     said = data.lower()
     if b"/*" in said:
         said = b" ".join((said, _without_comments(said)))
@@ -72,24 +77,14 @@ def _without_comments(said: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Stored:
-    """What new sessions of the login began with: before the run, and when it was last asked."""
+    """What new sessions of the login begin with: when it was first asked in a run, and when it was last."""
 
     first: Mapping[str, str]
     values: Mapping[str, str]
 
     @classmethod
-    def before(
-        cls, conn: psycopg.Connection[Any], files: Iterable[MigrationFile], *, after_others: bool
-    ) -> Stored | None:
-        """What is stored before any of these files runs; None, and nothing is asked, where nobody needs to know.
-
-        Args:
-            conn: which holds the runner lock.
-            files: which are to run; what is stored matters where one of them has the words.
-            after_others: whether another runner may have been at work since this session began.
-        """
-        if not after_others and not any(may_store(file.data) for file in files):
-            return None
+    def now(cls, conn: psycopg.Connection[Any]) -> Self:
+        """What is stored at this moment. conn: which holds the runner lock."""
         found = _read(conn)
         return cls(found, found)
 
@@ -104,18 +99,16 @@ class Stored:
         return Moved(self.values, frozenset())
 
     def moved(self, conn: psycopg.Connection[Any], file: MigrationFile, report: Callable[[str], None]) -> Moved | None:
-        """What a file changed of it; None where it changed nothing, and nothing is asked where it has not the words.
+        """What a file changed of it; None where it changed nothing.
 
         Args:
             conn: in autocommit, outside a transaction.
-            file: which has run.
+            file: which has run, and of which `may_store` is true.
             report: told what a session cannot know: what it would have without what it began with.
 
         Raises:
             SessionSettingError: a new session would look for operators elsewhere before it does in pg_catalog.
         """
-        if not may_store(file.data):
-            return None
         before, self.values = self.values, _read(conn)
         moved = {name: value for name, value in self.values.items() if before.get(name) != value}
         gone = frozenset(before.keys() - self.values.keys())
