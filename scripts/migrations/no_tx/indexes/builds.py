@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors.migration import DuplicateKeysError, IndexConflictError
-from scripts.migrations.no_tx.indexes.sameness import compared, wanted_of
+from scripts.migrations.no_tx.indexes.sameness import compared, is_surely_there, wanted_of
 from scripts.migrations.no_tx.indexes.state import (
     RELKINDS,
     Found,
@@ -43,8 +43,7 @@ def build_index(work: Work, statement: Statement) -> None:
         psycopg.Error: the server refused the build.
     """
     node = statement.node
-    if _is_free(work, statement):
-        _build(work, statement)
+    if _is_decided(work, statement):
         return
     seen = look_closely(work.conn, node)
     if seen is None:
@@ -73,7 +72,7 @@ def build_index(work: Work, statement: Statement) -> None:
         )
     if usable:
         if both.same:
-            work.note(f"{name} is already there, valid and of this definition: adopted")
+            _say_adopted(work, name)
         else:
             work.note(f"{name} is already there, valid, and an earlier run had built it; it cannot be compared")
         return
@@ -87,6 +86,21 @@ def is_ours(work: Work, statement: Statement, table: Table, found: Found) -> boo
         psycopg.Error: the table could not be had in time.
     """
     return compared(work, statement, table, found).same
+
+
+def _is_decided(work: Work, statement: Statement) -> bool:
+    """The two common cases, for as few questions as they need: the name is free, or the index is there."""
+    if _is_free(work, statement):
+        _build(work, statement)
+        return True
+    if is_surely_there(work, statement):
+        _say_adopted(work, f"{statement.node.relation.schemaname}.{statement.node.idxname}")
+        return True
+    return False
+
+
+def _say_adopted(work: Work, name: str) -> None:
+    work.note(f"{name} is already there, valid and of this definition: adopted")
 
 
 def _is_free(work: Work, statement: Statement) -> bool:

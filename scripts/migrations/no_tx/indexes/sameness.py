@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.no_tx.indexes.state import Found, Table, tablespace_of
+from scripts.migrations.no_tx.indexes.state import Found, Table, tablespace_of, usable_shape
 from scripts.migrations.no_tx.indexes.twin import wanted_shape
 from scripts.migrations.told.failure import shown_words
 from scripts.parser.statements import ParseError, option_text, parse_raw, walk
@@ -64,6 +64,15 @@ def wanted_of(work: Work, statement: Statement, table: Table) -> Wanted:
         (words,) = shown_words([exc.diag], work.file.text, work.conn)
         return Wanted("", statement.text, f"{words} (SQLSTATE {exc.sqlstate})")
     return Wanted(*shown)
+
+
+def is_surely_there(work: Work, statement: Statement) -> bool:
+    """Whether what the statement builds is there already, by its words alone; False where more has to be asked."""
+    node = statement.node
+    if node.table_space:
+        return False
+    shape = usable_shape(work.conn, node)
+    return bool(shape) and says_the_same(node, shape)
 
 
 def compared(work: Work, statement: Statement, table: Table, found: Found) -> Comparison:
