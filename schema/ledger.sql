@@ -6,7 +6,6 @@ CREATE TABLE IF NOT EXISTS public.schema_migrations (
     applied_at  timestamptz  NOT NULL DEFAULT now(),
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
 );
-REVOKE ALL ON TABLE public.schema_migrations FROM PUBLIC;
 COMMENT ON TABLE public.schema_migrations IS 'Migrations applied, written by the runner in the transaction of each file';
 
 -- Everything that was ever done to the ledger, a record each, only ever added to. Each holds the hash of the one before:
@@ -28,7 +27,6 @@ CREATE TABLE public.schema_migrations_history (
     CONSTRAINT schema_migrations_history_pkey PRIMARY KEY (seq),
     CONSTRAINT schema_migrations_history_kind_check CHECK (kind IN ('applied', 'adopted', 'accepted', 'abandoned'))
 );
-REVOKE ALL ON TABLE public.schema_migrations_history FROM PUBLIC;
 COMMENT ON TABLE public.schema_migrations_history IS 'Every change of the ledger, as a hash chain; only ever added to';
 
 -- The statements of files that run without a transaction: which of them were begun, and which are done.
@@ -42,5 +40,6 @@ CREATE TABLE public.schema_migrations_journal (
     CONSTRAINT schema_migrations_journal_pkey PRIMARY KEY (version, statement),
     CONSTRAINT schema_migrations_journal_state_check CHECK (state IN ('started', 'done'))
 );
-REVOKE ALL ON TABLE public.schema_migrations_journal FROM PUBLIC;
 COMMENT ON TABLE public.schema_migrations_journal IS 'How far a file without a transaction has come, statement by statement';
+
+REVOKE ALL ON TABLE public.schema_migrations, public.schema_migrations_history, public.schema_migrations_journal FROM PUBLIC;

@@ -18,7 +18,7 @@ from scripts.errors.migration import InvalidIndexError, MigrationError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.folder.marker import MARKER
 from scripts.migrations.folder.runnable import FolderCheck
-from scripts.migrations.ledger.journal import PREPARATION, read_journal
+from scripts.migrations.ledger import journal
 from scripts.migrations.ledger.records import Writer
 from scripts.migrations.ledger.repair import bring_up, who
 from scripts.migrations.ledger.table import (
@@ -33,9 +33,9 @@ from scripts.migrations.ledger.table import (
 )
 from scripts.migrations.model import Applied, Run
 from scripts.migrations.no_tx.apply import apply_no_tx
+from scripts.migrations.no_tx.indexes import state
 from scripts.migrations.no_tx.indexes.invalid import ANY_INVALID, invalid_indexes
 from scripts.migrations.plan import plan_migrations
-from scripts.migrations.row_security import hiding_preparation
 from scripts.migrations.session.baseline import open_session
 from scripts.migrations.session.lock import Tried, let_go, runner_lock, still_held_sql, try_lock_sql
 from scripts.migrations.session.role import WHO, CameAs, acting_as
@@ -138,12 +138,13 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         _traced(conn, plan, settings) as tracer,
     ):
         writer = Writer(conn, held=still_held_sql())
-        notes = PREPARATION if any(MARKER.encode() in file.data for file in plan.pending) else b""
-        prepare = OWN_PATH + b";\n".join(filter(None, (writer.preparation, hiding_preparation(conn), notes)))
-        journal: dict[str, dict[int, JournalEntry]] = {}
+        alone = any(MARKER.encode() in file.data for file in plan.pending)
+        more = (journal.PREPARATION, state.PREPARATION) if alone else ()
+        prepare = OWN_PATH + b";\n".join((writer.preparation, *more))
+        noted: dict[str, dict[int, JournalEntry]] = {}
         if ledger.is_there:
             head = bring_up(conn, ledger, plan.applied, recorded_by=who(session), report=report)
-            journal = _journal(conn, plan) if ledger.head else {}
+            noted = _noted(conn, plan) if ledger.head else {}
             try:
                 execute_batch(conn, prepare)
             except BatchError as exc:
@@ -160,7 +161,7 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
             recorded_by=who(session),
             writer=writer,
             head=head,
-            journal=journal,
+            journal=noted,
         )
         # Where another runner may have been at work since this session began, it has stored something perhaps.
         stored = Stored.now(conn) if ledger.is_there else None
@@ -243,9 +244,9 @@ def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:
     return Applied((), before=applied, total=applied + pending, head=ledger.head)
 
 
-def _journal(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, JournalEntry]]:
+def _noted(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, JournalEntry]]:
     pending = [file.name for file in plan.pending if file.no_tx]
-    return read_journal(conn, pending) if pending else {}
+    return journal.read_journal(conn, pending) if pending else {}
 
 
 def _say_applied(file: MigrationFile, done: AppliedFile, report: Callable[[str], None]) -> None:

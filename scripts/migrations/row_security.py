@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.migrations.batch import cells
+from scripts.migrations.batch import BatchError, cells, execute_batch
+from scripts.migrations.ledger.table import OWN_PATH
 from scripts.parser.statements import Positions, Statement, body_statements, walk
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ SELECT n.nspname, c.relname, current_user, c.relforcerowsecurity::int
             ELSE EXISTS (SELECT 1 FROM pg_catalog.pg_partition_tree(c.oid) t
                           WHERE t.isleaf AND pg_catalog.pg_relation_size(t.relid) > 0) END
  ORDER BY 1, 2"""
-_NAME = '"parity hiding"'
+_HINT = b"SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relrowsecurity)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,41 +74,40 @@ class _Hiding:
     forced: bool
 
 
-def hiding_preparation(conn: psycopg.Connection[Any]) -> bytes:
-    """SQL that prepares the question once for a run, for planning it costs four times what the answer does.
+def hiding_hint(conn: psycopg.Connection[Any], file: MigrationFile, counts: Sequence[int | None]) -> bytes:
+    """A question whether any table may hide rows from anybody, one statement; empty when there is nothing to ask.
 
-    Empty for a superuser, to whom it is never put.
-    """
-    return b"" if _sees_all(conn) else f"PREPARE {_NAME} AS {_HIDING}".encode()
-
-
-def hiding_sql(
-    conn: psycopg.Connection[Any], file: MigrationFile, counts: Sequence[int | None], *, prepared: bool
-) -> bytes:
-    """The question for the tables that hide rows, one statement; empty when there is nothing to ask.
+    Most databases have no such table, and the whole question costs ten times as much to plan.
 
     Args:
         conn: in the file's transaction, back at the baseline, where the question is to be put.
         file: what has run.
         counts: for each statement the rows it changed; None where its command tag has no number.
-        prepared: whether what `hiding_preparation` made still stands.
     """
-    if _sees_all(conn) or not _may_be_suspect(file, counts):
-        return b""
-    return f"EXECUTE {_NAME}".encode() if prepared else _HIDING.encode()
+    return b"" if _sees_all(conn) or not _may_be_suspect(file, counts) else _HINT
 
 
-def hidden_rows(answer: PGresult, file: MigrationFile, counts: Sequence[int | None]) -> tuple[str, ...]:
+def hidden_rows(
+    conn: psycopg.Connection[Any], hint: PGresult, file: MigrationFile, counts: Sequence[int | None]
+) -> tuple[str, ...]:
     """Say which changes of the file row security may have brought to nothing.
 
     Args:
-        answer: to `hiding_sql`.
+        conn: in autocommit, back at the baseline: the file is committed, and nothing that is asked can change that.
+        hint: the answer to `hiding_hint`.
         file: what has run.
-        counts: as `hiding_sql` takes them.
+        counts: as `hiding_hint` takes them.
 
     Returns:
         One text each: file:line:column, table, role, and what to do.
     """
+    if hint.get_value(0, 0) != b"t":
+        return ()
+    try:
+        answer = execute_batch(conn, OWN_PATH + _HIDING.encode())[-1]
+    except BatchError as exc:
+        why = f"SQLSTATE {exc.error.sqlstate}"
+        return (f"{file.name}: whether row security hid rows from it could not be asked ({why})",)
     tables = [_Hiding(schema, name, role, forced == "1") for schema, name, role, forced in cells(answer)]
     if not tables:
         return ()
@@ -125,7 +125,7 @@ def suspects(statements: Sequence[Statement], counts: Sequence[int | None]) -> I
 
     Args:
         statements: of a file.
-        counts: as `hiding_sql` takes them.
+        counts: as `hiding_hint` takes them.
     """
     called = _called_names(statements)
     for statement, count in zip(statements, counts, strict=True):

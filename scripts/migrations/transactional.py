@@ -26,7 +26,7 @@ from scripts.migrations.ledger.chain import Entry, Head
 from scripts.migrations.ledger.records import NO_SUCH_PREPARED
 from scripts.migrations.ledger.refusals import refusal
 from scripts.migrations.model import Ahead, AppliedFile, rows_changed
-from scripts.migrations.row_security import hidden_rows, hiding_sql
+from scripts.migrations.row_security import hidden_rows, hiding_hint
 from scripts.migrations.session.baseline import FORGET
 from scripts.migrations.session.stored import may_store
 from scripts.migrations.told.failure import failed, lost
@@ -314,8 +314,8 @@ def _send(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, f
 
 
 def _question(run: Run, file: MigrationFile, counts: Sequence[int | None]) -> bytes:
-    """The question for rows that were hidden, to stand between record and COMMIT, where the path is our own."""
-    question = hiding_sql(run.conn, file, counts, prepared=not run.session.forgets_prepared)
+    """The first question for rows that were hidden, to stand between record and COMMIT, where the path is our own."""
+    question = hiding_hint(run.conn, file, counts)
     return b";\n" + question if question else b""
 
 
@@ -324,7 +324,7 @@ def _finish(
 ) -> tuple[str, ...]:
     """After COMMIT, the last answer: take the head, and say what was hidden. asked: the rows changed, if it was."""
     finished(run, results[-2 if asked is None else -3])
-    notes = () if asked is None else hidden_rows(results[-2], file, asked)
+    notes = () if asked is None else hidden_rows(run.conn, results[-2], file, asked)
     for note in (*attempt.lifted, *notes):
         run.report(note)
     return notes

@@ -35,7 +35,7 @@ from scripts.migrations.transactional import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -187,8 +187,7 @@ def _say_proved(work: Work, finish: Callable[[], bytes]) -> list[PGresult]:
     names = [free_name(statement.node) for statement in declared.values()]
     if all(names):
         try:
-            proof = proof_sql(work.conn, names) + b";\n"
-            return work.say(lambda: proof + finish(), meanwhile=lambda: prepare_following(work.run))
+            return work.say(lambda: _proof(work, names) + finish(), meanwhile=lambda: prepare_following(work.run))
         except RunnersOwnError as exc:
             if exc.error.sqlstate != NOT_PROVED:
                 raise
@@ -196,6 +195,10 @@ def _say_proved(work: Work, finish: Callable[[], bytes]) -> list[PGresult]:
         (_, name), statement = list(declared.items())[number]
         raise InvalidIndexError.not_proved(name, where=work.where(statement), found=found)
     return work.say(finish)
+
+
+def _proof(work: Work, names: Sequence[str]) -> bytes:
+    return proof_sql(work.conn, names, prepared=not work.run.session.forgets_prepared) + b";\n"
 
 
 def _declared(work: Work) -> dict[tuple[str, str], Statement]:

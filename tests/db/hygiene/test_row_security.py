@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.migrations import row_security
 from scripts.migrations.apply import migrate
 from scripts.settings import Settings
 
@@ -151,6 +152,19 @@ def test_migrate_role_shows_what_the_superuser_hides(shop: ScratchDatabase, migr
     settings = Settings(migrate_trace=False, migrate_role=OWNER)
     notes = notes_of(shop, migrations, "UPDATE shop.payment SET payer = 'x';", shop.connect_admin(), settings)
     assert [HIDES in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_question_that_fails_is_told_and_costs_nothing(
+    shop: ScratchDatabase, migrations: MigrationFolder, monkeypatch: pytest.MonkeyPatch, *, trace: bool
+) -> None:
+    """The file is committed by then: it stays, the next one runs, and what is not known is not passed over."""
+    monkeypatch.setattr(row_security, "_HIDING", "SELECT 1/0")
+    migrations.write("0003_next.sql", "CREATE TABLE shop.next (id int);")
+    settings = Settings(migrate_trace=trace)
+    notes = notes_of(shop, migrations, "UPDATE shop.payment SET payer = 'x';", settings=settings)
+    assert notes == ("0002_fill.sql: whether row security hid rows from it could not be asked (SQLSTATE 22012)",)
+    assert shop.recorded() == ["0001_shop.sql", "0002_fill.sql", "0003_next.sql"]
 
 
 def test_row_security_off_is_refused_by_the_server(shop: ScratchDatabase, migrations: MigrationFolder) -> None:

@@ -67,8 +67,10 @@ SELECT n.nspname::text, c.relname::text,
  WHERE c.oid = pg_catalog.to_regclass(%s)"""
 # Goes with the message that records a file; what is not proved so divides by zero, and is looked at more closely.
 _PROVED = """
-SELECT 1 / CASE WHEN pg_catalog.count(*) = %d THEN 1 ELSE 0 END FROM pg_catalog.pg_index i
- WHERE i.indexrelid = ANY (ARRAY[%b]::oid[]) AND i.indisvalid AND i.indisready"""
+SELECT 1 / CASE WHEN pg_catalog.count(*) = {0} THEN 1 ELSE 0 END FROM pg_catalog.pg_index i
+ WHERE i.indexrelid = ANY ({1}) AND i.indisvalid AND i.indisready"""
+_PROVED_NAME = '"parity proof"'
+PREPARATION = f"PREPARE {_PROVED_NAME} (bigint, oid[]) AS {_PROVED.format('$1', '$2')}".encode()
 NOT_PROVED = "22012"
 _PROVE = """
 SELECT x.relkind::text, i.indisvalid AND i.indisready
@@ -193,15 +195,17 @@ def look(conn: psycopg.Connection[Any], node: Any) -> tuple[Table, bool] | None:
     return None if row is None else (Table(row[0], row[1]), row[2])
 
 
-def proof_sql(conn: psycopg.Connection[Any], names: Sequence[str]) -> bytes:
+def proof_sql(conn: psycopg.Connection[Any], names: Sequence[str], *, prepared: bool) -> bytes:
     """A statement that the server refuses with `NOT_PROVED` unless every one of these is an index, valid and ready.
 
     Args:
         conn: for its quoting.
         names: quoted and qualified.
+        prepared: whether what `PREPARATION` made still stands.
     """
-    asked = b", ".join(b"pg_catalog.to_regclass(%b)" % name for name in literals(conn, names))
-    return _PROVED.encode() % (len(set(names)), asked)
+    asked = ", ".join(f"pg_catalog.to_regclass({name.decode()})" for name in literals(conn, names))
+    values = (str(len(set(names))), f"ARRAY[{asked}]::oid[]")
+    return (f"EXECUTE {_PROVED_NAME} ({', '.join(values)})" if prepared else _PROVED.format(*values)).encode()
 
 
 def unproved_indexes(conn: psycopg.Connection[Any], declared: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
