@@ -162,6 +162,28 @@ def test_another_definition_stops_the_run(
     assert with_table.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'twin%'") == 0
 
 
+@pytest.mark.parametrize(
+    "squatter",
+    [
+        "CREATE UNIQUE INDEX t_a ON public.t (a)",
+        "CREATE INDEX t_a ON public.t (a) WHERE a IS NOT NULL",
+        "CREATE INDEX t_a ON public.t USING hash (a)",
+        "CREATE TABLE public.u (a text); CREATE INDEX t_a ON public.u (a)",
+    ],
+)
+def test_another_definition_than_the_plainest_stops_the_run(
+    with_table: ScratchDatabase, migrations: MigrationFolder, squatter: str
+) -> None:
+    """An index that is neither unique nor partial is asked for in the fewest words: what is there is no such one."""
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY IF NOT EXISTS t_a ON public.t (a);")
+    with with_table.connect() as conn:
+        conn.execute(squatter.encode())
+    with pytest.raises(IndexConflictError) as caught:
+        with_table.apply(migrations.files())
+    assert dict(caught.value.facts)["wanted"] == "CREATE INDEX t_a ON public.t USING btree (a)"
+    assert with_table.recorded() == ["0001_t.sql"]
+
+
 def test_a_view_of_that_name_stops_the_run(with_table: ScratchDatabase, migrations: MigrationFolder) -> None:
     """IF NOT EXISTS would be satisfied by any relation of the name (D-10)."""
     with with_table.connect() as conn:
