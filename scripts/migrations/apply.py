@@ -171,26 +171,21 @@ def _apply_plan(  # noqa: PLR0913 - what a run is made of
         # One list for the whole run: a new tuple for every file would be the square of their number.
         files: list[AppliedFile] = []
         applied = replace(applied, files=files, head=head)
-        for file, run.following in zip_longest(plan.pending, plan.pending[1:]):
-            apply_file = apply_no_tx if file.no_tx else apply_transactional
-            stores = may_store(file.data)
-            if stores and stored is None:
-                run.catch_up()
-                stored = Stored.now(conn)
-            try:
-                done = apply_file(run, file, applied)
-            except MigrationError as error:
-                error.applied = replace(applied, files=tuple(files), head=run.head)
-                raise
-            finally:
-                run.catch_up()
-            files.append(done)
-            run.later = partial(_say_applied, file, done, report)
-            moved = stored.moved(conn, file, report) if stores and stored is not None else None
-            if moved is not None:
-                session.follow(conn, moved, report)
-                run.ahead = None  # made for the baseline that was
-        run.catch_up()
+        try:
+            for file, run.following in zip_longest(plan.pending, plan.pending[1:]):
+                stores = may_store(file.data)
+                if stores and stored is None:
+                    run.catch_up()
+                    stored = Stored.now(conn)
+                done = _applied(run, file, applied)
+                files.append(done)
+                run.later = partial(_say_applied, file, done, report)
+                moved = stored.moved(conn, file, report) if stores and stored is not None else None
+                if moved is not None:
+                    session.follow(conn, moved, report)
+                    run.ahead = None  # made for the baseline that was
+        finally:
+            run.catch_up()
         applied = replace(applied, files=tuple(files), head=run.head)
         session.parting = (ANY_INVALID, LEFT_PLAIN)
     invalid, plain = session.parted
@@ -247,6 +242,14 @@ def _nothing_yet(plan: Plan, ledger: Ledger) -> Applied:
 def _noted(conn: psycopg.Connection[Any], plan: Plan) -> dict[str, dict[int, JournalEntry]]:
     pending = [file.name for file in plan.pending if file.no_tx]
     return journal.read_journal(conn, pending) if pending else {}
+
+
+def _applied(run: Run, file: MigrationFile, applied: Applied) -> AppliedFile:
+    try:
+        return (apply_no_tx if file.no_tx else apply_transactional)(run, file, applied)
+    except MigrationError as error:
+        error.applied = replace(applied, files=tuple(applied.files), head=run.head)
+        raise
 
 
 def _say_applied(file: MigrationFile, done: AppliedFile, report: Callable[[str], None]) -> None:

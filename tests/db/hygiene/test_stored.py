@@ -123,9 +123,13 @@ def test_a_path_that_no_session_may_have_ends_both_runs(
     if interrupted:
         with pytest.raises(SessionSettingError):
             stop_behind(empty_database, migrations, 1)
+    told: list[str] = []
     with pytest.raises(SessionSettingError) as caught:
-        empty_database.apply(migrations.files(), SETTINGS)
+        migrate(empty_database.connect(), migrations.files(), SETTINGS, report=told.append)
     assert "public, pg_catalog" in str(caught.value)
+    # The file that stored it is applied, and told.
+    assert empty_database.recorded() == ["0001_p.sql"]
+    assert [line.split("   ")[0] for line in told if line.startswith("applied")] == ["applied 0001_p.sql"][interrupted:]
     assert empty_database.value("SELECT to_regclass('public.t') IS NULL") is True
 
 
