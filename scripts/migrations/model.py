@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scripts.migrations.trace.text import trace_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -81,7 +83,7 @@ class Run:
         if not self._baseline:
             self._baseline = _as_text(dict(self.session.baseline))
         # First in the order of the names; it is the same for every file of a run.
-        return f'{{"baseline":{self._baseline},{_as_text(trace.as_json())[1:]}'
+        return f'{{"baseline":{self._baseline},{trace_text(trace)[1:]}'
 
 
 def _as_text(document: Mapping[str, Json]) -> str:

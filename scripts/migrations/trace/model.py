@@ -167,7 +167,7 @@ class StatementTrace:
     @property
     def strongest(self) -> str:
         """The strongest mode among its locks, as in pg_locks; empty when it took none."""
-        return max((lock.mode for lock in self.locks), key=strength, default="")
+        return max([lock.mode for lock in self.locks], key=strength, default="")
 
     def as_json(self) -> dict[str, Json]:
         """For the ledger and for evidence; parts that are empty, and `measured`, are left out."""
