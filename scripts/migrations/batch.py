@@ -9,7 +9,7 @@ has one, counts from the start of the text that was sent.
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -55,6 +55,14 @@ class BatchError(Exception):
         return len(self.results)
 
 
+class _Aside(NamedTuple):
+    """Work of our own beside a message, as `execute_batch` takes it."""
+
+    meanwhile: Callable[[], None] | None
+    spare: Callable[[], bool] | None
+    between: Callable[[], None] | None
+
+
 def execute_batch(  # noqa: PLR0913 - what may be done while the server works
     conn: psycopg.Connection[Any],
     text: bytes,
@@ -62,6 +70,7 @@ def execute_batch(  # noqa: PLR0913 - what may be done while the server works
     watch: Watch | None = None,
     meanwhile: Callable[[], None] | None = None,
     spare: Callable[[], bool] | None = None,
+    between: Callable[[], None] | None = None,
     into: list[PGresult] | None = None,
 ) -> list[PGresult]:
     """Run the statements of a text, one after the other, as one simple query.
@@ -73,6 +82,7 @@ def execute_batch(  # noqa: PLR0913 - what may be done while the server works
         meanwhile: work of our own that is done while the server does its.
         spare: likewise, a small piece a call, and only as long as the server has not answered; False when there is no
             more of it.
+        between: called whenever all results that have come are taken and more are to come; not once a statement failed.
         into: where the results are put as they come. A message of the server that arrives when it holds n results was
             told by statement n: libpq hands messages on in their place among the results.
 
@@ -90,7 +100,7 @@ def execute_batch(  # noqa: PLR0913 - what may be done while the server works
     with conn.lock:
         conn.pgconn.send_query(text)
         interval = _INTERVAL_S if watch is None else watch.interval_s
-        conn.wait(_answers(conn.pgconn, results, watch, meanwhile, spare), interval=interval)
+        conn.wait(_answers(conn.pgconn, results, watch, _Aside(meanwhile, spare, between)), interval=interval)
     last = results[-1]
     if last.status == ExecStatus.FATAL_ERROR:
         raise BatchError(results[:-1], errors.error_from_result(last, "utf-8"))
@@ -127,8 +137,7 @@ def _answers(
     pgconn: PGconn,
     results: list[PGresult],
     watch: Watch | None,
-    meanwhile: Callable[[], None] | None,
-    spare: Callable[[], bool] | None,
+    aside: _Aside,
 ) -> Generator[Wait, Ready | int | None, None]:
     """Send what is not sent yet, then take every result; yields what has to be waited for, is sent what is ready."""
     from psycopg import errors
@@ -141,27 +150,31 @@ def _answers(
             pass
         if ready & Ready.R:
             pgconn.consume_input()
-    if meanwhile is not None:
-        meanwhile()
-    if spare is not None:
+    if aside.meanwhile is not None:
+        aside.meanwhile()
+    if aside.spare is not None:
         answered = select.poll()
         answered.register(pgconn.socket, select.POLLIN)
-        while not answered.poll(0) and spare():
+        while not answered.poll(0) and aside.spare():
             pass
     try:
-        yield from _take(pgconn, results, watch)
+        yield from _take(pgconn, results, watch, aside.between)
     except errors.DatabaseError:
         # The server said why it closes the connection before it did; that is the better error.
         if not results or results[-1].status != ExecStatus.FATAL_ERROR:
             raise
 
 
-def _take(pgconn: PGconn, results: list[PGresult], watch: Watch | None) -> Generator[Wait, Ready | int | None, None]:
+def _take(
+    pgconn: PGconn, results: list[PGresult], watch: Watch | None, between: Callable[[], None] | None
+) -> Generator[Wait, Ready | int | None, None]:
     from psycopg.pq import ExecStatus
     from psycopg.waiting import Ready, Wait
 
     while True:
         while pgconn.is_busy():
+            if between is not None and results and results[-1].status != ExecStatus.FATAL_ERROR:
+                between()
             while (ready := (yield Wait.R)) is None:
                 pass
             if ready & Ready.R:

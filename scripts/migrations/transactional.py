@@ -16,6 +16,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scripts.migrations.batch import BatchError, execute_batch
@@ -301,6 +302,7 @@ def _send(run: Run, file: MigrationFile, attempt: Attempt, watching: Watching, f
             _BEGIN + woven.text + b"\n;\n" + finish,
             watch=watching,
             meanwhile=lambda: _prepare(run, file, attempt),
+            between=None if run.tracer is None else partial(run.tracer.look, woven),
             into=into,
         )
     except BatchError as exc:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.migrations.trace.model import strength
+from scripts.migrations.trace.probe import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from scripts.migrations.trace.known import Known
     from scripts.migrations.trace.messages import Told
     from scripts.migrations.trace.model import Effect, LockTaken
-    from scripts.migrations.trace.probe import Answer, Seen
+    from scripts.migrations.trace.probe import Answer
 
 _ROWS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"})
 # Statements that run others: only the counters tell how many rows they changed.
@@ -29,9 +30,36 @@ _TABLES = frozenset("rmp")
 _WITH_ROWS = frozenset("rm")
 
 
-def counts_rows(kind: str) -> bool:
-    """Whether rows are counted for a statement of this kind, be it none."""
-    return kind in _ROWS or kind in PROGRAMS or kind in ("CreateTableAsStmt", _EXPLAINED)
+# Of these more is to be said than locks: rows are counted, or a lock alone says what was done.
+_WEIGHED = _ROWS | PROGRAMS | {"CreateTableAsStmt", "VacuumStmt", _EXPLAINED}
+
+
+def is_weighed(kind: str) -> bool:
+    """Whether more than locks is to be said of a statement of this kind, whatever the answers around it."""
+    return kind in _WEIGHED
+
+
+def only_locks(known: Known, *, before: Answer, after: Answer) -> tuple[LockTaken, ...] | None:
+    """What a statement locked that is not weighed, and of which nothing was told; None when it may have done more.
+
+    Most statements are of this sort. A `Judge` says the same of them, after ten times as much work.
+    """
+    taken: list[LockTaken] = []
+    for oid, seen in after.changed.items():
+        if oid not in known.relations:
+            continue
+        earlier = before.relations.get(oid)
+        if earlier is None:
+            earlier = Seen((), known.relations[oid].filenode, 0, 0)
+        if seen[1:] != earlier[1:]:
+            return None
+        taken += [known.lock(oid, mode) for mode in seen.modes if mode not in earlier.modes]
+    return _in_order(taken)
+
+
+def _in_order(taken: list[LockTaken]) -> tuple[LockTaken, ...]:
+    """The strongest first."""
+    return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
 
 
 class Names(NamedTuple):
@@ -90,7 +118,7 @@ class Judge:
             for oid in self.undone
             if oid not in self.everything or _EXCLUSIVE not in self.everything[oid].modes
         ]
-        return tuple(sorted(taken, key=lambda lock: (-strength(lock.mode), lock.relation)))
+        return _in_order(taken)
 
     def _truncated(self) -> set[int]:
         """Tables that were emptied: a new file on disk, and the old one was read for its indexes' sake at most."""

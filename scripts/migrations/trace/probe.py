@@ -7,13 +7,12 @@ Why one text an answer: a question costs 0.05 ms, and 300 of them must not cost 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from psycopg.pq.abc import PGresult
 
 # The lowest oid that the server gives to what users make (FirstNormalObjectId).
 FIRST_USER_OID = 16384
@@ -126,49 +125,44 @@ class Seen(NamedTuple):
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One question's answer.
 
-    began, ended: seconds since 1970 at which the server dealt with it. relations: by oid, all that the transaction has
-    locked; changed: those among them whose modes, file or counters differ from the answer before.
+    began, ended: seconds since 1970 at which the server dealt with it. text: of its locks, as it came. relations: by
+    oid, all that the transaction has locked; changed: those among them whose modes, file or counters differ from the
+    answer before. (A named tuple: the server is idle while it is made.)
     """
 
     began: float
     ended: float
-    lines: frozenset[str] = frozenset()
-    relations: Mapping[int, Seen] = field(default_factory=dict)
-    changed: Mapping[int, Seen] = field(default_factory=dict)
+    text: str = ""
+    relations: Mapping[int, Seen] = MappingProxyType({})
+    changed: Mapping[int, Seen] = MappingProxyType({})
 
 
-def clock_of(result: PGresult) -> float | None:
-    """The time of an answer that is the time alone, in seconds since 1970; None for one that says more."""
-    text = result.get_value(0, 0) or b""
-    return None if b"|" in text else float(text)
-
-
-def read_answer(result: PGresult, before: Answer) -> Answer:
+def read_answer(text: str, before: Answer) -> Answer:
     """Read one.
 
     Args:
-        result: of a question.
+        text: of a question's answer.
         before: the answer to the one before it; most repeat its relations, and some ask for the time alone.
     """
-    parts = (result.get_value(0, 0) or b"").decode().split("|")
-    began = float(parts[0])
-    if len(parts) == 1:
-        return Answer(began, began, before.lines, before.relations)
-    lines = frozenset(parts[1].split(",")) if parts[1] else frozenset()
-    ended = float(parts[-1])
-    if lines == before.lines:
-        return Answer(began, ended, lines, before.relations)
-    touched = {line.partition(" ")[0] for line in lines ^ before.lines}
+    began, _, rest = text.partition("|")
+    start = float(began)
+    if not rest:
+        return Answer(start, start, before.text, before.relations)
+    locks, _, end = rest.partition("|")
+    ended = float(end.rpartition("|")[2])
+    if locks == before.text:
+        return Answer(start, ended, locks, before.relations)
+    lines, earlier = set(locks.split(",")), set(before.text.split(","))
+    touched = {line.partition(" ")[0] for line in lines ^ earlier if line}
     changed = _relations([line for line in lines if line.partition(" ")[0] in touched])
     relations = {**before.relations, **changed}
-    for oid in touched:  # a lock goes away when a subtransaction is rolled back
-        if int(oid) not in changed:
-            relations.pop(int(oid), None)
-    return Answer(began, ended, lines, relations, changed)
+    for oid in map(int, touched):  # a lock goes away when a subtransaction is rolled back
+        if oid not in changed:
+            relations.pop(oid, None)
+    return Answer(start, ended, locks, relations, changed)
 
 
 def _relations(lines: list[str]) -> dict[int, Seen]:

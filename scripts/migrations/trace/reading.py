@@ -1,27 +1,28 @@
 """From the answers to a woven text to a trace of its file.
 
 Owns: which answer belongs to which statement, how long each took, and what was held while later ones ran.
+How: answers are read as they come, because the server is idle from the last one until the record is sent. What the last
+    answer decides about waits for it: when the file began, and which table a message means.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from scripts.migrations.trace.effects import Judge, Names, counts_rows
+from scripts.migrations.trace.effects import Judge, Names, is_weighed, only_locks
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
-from scripts.migrations.trace.probe import CHANGING, Answer, clock_of, read_answer
-from scripts.migrations.trace.words import words_of
+from scripts.migrations.trace.probe import CHANGING, Answer, read_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
-    from scripts.migrations.folder.files import MigrationFile
-    from scripts.migrations.trace.handlers import Handlers
-    from scripts.migrations.trace.weave import Woven
+    from scripts.migrations.trace.known import Relation
+    from scripts.migrations.trace.model import LockTaken
+    from scripts.migrations.trace.weave import Draft, Woven
     from scripts.parser.statements import Statement
 
 _EXCLUSIVE = "AccessExclusiveLock"
@@ -29,92 +30,157 @@ _EXCLUSIVE = "AccessExclusiveLock"
 _ANSWERS_TRAFFIC = frozenset("rpmvf")
 
 
-class Reading:
-    """One file's answers, statement by statement."""
+class _Evidence(NamedTuple):
+    """What a statement is judged by that has to wait.
 
-    def __init__(self, known: Known, listener: Listener, names: PGresult) -> None:
-        self._known, self._listener = known, listener
-        self._sent = float(value(names, 2) or 0)
-        self.found = read_relations(names)
+    began: when the question before it was answered. before, after: the answers around it. told: by the server. tagged:
+    the number in its command tag. locks: what it took, when it surely did nothing else.
+    """
+
+    statement: Statement
+    began: float
+    before: Answer
+    after: Answer
+    told: Told | None
+    tagged: int | None
+    locks: tuple[LockTaken, ...] | None
+
+
+class Reading:
+    """One file's answers, statement by statement. found, changing: as its end has them, for `Known.update`."""
+
+    def __init__(self, known: Known, listener: Listener, draft: Draft, woven: Woven, *, ahead: int) -> None:
+        """Nothing is read yet.
+
+        Args:
+            known: the relations before the file.
+            listener: hears what the server tells.
+            draft: of the file, and what was found out of it ahead.
+            woven: the text that was made of it.
+            ahead: how many results come before the text's first.
+        """
+        self._known, self._listener, self._draft = known, listener, draft
+        self._woven, self._ahead = woven, ahead
+        self._asked = [(woven.answers[at], at) for at in woven.probes]
+        # By place in the file; None for one that has to wait.
+        self._traces: list[StatementTrace | None] = []
+        self._waiting: list[_Evidence] = []
+        # When each statement began that a question stands behind; of the first one it is known at the end.
+        self._starts: dict[int, float] = {}
+        # The last answer that says more than the time; and when the last one of all was asked for and had been given.
+        self._last = Answer(0.0, 0.0)
+        self._began = self._ended = 0.0
+        self.found: Mapping[int, Relation] = {}
+        self.changing: frozenset[int] = frozenset()
+
+    def take(self, results: Sequence[PGresult], *, skip: int = 0) -> None:
+        """Read on as far as there are answers.
+
+        Args:
+            results: all so far, none of them an error; what was read of them is not looked at again.
+            skip: how many of them come before the text's first.
+        """
+        traces, words, probes, there = self._traces, self._draft.words, self._woven.probes, len(results) - skip
+        heard: Mapping[int, Told] | None = None
+        for statement in self._draft.file.statements[len(traces) :]:
+            index = statement.index
+            asked = probes.get(index)
+            if asked is None:  # a setting
+                traces.append(StatementTrace(index, statement.line, words[index], None))
+                continue
+            if asked >= there:
+                return
+            if heard is None:  # what was told before an answer is heard when the answer is there
+                heard, _ = self._listener.by_statement(self._asked, ahead=self._ahead)
+            text = results[asked + skip].get_value(0, 0) or b""
+            told = heard.get(index)
+            if self._starts and told is None and b"|" not in text and not is_weighed(statement.kind):
+                # Most often: the time alone, and nothing was told.
+                began = self._starts[index] = self._ended
+                self._began = self._ended = float(text)
+                traces.append(StatementTrace(index, statement.line, words[index], _between(began, self._ended)))
+            else:
+                tagged = results[self._woven.answers[index] + skip].command_tuples
+                traces.append(self._read(statement, text.decode(), told, tagged))
+
+    def _read(self, statement: Statement, text: str, told: Told | None, tagged: int | None) -> StatementTrace | None:
+        """What a statement did; None when that has to wait."""
+        is_first, began, before = not self._starts, self._ended, self._last
+        after = self._last = read_answer(text, before)
+        self._starts[statement.index], self._began, self._ended = began, after.began, after.ended
+        is_more = told is not None or is_weighed(statement.kind)
+        locks = None if is_more else only_locks(self._known, before=before, after=after)
+        evidence = _Evidence(statement, began, before, after, told, tagged, locks)
+        if is_first or locks is None:
+            self._waiting.append(evidence)
+            return None
+        return self._simple(evidence, locks)
+
+    def finished(self, results: Sequence[PGresult]) -> FileTrace:
+        """Every statement, and what was held. results: of the whole text."""
+        self.take(results)
+        end = results[self._woven.results - 1]
+        self.found = read_relations(end)
+        names = self._names()
+        first = self._waiting[0]._replace(began=float(value(end, 2) or 0))
+        self._starts[first.statement.index] = first.began
+        for evidence in (first, *self._waiting[1:]):
+            locks = evidence.locks
+            trace = self._judged(evidence, names) if locks is None else self._simple(evidence, locks)
+            self._traces[evidence.statement.index] = trace
+        traces = tuple(trace for trace in self._traces if trace is not None)
+        relations = self._last.relations
+        self.changing = frozenset(oid for oid, seen in relations.items() if not CHANGING.isdisjoint(seen.modes))
+        _, unplaced = self._listener.by_statement(self._asked, ahead=self._ahead)
+        return FileTrace(traces, _held(traces, self._starts, self._began), unplaced)
+
+    def _names(self) -> Names:
         tables = {oid: relation.name for oid, relation in self.found.items() if relation.kind in "rmp"}
-        there = known.relations
-        self._names = Names(
+        there = self._known.relations
+        return Names(
             frozenset(name for oid, name in tables.items() if oid not in there),
             {oid: name for oid, name in tables.items() if oid in there and there[oid].name != name},
         )
-        self.changing: frozenset[int] = frozenset()
 
-    def file(
-        self, file: MigrationFile, results: Sequence[PGresult], woven: Woven, handlers: Handlers, *, ahead: int
-    ) -> FileTrace:
-        """Every statement, and what was held. handlers: of the file."""
-        heard, unplaced = self._listener.by_statement([(woven.answers[at], at) for at in woven.probes], ahead=ahead)
-        traces: list[StatementTrace] = []
-        starts: dict[int, float] = {}
-        last = Answer(self._sent, self._sent)
-        began = ended = self._sent
-        for statement, at in zip(file.statements, woven.answers, strict=True):
-            asked = woven.probes.get(statement.index)
-            if asked is None:
-                traces.append(_bare(statement, None))
-                continue
-            starts[statement.index] = ended
-            told = heard.get(statement.index)
-            clock = clock_of(results[asked])
-            if clock is not None and told is None and not counts_rows(statement.kind):
-                # Most often: the time alone, and nothing was told.
-                traces.append(_bare(statement, _between(ended, clock)))
-                began = ended = clock
-                continue
-            answer = read_answer(results[asked], last)
-            duration_us = _between(ended, answer.began)
-            began, ended = answer.began, answer.ended
-            if not answer.changed and told is None and not counts_rows(statement.kind):
-                traces.append(_bare(statement, duration_us))
-            else:
-                catches = handlers.catches(statement)
-                judge = Judge(
-                    self._known,
-                    before=last,
-                    after=answer,
-                    told=told or Told(),
-                    kind=statement.kind,
-                    names=self._names,
-                    catches=catches,
-                    all_or_nothing=catches and handlers.all_or_nothing(statement),
-                )
-                traces.append(_traced(statement, judge, duration_us, results[at].command_tuples))
-            last = answer
-        self.changing = frozenset(oid for oid, seen in last.relations.items() if not CHANGING.isdisjoint(seen.modes))
-        return FileTrace(tuple(traces), _held(traces, starts, began), unplaced)
+    def _simple(self, evidence: _Evidence, locks: tuple[LockTaken, ...]) -> StatementTrace:
+        statement, duration_us = evidence.statement, _between(evidence.began, evidence.after.began)
+        return StatementTrace(
+            statement.index, statement.line, self._draft.words[statement.index], duration_us, locks=locks
+        )
 
-
-def _traced(statement: Statement, judge: Judge, duration_us: int, tagged: int | None) -> StatementTrace:
-    return StatementTrace(
-        statement.index,
-        statement.line,
-        words_of(statement),
-        duration_us,
-        locks=judge.locks(),
-        effect=judge.effect(),
-        rewritten=judge.labels(judge.rewritten),
-        truncated=judge.labels(judge.truncated),
-        scanned=judge.labels(judge.scanned),
-        built=tuple(sorted(judge.built)),
-        proved=tuple(judge.told.proved),
-        rows=judge.rows(tagged),
-        notices=tuple(judge.told.notices),
-        catches=judge.catches,
-    )
+    def _judged(self, evidence: _Evidence, names: Names) -> StatementTrace:
+        statement, told = evidence.statement, evidence.told or Told()
+        catches = self._draft.handlers.catches(statement)
+        judge = Judge(
+            self._known,
+            before=evidence.before,
+            after=evidence.after,
+            told=told,
+            kind=statement.kind,
+            names=names,
+            catches=catches,
+            all_or_nothing=catches and self._draft.handlers.all_or_nothing(statement),
+        )
+        return StatementTrace(
+            statement.index,
+            statement.line,
+            self._draft.words[statement.index],
+            _between(evidence.began, evidence.after.began),
+            locks=judge.locks(),
+            effect=judge.effect(),
+            rewritten=judge.labels(judge.rewritten),
+            truncated=judge.labels(judge.truncated),
+            scanned=judge.labels(judge.scanned),
+            built=tuple(sorted(judge.built)),
+            proved=tuple(told.proved),
+            rows=judge.rows(evidence.tagged),
+            notices=tuple(told.notices),
+            catches=judge.catches,
+        )
 
 
 def _between(ended: float, began: float) -> int:
     return max(0, round((began - ended) * 1_000_000))
-
-
-def _bare(statement: Statement, duration_us: int | None) -> StatementTrace:
-    """One that locked nothing and of which nothing was told. None: a setting."""
-    return StatementTrace(statement.index, statement.line, words_of(statement), duration_us)
 
 
 def _held(traces: Sequence[StatementTrace], starts: dict[int, float], ended: float) -> tuple[HeldLock, ...]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors.base import ProjectError
 from scripts.migrations.batch import BatchError, execute_batch
 from scripts.migrations.trace.effects import PROGRAMS
-from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener
 from scripts.migrations.trace.model import FileTrace
@@ -62,10 +61,11 @@ class Tracer:
         self._listener = Listener()
         self._prepared = self._questions = Questions(f"parity trace {next(_numbers)}")
         self._file: MigrationFile | None = None
+        # Of the file at hand, and of the one behind it.
         self._draft: Draft | None = None
-        self._renames = False
-        self._handlers: Handlers | None = None
+        self._following: Draft | None = None
         self._ahead = 0
+        self._results: list[PGresult] = []
         self._read: Reading | None = None
         self._event_triggers = self._stale = self._closed = False
         self._onlooker = Onlooker(conn)
@@ -98,13 +98,13 @@ class Tracer:
         """
         if not probes or forgets_prepared(file.statements):
             self.forget_prepared()
-        draft, self._draft = self._draft, None
+        draft, self._following = self._following, None
         if not probes or self._blind:
-            self._handlers = None
+            self._draft = None
             return weave(file, None)
         if draft is None or (draft.file, draft.questions, draft.event_triggers) != self._wanted(file):
             draft = self._drafted(file)
-        self._renames, self._handlers = draft.renames, draft.handlers
+        self._draft = draft
         return draft.woven(self._known.newest)
 
     def ahead(self, following: MigrationFile | None) -> None:
@@ -114,7 +114,7 @@ class Tracer:
         with suppress(ProjectError):  # what is wrong with a file is said when its turn comes
             if following.no_tx:
                 return
-            self._draft = self._drafted(following)
+            self._following = self._drafted(following)
 
     def _drafted(self, file: MigrationFile) -> Draft:
         draft = Draft(file, self._questions, event_triggers=self._event_triggers)
@@ -136,9 +136,23 @@ class Tracer:
             An empty list, for `execute_batch(into=…)`: by what it holds a message of the server finds its statement.
         """
         self._file, self._read, self._ahead = file, None, ahead
-        results: list[PGresult] = []
-        self._listener.begin(file.text, results)
-        return results
+        self._results = []
+        self._listener.begin(file.text, self._results)
+        return self._results
+
+    def look(self, woven: Woven) -> None:
+        """Read the answers that have come, while the server is busy with the rest; none of them is an error's.
+
+        Args:
+            woven: the text that was sent.
+        """
+        if self._draft is not None:
+            self._reading(self._draft, woven).take(self._results, skip=self._ahead)
+
+    def _reading(self, draft: Draft, woven: Woven) -> Reading:
+        if self._read is None:
+            self._read = Reading(self._known, self._listener, draft, woven, ahead=self._ahead)
+        return self._read
 
     def read(self, results: Sequence[PGresult], woven: Woven) -> FileTrace:
         """What the file did, from the answers to its text.
@@ -147,18 +161,16 @@ class Tracer:
             results: of the text that was sent; more may follow those of the file.
             woven: the text.
         """
-        file = self._file
-        if file is None:
+        if self._file is None:
             msg = "read() comes after begin()"
             raise RuntimeError(msg)
         self._listener.end()
-        if not woven.probes:
+        draft = self._draft
+        if draft is None or not woven.probes:
             self._stale = True
             return FileTrace((), unplaced=self._listener.notices, complete=False)
-        reading = self._read = Reading(self._known, self._listener, results[woven.results - 1])
-        self._stale = self._stale or self._renames
-        handlers = self._handlers or Handlers(file)
-        return reading.file(file, results, woven, handlers, ahead=self._ahead)
+        self._stale = self._stale or draft.renames
+        return self._reading(draft, woven).finished(results)
 
     def committed(self) -> None:
         """The transaction of the file that was read last is committed: what it made exists from now on."""

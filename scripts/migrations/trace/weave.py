@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.migrations.trace.handlers import Handlers
 from scripts.migrations.trace.probe import AWAKE, CALM, NAMES_RESULTS
 from scripts.migrations.trace.quiet import Quiet, builds
+from scripts.migrations.trace.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,13 +83,14 @@ class Draft:
     """A woven text, but for the highest oid: it can be made while the server is still busy with the file before.
 
     renames: whether relations may have other names when the file has run, as the tracer judges it. handlers: what of
-        the file catches errors.
+        the file catches errors. words: how each statement begins.
     """
 
     def __init__(self, file: MigrationFile, questions: Questions, *, event_triggers: bool) -> None:
         self.file, self.questions, self.event_triggers = file, questions, event_triggers
         self.renames = False
         self.handlers = Handlers(file)
+        self.words = [words_of(statement) for statement in file.statements]
         self._text, self._statements = file.text, file.statements
         self._pieces: list[str] = []
         self._length = self._results = 0
