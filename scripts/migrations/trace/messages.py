@@ -10,7 +10,6 @@ QueuePartitionConstraintValidation in PostgreSQL 18; these messages are never tr
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,27 +80,33 @@ class Listener:
         """Hear nothing more until the next file."""
         self._text = None
 
-    def by_statement(
-        self, asked: Sequence[tuple[int, int]], *, ahead: int
-    ) -> tuple[dict[int, Told], tuple[Notice, ...]]:
-        """What was told, by statement, and the notices behind the last one.
+    def told(self, before: int, held: int) -> Told | None:
+        """What was told by a statement with a question behind it; None for nothing, and where the driver kept it.
 
         Args:
-            asked: of every statement with a question behind it, in order: the index of its result, and its own.
-            ahead: how many results came before the text's first.
+            before: how many results the driver holds when the statement with a question before it tells something; -1
+                for none.
+            held: the same of this one.
         """
-        if not self._results:  # the driver kept them to itself
-            return {}, self.notices
-        results = [result for result, _ in asked]
-        placed: dict[int, Told] = {}
-        unplaced: list[Notice] = []
-        for held, told in self._heard.items():
-            at = bisect_left(results, held - ahead)
-            if at == len(results):
-                unplaced += told.notices
-            else:
-                placed.setdefault(asked[at][1], Told()).add(told)
-        return placed, tuple(unplaced)
+        if not self._results:
+            return None
+        found = [self._heard[number] for number in range(before + 1, held + 1) if number in self._heard]
+        if len(found) < 2:
+            return found[0] if found else None
+        told = Told()
+        for one in found:
+            told.add(one)
+        return told
+
+    def told_behind(self, held: int) -> tuple[Notice, ...]:
+        """The notices behind the last statement with a question; all of them, where the driver kept the results.
+
+        Args:
+            held: how many results the driver holds when that statement tells something.
+        """
+        if not self._results:
+            return self.notices
+        return tuple(notice for number, told in self._heard.items() if number > held for notice in told.notices)
 
     @property
     def notices(self) -> tuple[Notice, ...]:

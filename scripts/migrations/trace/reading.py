@@ -61,7 +61,8 @@ class Reading:
         """
         self._known, self._listener, self._draft = known, listener, draft
         self._woven, self._ahead = woven, ahead
-        self._asked = [(woven.answers[at], at) for at in woven.probes]
+        # How many results the driver holds when the last statement that was read tells something; and the last of all.
+        self._held, self._last_held = -1, max((woven.answers[at] for at in woven.probes), default=-1) + ahead
         # By place in the file; None for one that has to wait.
         self._traces: list[StatementTrace | None] = []
         self._waiting: list[_Evidence] = []
@@ -81,19 +82,19 @@ class Reading:
             skip: how many of them come before the text's first.
         """
         traces, words, probes, there = self._traces, self._draft.words, self._woven.probes, len(results) - skip
-        heard: Mapping[int, Told] | None = None
-        for statement in self._draft.file.statements[len(traces) :]:
-            index = statement.index
+        statements = self._draft.file.statements
+        for index in range(len(traces), len(statements)):
+            statement = statements[index]
             asked = probes.get(index)
             if asked is None:  # a setting
                 traces.append(StatementTrace(index, statement.line, words[index], None))
                 continue
             if asked >= there:
                 return
-            if heard is None:  # what was told before an answer is heard when the answer is there
-                heard, _ = self._listener.by_statement(self._asked, ahead=self._ahead)
             text = results[asked + skip].get_value(0, 0) or b""
-            told = heard.get(index)
+            # What was told before an answer is heard when the answer is there.
+            before, self._held = self._held, self._woven.answers[index] + self._ahead
+            told = self._listener.told(before, self._held)
             if self._starts and told is None and b"|" not in text and not is_weighed(statement.kind):
                 # Most often: the time alone, and nothing was told.
                 began = self._starts[index] = self._ended
@@ -131,7 +132,7 @@ class Reading:
         traces = tuple(trace for trace in self._traces if trace is not None)
         relations = self._last.relations
         self.changing = frozenset(oid for oid, seen in relations.items() if not CHANGING.isdisjoint(seen.modes))
-        _, unplaced = self._listener.by_statement(self._asked, ahead=self._ahead)
+        unplaced = self._listener.told_behind(self._last_held)
         return FileTrace(traces, _held(traces, self._starts, self._began), unplaced)
 
     def _names(self) -> Names:
