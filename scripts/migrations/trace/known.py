@@ -82,7 +82,7 @@ class Known:
 
 
 def read_relations(answer: PGresult) -> dict[int, Relation]:
-    """Relations by oid, from the answer to `Questions.names`: the new ones, and those that may have changed."""
+    """Relations by oid, from the answer at the end of a file: the new ones, and those that may have changed."""
     found: dict[int, Relation] = {}
     for column in (0, 1):
         for line in (value(answer, column) or b"").decode().split("\n"):

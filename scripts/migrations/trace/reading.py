@@ -61,8 +61,8 @@ class Reading:
         """
         self._known, self._listener, self._draft = known, listener, draft
         self._woven, self._ahead = woven, ahead
-        # How many results the driver holds when the last statement that was read tells something; and the last of all.
-        self._held, self._last_held = -1, max((woven.answers[at] for at in woven.probes), default=-1) + ahead
+        # How many results the driver holds when the last statement that was read tells something.
+        self._held = -1
         # By place in the file; None for one that has to wait.
         self._traces: list[StatementTrace | None] = []
         self._waiting: list[_Evidence] = []
@@ -75,7 +75,7 @@ class Reading:
         self.changing: frozenset[int] = frozenset()
 
     def take(self, results: Sequence[PGresult], *, skip: int = 0) -> None:
-        """Read on as far as there are answers.
+        """Read on as far as there are answers, but for the last statement's: what it locked stands at the end.
 
         Args:
             results: all so far, none of them an error; what was read of them is not looked at again.
@@ -83,7 +83,7 @@ class Reading:
         """
         traces, words, probes, there = self._traces, self._draft.words, self._woven.probes, len(results) - skip
         statements = self._draft.file.statements
-        for index in range(len(traces), len(statements)):
+        for index in range(len(traces), len(statements) - 1):
             statement = statements[index]
             asked = probes.get(index)
             if asked is None:  # a setting
@@ -92,9 +92,7 @@ class Reading:
             if asked >= there:
                 return
             text = results[asked + skip].get_value(0, 0) or b""
-            # What was told before an answer is heard when the answer is there.
-            before, self._held = self._held, self._woven.answers[index] + self._ahead
-            told = self._listener.told(before, self._held)
+            told = self._told(index)
             if self._starts and told is None and b"|" not in text and not is_weighed(statement.kind):
                 # Most often: the time alone, and nothing was told.
                 began = self._starts[index] = self._ended
@@ -115,24 +113,31 @@ class Reading:
         if is_first or locks is None:
             self._waiting.append(evidence)
             return None
-        return self._simple(evidence, locks)
+        return self._judged(evidence, Names(frozenset(), {}))
+
+    def _told(self, index: int) -> Told | None:
+        """What a statement told: it is heard when the answer to the question behind it is there."""
+        before, self._held = self._held, self._woven.answers[index] + self._ahead
+        return self._listener.told(before, self._held)
 
     def finished(self, results: Sequence[PGresult]) -> FileTrace:
         """Every statement, and what was held. results: of the whole text."""
         self.take(results)
         end = results[self._woven.results - 1]
+        last = self._draft.file.statements[-1]
+        clock, locks = results[self._woven.probes[last.index]].get_value(0, 0) or b"", value(end, 3) or b""
+        text, tagged = b"%b|%b||%b" % (clock, locks, clock), results[self._woven.answers[last.index]].command_tuples
+        self._traces.append(self._read(last, text.decode(), self._told(last.index), tagged))
         self.found = read_relations(end)
         names = self._names()
         first = self._waiting[0]._replace(began=float(value(end, 2) or 0))
         self._starts[first.statement.index] = first.began
         for evidence in (first, *self._waiting[1:]):
-            locks = evidence.locks
-            trace = self._judged(evidence, names) if locks is None else self._simple(evidence, locks)
-            self._traces[evidence.statement.index] = trace
+            self._traces[evidence.statement.index] = self._judged(evidence, names)
         traces = tuple(trace for trace in self._traces if trace is not None)
         relations = self._last.relations
         self.changing = frozenset(oid for oid, seen in relations.items() if not CHANGING.isdisjoint(seen.modes))
-        unplaced = self._listener.told_behind(self._last_held)
+        unplaced = self._listener.told_behind(self._held)
         return FileTrace(traces, _held(traces, self._starts, self._began), unplaced)
 
     def _names(self) -> Names:
@@ -143,14 +148,11 @@ class Reading:
             {oid: name for oid, name in tables.items() if oid in there and there[oid].name != name},
         )
 
-    def _simple(self, evidence: _Evidence, locks: tuple[LockTaken, ...]) -> StatementTrace:
-        statement, duration_us = evidence.statement, _between(evidence.began, evidence.after.began)
-        return StatementTrace(
-            statement.index, statement.line, self._draft.words[statement.index], duration_us, locks=locks
-        )
-
     def _judged(self, evidence: _Evidence, names: Names) -> StatementTrace:
         statement, told = evidence.statement, evidence.told or Told()
+        words, duration_us = self._draft.words[statement.index], _between(evidence.began, evidence.after.began)
+        if evidence.locks is not None:
+            return StatementTrace(statement.index, statement.line, words, duration_us, evidence.locks)
         catches = self._draft.handlers.catches(statement)
         judge = Judge(
             self._known,
@@ -165,8 +167,8 @@ class Reading:
         return StatementTrace(
             statement.index,
             statement.line,
-            self._draft.words[statement.index],
-            _between(evidence.began, evidence.after.began),
+            words,
+            duration_us,
             locks=judge.locks(),
             effect=judge.effect(),
             rewritten=judge.labels(judge.rewritten),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.migrations.trace.handlers import Handlers
-from scripts.migrations.trace.probe import AWAKE, CALM, NAMES_RESULTS
+from scripts.migrations.trace.probe import AWAKE, CALM, END_RESULTS
 from scripts.migrations.trace.quiet import Quiet, builds
 from scripts.migrations.trace.words import words_of
 
@@ -100,20 +100,22 @@ class Draft:
         # By statement: its question's result, and its piece when it holds the oid.
         self._probes: dict[int, int] = {}
         self._open: list[int] = []
+        # Whether any of the statements may have locked what existed before.
+        self._is_loud = False
         self._put_together(Quiet(self._statements, event_triggers=event_triggers))
 
     def woven(self, newest: int) -> Woven:
         """The text for a database whose newest relation has this oid."""
         for piece in self._open:
             self._pieces[piece] = "\n;" + self.questions.probe(newest)
-        names = "\n;" + self.questions.names(newest)
-        text = "".join((*self._pieces[:-1], names, self._pieces[-1])).encode()
+        end = "\n;" + (self.questions.end(newest) if self._is_loud else self.questions.names(newest))
+        text = "".join((*self._pieces[:-1], end, self._pieces[-1])).encode()
         return Woven(
             text,
-            self._results + NAMES_RESULTS,
+            self._results + END_RESULTS,
             self._answers,
             self._probes,
-            [*self._sent[:-1], self._sent[-1], self._sent[-1] + len(names)],
+            [*self._sent[:-1], self._sent[-1], self._sent[-1] + len(end)],
             [*self._file[:-1], self._file[-1], self._file[-1]],
         )
 
@@ -125,6 +127,7 @@ class Draft:
         for statement in statements:
             index, end = statement.index, statement.offset + len(statement.text)
             is_quiet = quiet.is_quiet(statement)
+            self._is_loud = self._is_loud or not is_quiet
             wanted = not toggles or (awake if is_quiet and not builds(statement) else not is_quiet)
             if wanted != awake:
                 self._piece(self._text[done : statement.offset], done)
@@ -139,7 +142,7 @@ class Draft:
                 self._insert("\n;" + AWAKE, at=end)
             if index == last or (index >= first and not quiet.is_setting(statement)):
                 self._probes[index] = self._results
-                if is_quiet and index != last:
+                if is_quiet or index == last:  # behind the last one, the question at the end asks for locks
                     self._insert("\n;" + ask.glance(), at=end)
                 else:
                     self._open.append(len(self._pieces))

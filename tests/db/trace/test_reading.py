@@ -139,3 +139,25 @@ def test_the_files_beginning_is_the_messages(zoo: Zoo) -> None:
     durations = [statement.duration_us or 0 for statement in trace.statements]
     assert 50_000 <= durations[0] < 5_000_000
     assert durations[1] < durations[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        ("CREATE TABLE app.once (id int); CREATE INDEX ON app.once (id)", "COMMENT ON TABLE app.once IS 'x'"),
+        (
+            "CREATE TABLE app.once (id int); INSERT INTO app.once VALUES (1)",
+            "DO $$ BEGIN LOCK TABLE app.once IN ACCESS SHARE MODE; END $$",
+        ),
+    ],
+)
+def test_the_counters_begin_anew_with_every_file(zoo: Zoo, before: str, then: str) -> None:
+    """What a file read and wrote is not the next one's, whichever question stands at its end."""
+    zoo.does("SELECT 1")
+    zoo.does(before)
+    try:
+        trace = zoo.last(then)
+    finally:
+        zoo.does("DROP TABLE app.once")
+
+    assert (trace.effect, trace.scanned) == ("catalog", ())

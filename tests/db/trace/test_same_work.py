@@ -150,6 +150,21 @@ def test_spared_questions_lose_nothing(zoo: Zoo, sql: str) -> None:
     )
 
 
+@pytest.mark.parametrize("sql", QUIET)
+def test_a_quiet_file_ends_as_if_it_were_asked(zoo: Zoo, sql: str) -> None:
+    """A file that is not asked for locks at its end leaves the same relations as one that is, and no strong lock."""
+    ends = []
+    for asks_always in (False, True):
+        zoo.tracer._event_triggers = asks_always
+        zoo.would_do(sql)
+        read = zoo.tracer._read
+        assert read is not None
+        ends.append((sorted((row.schema, row.name, row.kind) for row in read.found.values()), read.changing))
+
+    assert ends[0] == ends[1]
+    assert not ends[0][1]
+
+
 @pytest.mark.parametrize("sql", LOUD)
 def test_neighbours_are_asked(sql: str) -> None:
     """What resembles a statement that can be spared, and may lock more, is asked for its locks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -122,6 +124,23 @@ def test_no_question_before_set_transaction() -> None:
 
     assert 0 not in woven.probes
     assert 2 in woven.probes
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("CREATE SCHEMA a; CREATE TABLE a.t (id int);", ["glance", "glance", "names"]),
+        ("CREATE TABLE a.t (id int); ALTER TABLE a.u ADD c int", ["glance", "glance", "end"]),
+        ("ALTER TABLE a.u ADD c int; CREATE SCHEMA a", ["probe", "glance", "end"]),
+        ("SET LOCAL lock_timeout = 5", ["glance", "end"]),
+        ("DO $$ BEGIN END $$", ["glance", "end"]),
+    ],
+)
+def test_locks_are_asked_for_once_at_the_end(text: str, asked: list[str]) -> None:
+    """Behind the last statement stands the time; then its locks, and the file's, or nothing where there are none."""
+    woven = weave(MigrationFile.of_text("0001_x.sql", text), ASK)
+
+    assert re.findall(r'EXECUTE "asked (\w+)"', woven.text.decode()) == asked
 
 
 @pytest.mark.parametrize(
