@@ -69,6 +69,13 @@ class Quiet:
         decide = None if self._asks_always else _DECIDE.get(kind)
         return decide is not None and decide(self, node)
 
+    def tells_nothing(self, statement: Statement) -> bool:
+        """Whether what the server says of a statement at debug level can only be about relations that it makes itself.
+
+        Nine of its messages come from each CREATE TABLE with a key of another table, which is no reason to hear them.
+        """
+        return not self._asks_always and statement.kind == "CreateStmt" and _is_by_itself(statement.node)
+
     def is_made(self, relation: Any) -> bool:
         """Whether the file itself made a table, so that nobody else can see it yet."""
         return self.has_made(relation.schemaname, relation.relname)
@@ -127,15 +134,18 @@ def _trigger(quiet: Quiet, node: Any) -> bool:
 
 
 def _table(_: Quiet, node: Any) -> bool:
-    """Neither a child, nor a partition, nor LIKE, and nothing refers to another table."""
+    """Nothing of it refers to another table."""
+    return _is_by_itself(node) and not any(_refers(element) for element in (*node.table_elts, *node.constraints))
+
+
+def _is_by_itself(node: Any) -> bool:
+    """Neither a child, nor a partition, nor LIKE, and surely made: all that is read or built is its own, and empty."""
     if node.inh_relations or node.HasField("of_typename") or node.HasField("partspec") or node.if_not_exists:
         return False
-    return not any(_refers(element) for element in (*node.table_elts, *node.constraints))
+    return not any(element.HasField("table_like_clause") for element in node.table_elts)
 
 
 def _refers(element: Any) -> bool:
-    if element.HasField("table_like_clause"):
-        return True
     if element.HasField("constraint"):
         return _is_foreign_key(element.constraint)
     return any(_is_foreign_key(wrapper.constraint) for wrapper in element.column_def.constraints)

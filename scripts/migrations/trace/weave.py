@@ -128,7 +128,8 @@ class Draft:
             index, end = statement.index, statement.offset + len(statement.text)
             is_quiet = quiet.is_quiet(statement)
             self._is_loud = self._is_loud or not is_quiet
-            wanted = not toggles or (awake if is_quiet and not builds(statement) else not is_quiet)
+            is_mute = is_quiet or quiet.tells_nothing(statement)
+            wanted = not toggles or (awake if is_quiet and not builds(statement) else not is_mute)
             if wanted != awake:
                 self._piece(self._text[done : statement.offset], done)
                 done = statement.offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
@@ -163,6 +164,56 @@ def test_a_quiet_file_ends_as_if_it_were_asked(zoo: Zoo, sql: str) -> None:
 
     assert ends[0] == ends[1]
     assert not ends[0][1]
+
+
+# Asked for their locks, and not listened to: the table that each makes is empty, and nobody's yet.
+MUTE = (
+    "CREATE TABLE app.n (id int PRIMARY KEY REFERENCES app.parent)",
+    "CREATE TABLE app.n (id int, body text UNIQUE, FOREIGN KEY (id) REFERENCES app.parent ON DELETE CASCADE)",
+    "CREATE TABLE app.n (id int PRIMARY KEY, up int REFERENCES app.n, other int REFERENCES app.parent)",
+    "CREATE TABLE app.n (id int NOT NULL CHECK (id > 0) DEFAULT 1, FOREIGN KEY (id) REFERENCES app.parent)",
+)
+HEARD = (
+    "CREATE TABLE app.n (LIKE app.hot INCLUDING ALL)",
+    "CREATE TABLE app.n (id int) INHERITS (app.hot)",
+    "CREATE TABLE app.n PARTITION OF app.whole DEFAULT",
+    "CREATE TABLE app.n PARTITION OF app.whole FOR VALUES FROM (9000) TO (9999)",
+    "CREATE TABLE app.n (id int) PARTITION BY LIST (id)",
+    "CREATE TABLE IF NOT EXISTS app.n (id int REFERENCES app.parent)",
+    "CREATE TABLE app.n AS SELECT * FROM app.hot",
+    "ALTER TABLE app.child ADD FOREIGN KEY (id) REFERENCES app.parent",
+    "CREATE INDEX ON app.hot (n)",
+)
+
+
+@pytest.mark.parametrize("sql", MUTE)
+def test_messages_that_are_not_heard_say_nothing(zoo: Zoo, sql: str) -> None:
+    """The trace is the same as with all of them: the server is asked both ways."""
+    statements = MigrationFile.of_text("0001_test.sql", sql).statements
+    assert all(Quiet(statements, event_triggers=False).tells_nothing(statement) for statement in statements)
+    found = []
+    for hears in (False, True):
+        zoo.tracer._event_triggers = hears
+        trace = zoo.would_do(sql)
+        found.append([replace(statement, duration_us=0) for statement in trace.statements])
+
+    assert found[0] == found[1]
+    assert any(statement.locks for statement in found[0])
+
+
+@pytest.mark.parametrize("sql", HEARD)
+def test_whoever_may_speak_of_others_is_heard(sql: str) -> None:
+    """What resembles a table by itself, and may read or build something of another."""
+    (statement,) = statements = MigrationFile.of_text("0001_test.sql", sql).statements
+
+    assert not Quiet(statements, event_triggers=False).tells_nothing(statement)
+
+
+def test_a_database_with_event_triggers_is_heard() -> None:
+    """A trigger may do anything to any table while the statement runs."""
+    (statement,) = statements = MigrationFile.of_text("0001_test.sql", MUTE[0]).statements
+
+    assert not Quiet(statements, event_triggers=True).tells_nothing(statement)
 
 
 @pytest.mark.parametrize("sql", LOUD)

@@ -155,3 +155,22 @@ def test_files_that_lose_prepared_statements(text: str, lost: bool) -> None:  # 
 def test_a_woven_text_of_nothing_asked_has_no_probes() -> None:
     """The default of `Woven` is a file sent as it is."""
     assert not Woven(b"SELECT 1", 1, [0]).is_probe(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("CREATE TABLE app.t (id int REFERENCES app.parent)", []),
+        ("CREATE TABLE app.t (id int); CREATE INDEX ON app.t (id)", []),
+        ("ALTER TABLE app.t ADD n int", ["debug1"]),
+        (
+            "CREATE INDEX ON app.t (id); CREATE TABLE app.u (id int REFERENCES app.t); ALTER TABLE app.t ADD n int",
+            ["debug1", "notice", "debug1"],
+        ),
+    ],
+)
+def test_the_server_is_heard_where_it_may_say_something(text: str, levels: list[str]) -> None:
+    """A message costs more than a question: those of a table that is made by itself are not sent for."""
+    woven = weave(MigrationFile.of_text("0001_x.sql", text), ASK).text.decode()
+
+    assert re.findall(r"client_min_messages TO (\w+)", woven) == levels
