@@ -273,7 +273,7 @@ def _traced(conn: psycopg.Connection[Any], plan: Plan, settings: Settings) -> It
     try:
         yield tracer
     finally:
-        tracer.close()
+        tracer.close(removes=False)  # open_session drops all that is prepared
 
 
 def _require_valid_indexes(conn: psycopg.Connection[Any], applied: Applied, answer: PGresult | None) -> None:

@@ -80,14 +80,18 @@ class Tracer:
             self._blind = True
         conn.add_notice_handler(self._listener)
 
-    def close(self) -> None:
-        """Stop listening, and take the questions back when the connection still allows it."""
+    def close(self, *, removes: bool = True) -> None:
+        """Stop listening, and take the questions back when the connection still allows it.
+
+        Args:
+            removes: False where the session is about to drop all that it has prepared.
+        """
         self._onlooker.close()
         if self._closed:
             return
         self._closed = True
         self._conn.remove_notice_handler(self._listener)
-        if not self._conn.closed and self._conn.info.transaction_status.name == "IDLE":
+        if removes and not self._conn.closed and self._conn.info.transaction_status.name == "IDLE":
             with suppress(BatchError):  # a file may have dropped them
                 execute_batch(self._conn, self._prepared.removal().encode())
 

@@ -510,3 +510,17 @@ def another_value(conn: psycopg.Connection) -> list[tuple[str, str]]:
         ).fetchall()
         if value is not None
     ]
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_nothing_that_the_runner_prepared_is_left(
+    empty_database: ScratchDatabase, migrations: MigrationFolder, *, trace: bool
+) -> None:
+    """Row, record, journal, proof and the tracer's questions: the connection is handed back without any of them."""
+    migrations.write("0001_t.sql", "CREATE TABLE public.t (a int);")
+    migrations.write("0002_i.sql", "-- symphony:no_tx\nCREATE INDEX CONCURRENTLY t_a ON public.t (a);")
+    conn = empty_database.connect()
+    for _ in range(2):
+        migrate(conn, migrations.files(), Settings(migrate_trace=trace), report=lambda _: None)
+        assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+        migrations.write("0003_u.sql", "CREATE TABLE public.u (a int);")
