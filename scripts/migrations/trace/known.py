@@ -82,17 +82,31 @@ class Known:
 
 
 def read_relations(answer: PGresult) -> dict[int, Relation]:
-    """Relations by oid, from the answer at the end of a file: the new ones, and those that may have changed."""
+    """Relations by oid, from the first column of an answer."""
     found: dict[int, Relation] = {}
-    for column in (0, 1):
-        for line in (value(answer, column) or b"").decode().split("\n"):
-            if line:
-                oid, kind, filenode, table, names = line.split(" ", 4)
-                schema, name = json.loads(names)
-                # As the server quotes it.
-                plain = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
-                found[int(oid)] = Relation(plain, name, kind, int(table or 0), int(filenode))
+    for line in _lines(answer, 0):
+        oid, kind, filenode, table, names = line.split(" ", 4)
+        schema, name = json.loads(names)
+        # As the server quotes it.
+        plain = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
+        found[int(oid)] = Relation(plain, name, kind, int(table or 0), int(filenode))
     return found
+
+
+def read_names(answer: PGresult) -> dict[int, tuple[str, str]]:
+    """Schema and name of relations that may have others now, by oid, from the second column; without those gone."""
+    found: dict[int, tuple[str, str]] = {}
+    for line in _lines(answer, 1):
+        oid, _, names = line.partition(" ")
+        if names:
+            schema, name = json.loads(names)
+            found[int(oid)] = schema, name
+    return found
+
+
+def _lines(answer: PGresult, column: int) -> list[str]:
+    text = (value(answer, column) or b"").decode()
+    return text.split("\n") if text else []
 
 
 def value(result: PGresult, column: int) -> bytes | None:

@@ -58,11 +58,13 @@ CHANGING = frozenset({"AccessExclusiveLock", "ShareUpdateExclusiveLock"})
 _NEW = f"""(SELECT {_RELATIONS} OPERATOR(pg_catalog.>) {{newest}})"""
 _SENT = "pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())"
 _NAMES = f"SELECT {_NEW}, NULL, {_SENT}, NULL, pg_catalog.pg_stat_force_next_flush()"
-# The server's lock table is walked once: that is half of what a question costs.
+# The server's lock table is walked once: that is half of what a question costs. What is locked tells its names without
+# a look into a table, which would be planned anew when a GRANT ON SCHEMA has thrown away all plans.
 _END = f"""WITH locks AS MATERIALIZED (SELECT l.relation, l.mode {_LOCKS})
 SELECT {_NEW},
-       (SELECT {_RELATIONS} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation FROM locks l
-         WHERE l.mode OPERATOR(pg_catalog.=) ANY ('{{{{{",".join(sorted(CHANGING))}}}}}'::pg_catalog.text[])))),
+       (SELECT pg_catalog.string_agg(pg_catalog.concat(l.relation, ' ', pg_catalog.to_json(
+                 (pg_catalog.pg_identify_object_as_address(1259, l.relation, 0)).object_names)), E'\\n') FROM locks l
+         WHERE l.mode OPERATOR(pg_catalog.=) ANY ('{{{{{",".join(sorted(CHANGING))}}}}}'::pg_catalog.text[])),
        {_SENT}, (SELECT {_LOCK_LIST} FROM locks l), pg_catalog.pg_stat_force_next_flush()"""  # noqa: S608 - all of it is ours
 # Asked before and after a statement outside a transaction that chooses its relations itself: every relation; how often
 # each table was vacuumed by hand, which the server counts at once; and the files of catalogs and TOAST data.

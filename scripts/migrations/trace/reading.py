@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from scripts.migrations.trace.effects import Judge, Names, is_weighed, only_locks
-from scripts.migrations.trace.known import Known, read_relations, value
+from scripts.migrations.trace.known import Known, read_names, read_relations, value
 from scripts.migrations.trace.messages import Listener, Told
 from scripts.migrations.trace.model import FileTrace, HeldLock, StatementTrace
 from scripts.migrations.trace.probe import CHANGING, Answer, read_answer
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _EXCLUSIVE = "AccessExclusiveLock"
 # What traffic uses by name: tables, partitioned ones, materialized and other views, foreign tables.
 _ANSWERS_TRAFFIC = frozenset("rpmvf")
+_TABLES = frozenset("rmp")
 
 
 class _Evidence(NamedTuple):
@@ -47,7 +48,10 @@ class _Evidence(NamedTuple):
 
 
 class Reading:
-    """One file's answers, statement by statement. found, changing: as its end has them, for `Known.update`."""
+    """One file's answers, statement by statement.
+
+    found, changing: as its end has them, for `Known.update`. is_stale: whether that leaves something out.
+    """
 
     def __init__(self, known: Known, listener: Listener, draft: Draft, woven: Woven, *, ahead: int) -> None:
         """Nothing is read yet.
@@ -73,6 +77,7 @@ class Reading:
         self._began = self._ended = 0.0
         self.found: Mapping[int, Relation] = {}
         self.changing: frozenset[int] = frozenset()
+        self.is_stale = False
 
     def take(self, results: Sequence[PGresult], *, skip: int = 0) -> None:
         """Read on as far as there are answers, but for the last statement's: what it locked stands at the end.
@@ -128,8 +133,7 @@ class Reading:
         clock, locks = results[self._woven.probes[last.index]].get_value(0, 0) or b"", value(end, 3) or b""
         text, tagged = b"%b|%b||%b" % (clock, locks, clock), results[self._woven.answers[last.index]].command_tuples
         self._traces.append(self._read(last, text.decode(), self._told(last.index), tagged))
-        self.found = read_relations(end)
-        names = self._names()
+        names = self._names(end)
         first = self._waiting[0]._replace(began=float(value(end, 2) or 0))
         self._starts[first.statement.index] = first.began
         for evidence in (first, *self._waiting[1:]):
@@ -140,12 +144,22 @@ class Reading:
         unplaced = self._listener.told_behind(self._held)
         return FileTrace(traces, _held(traces, self._starts, self._began), unplaced)
 
-    def _names(self) -> Names:
-        tables = {oid: relation.name for oid, relation in self.found.items() if relation.kind in "rmp"}
-        there = self._known.relations
+    def _names(self, end: PGresult) -> Names:
+        """What the file made, and what became of what it locked; one that nobody knew of is left to a look at all."""
+        there, made, later = self._known.relations, read_relations(end), read_names(end)
+        self.found = made | {
+            oid: there[oid]._replace(schema=schema, name=name, filenode=self._last.relations[oid].filenode)
+            for oid, (schema, name) in later.items()
+            if oid in there
+        }
+        self.is_stale = any(oid not in there and schema != "pg_toast" for oid, (schema, _) in later.items())
         return Names(
-            frozenset(name for oid, name in tables.items() if oid not in there),
-            {oid: name for oid, name in tables.items() if oid in there and there[oid].name != name},
+            frozenset(relation.name for relation in made.values() if relation.kind in _TABLES),
+            {
+                oid: name
+                for oid, (_, name) in later.items()
+                if oid in there and there[oid].kind in _TABLES and there[oid].name != name
+            },
         )
 
     def _judged(self, evidence: _Evidence, names: Names) -> StatementTrace:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors.base import ProjectError
 from scripts.migrations.batch import BatchError, execute_batch
-from scripts.migrations.trace.effects import PROGRAMS
 from scripts.migrations.trace.known import Known, read_relations, value
 from scripts.migrations.trace.messages import Listener
 from scripts.migrations.trace.model import FileTrace
 from scripts.migrations.trace.phases import Onlooker, PhaseWatch
 from scripts.migrations.trace.probe import FILES, FLUSH, HAS_EVENT_TRIGGERS, UNPREPARED, Questions
 from scripts.migrations.trace.reading import Reading
+from scripts.migrations.trace.renames import renames_unlocked
 from scripts.migrations.trace.touched import CHOOSING, read_files, touched_between
 from scripts.migrations.trace.weave import Draft, Woven, forgets_prepared, weave
 
@@ -122,7 +122,7 @@ class Tracer:
 
     def _drafted(self, file: MigrationFile) -> Draft:
         draft = Draft(file, self._questions, event_triggers=self._event_triggers)
-        draft.renames = _renames_all(file)
+        draft.renames = renames_unlocked(file)
         draft.handlers.prepare()
         return draft
 
@@ -173,8 +173,10 @@ class Tracer:
         if draft is None or not woven.probes:
             self._stale = True
             return FileTrace((), unplaced=self._listener.notices, complete=False)
-        self._stale = self._stale or draft.renames
-        return self._reading(draft, woven).finished(results)
+        reading = self._reading(draft, woven)
+        trace = reading.finished(results)
+        self._stale = self._stale or draft.renames or reading.is_stale
+        return trace
 
     def committed(self) -> None:
         """The transaction of the file that was read last is committed: what it made exists from now on."""
@@ -253,14 +255,3 @@ class Tracer:
             return execute_batch(self._conn, message.encode(), meanwhile=meanwhile)
         except BatchError as exc:
             raise exc.error from None
-
-
-def _renames_all(file: MigrationFile) -> bool:
-    """Whether a file may give a schema another name, or make an event trigger; a program may, by its words."""
-    kinds = {statement.kind for statement in file.statements}
-    if kinds & {"CreateEventTrigStmt", "AlterEventTrigStmt"}:
-        return True
-    words = file.data.lower()
-    if b"schema" in words and b"rename" in words:
-        return not kinds.isdisjoint(PROGRAMS | {"RenameStmt"})
-    return b"event" in words and b"trigger" in words and not kinds.isdisjoint(PROGRAMS)

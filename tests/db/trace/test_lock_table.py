@@ -188,6 +188,49 @@ def test_a_renamed_schema_is_known(zoo: Zoo) -> None:
     zoo.does("DROP SCHEMA new_name CASCADE")
 
 
+@pytest.mark.parametrize(
+    ("change", "now"),
+    [
+        ('ALTER TABLE "od d"."T[1]" RENAME TO "it""s, ☃"', '"od d"."it""s, ☃"'),
+        ('ALTER TABLE "od d"."T[1]" SET SCHEMA app', 'app."T[1]"'),
+        ("""DO $$ BEGIN EXECUTE 'ALTER TABLE "od d"."T[1]" SET  schema app'; END $$""", 'app."T[1]"'),
+        ('ALTER TABLE "od d"."T[1]" ALTER id TYPE bigint', '"od d"."T[1]"'),
+    ],
+)
+def test_any_name_is_known(zoo: Zoo, change: str, now: str) -> None:
+    """Names that have to be quoted, and another schema, are known to the file behind the one that gave them."""
+    zoo.does('CREATE SCHEMA "od d"; CREATE TABLE "od d"."T[1]" (id int); CREATE INDEX i ON "od d"."T[1]" (id)')
+    try:
+        zoo.does(change)
+        before = set(zoo.tracer._known.relations.items())
+        trace = zoo.last(f"ALTER TABLE {now} ADD COLUMN n int")
+        zoo.tracer.refresh()
+        assert before == set(zoo.tracer._known.relations.items())
+    finally:
+        zoo.does('DROP TABLE IF EXISTS app."T[1]"; DROP SCHEMA "od d" CASCADE')
+
+    assert list(strongest(trace)) == [now.replace('"od d"', "od d").replace('."', ".").replace('""', '"').rstrip('"')]
+    assert trace.effect == "catalog"
+
+
+def test_a_table_that_came_late_is_known(zoo: Zoo) -> None:
+    """Made elsewhere before the newest one, and seen only afterwards: from its first lock on it is known."""
+    import psycopg
+
+    with psycopg.connect(zoo.admin_dsn) as other:
+        other.execute(f'SET ROLE "{zoo.conn.info.user}"'.encode())
+        other.execute("CREATE TABLE app.late (id int)")
+        zoo.does("CREATE TABLE app.early (id int)")
+        other.commit()
+    try:
+        zoo.does("ALTER TABLE app.late ADD COLUMN n int")
+        trace = zoo.last("ALTER TABLE app.late ADD COLUMN m int")
+    finally:
+        zoo.does("DROP TABLE app.late, app.early")
+
+    assert strongest(trace) == {"app.late": AX}
+
+
 def test_the_name_is_the_one_before_the_file(zoo: Zoo) -> None:
     """A renamed and a dropped table are called what traffic called them."""
     trace = zoo.would_do("ALTER TABLE app.hot RENAME TO cold; DROP TABLE app.loose;")
